@@ -1,0 +1,8 @@
+export { StoreError, type StoreErrorCode } from './errors.ts'
+export { type FlockCommand } from './flock.ts'
+export { type StoreLock } from './lock.ts'
+export { type StoreLockName } from './names.ts'
+export { type PlacedFile, placeFile, type PlaceOutcome } from './place-file.ts'
+export { KEYRING_MAX_BYTES, type VerifyKeyring } from './read-keyring.ts'
+export { openSealStore, type SealStore, type SealStoreOptions } from './store.ts'
+export { type KeyringWrite, type WriteOutcome } from './write-keyring.ts'
