@@ -1,0 +1,130 @@
+import { errors } from 'undici'
+import { OpenBaoError, type OpenBaoErrorCode } from './error.ts'
+
+/** How many of OpenBao's error texts a message quotes, and how many characters of each. */
+const MAX_ERROR_TEXTS = 4
+const MAX_ERROR_TEXT_CHARS = 300
+
+/** An answer that is not the one the request hoped for. */
+export interface FailedAnswer {
+  readonly request: string
+  readonly status: number
+  readonly location: string | undefined
+  readonly body: Uint8Array
+}
+
+/** Turns an unhappy status into an error with OpenBao's own words, shortened. */
+export function statusError({ request, status, location, body }: FailedAnswer): OpenBaoError {
+  const texts = errorTexts(body)
+  const said = texts.length === 0 ? '' : `: ${texts.join('; ')}`
+  const redirectOrigin = status >= 300 && status < 400 ? originOf(location) : undefined
+  const towards = redirectOrigin === undefined ? '' : ` towards ${redirectOrigin}`
+  return new OpenBaoError(codeOf(status, texts), `${request}: status ${status}${towards}${said}`, {
+    status,
+    redirectOrigin,
+  })
+}
+
+/**
+ * 429 has three meanings in OpenBao: a standby's health (read in health.ts and never seen here), a rate limit quota
+ * (with a text), and a read too fresh for this node (no text; only after `X-Vault-Index`, which we do not send).
+ */
+function codeOf(status: number, texts: readonly string[]): OpenBaoErrorCode {
+  if (status >= 300 && status < 400) return 'OPENBAO_REDIRECTED'
+  switch (status) {
+    case 400:
+      return 'OPENBAO_BAD_REQUEST'
+    case 403:
+      return 'OPENBAO_PERMISSION_DENIED'
+    case 404:
+      return 'OPENBAO_NOT_FOUND'
+    case 429:
+      return 'OPENBAO_RATE_LIMITED'
+    case 503:
+      // A proxy in front answers 503 too; only OpenBao itself says this.
+      return texts.some(text => /\bis sealed\b/.test(text)) ? 'OPENBAO_SEALED' : 'OPENBAO_STATUS'
+    default:
+      return 'OPENBAO_STATUS'
+  }
+}
+
+/** The texts of `{"errors":[…]}`, capped and on one line each. Empty for any other body. */
+export function errorTexts(body: Uint8Array): readonly string[] {
+  let parsed: unknown
+  try {
+    parsed = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body))
+  } catch {
+    return [] // a proxy's page, for instance: the status says enough
+  }
+  if (typeof parsed !== 'object' || parsed === null || !('errors' in parsed) || !Array.isArray(parsed.errors)) return []
+  return parsed.errors
+    .filter(text => typeof text === 'string')
+    .slice(0, MAX_ERROR_TEXTS)
+    .map(text => shorten(text.replace(/[\p{Cc}\p{Cf}\s]+/gu, ' ').trim()))
+}
+
+function shorten(text: string): string {
+  return text.length <= MAX_ERROR_TEXT_CHARS ? text : `${text.slice(0, MAX_ERROR_TEXT_CHARS)}…`
+}
+
+/** Scheme, host and port only: the rest of a Location is nobody's business, and may hold anything. */
+function originOf(location: string | undefined): string | undefined {
+  if (location === undefined || !URL.canParse(location)) return undefined
+  const { protocol, origin } = new URL(location)
+  return protocol === 'https:' || protocol === 'http:' ? origin : undefined
+}
+
+/** Nothing was sent: the other side is not there. */
+const UNREACHABLE = new Set([
+  'EACCES',
+  'EADDRNOTAVAIL',
+  'EAI_AGAIN',
+  'EAI_FAIL',
+  'ECONNREFUSED',
+  'EHOSTDOWN',
+  'EHOSTUNREACH',
+  'EMFILE',
+  'ENETDOWN',
+  'ENETUNREACH',
+  'ENOENT',
+  'ENOTFOUND',
+  'EPERM',
+  'ETIMEDOUT',
+  'UND_ERR_CONNECT_TIMEOUT',
+])
+
+/** What OpenSSL says of a certificate (x509_vfy.h), of a handshake, and what Node adds. */
+const TLS =
+  /^(?:ERR_SSL_|ERR_TLS_|CERT_|CRL_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|INVALID_CA$|INVALID_PURPOSE$|HOSTNAME_|PATH_LENGTH_|EPROTO$)/
+
+/** Undici's own checks of an answer. */
+const NOT_HTTP = /^(?:UND_ERR_HEADERS_OVERFLOW$|UND_ERR_RES_|UND_ERR_RESPONSE)/
+
+/** Turns a failure of the connection into an error; `trust` tells what the certificate was checked against. */
+export function connectionError(request: string, cause: unknown, trust: string): OpenBaoError {
+  if (cause instanceof errors.HTTPParserError) {
+    // Without its cause: that error carries the bytes it could not read, and a root token may be among them.
+    return new OpenBaoError('OPENBAO_RESPONSE_MALFORMED', `${request}: the answer is not HTTP (${cause.message})`)
+  }
+  const code = codeOfCause(cause)
+  if (UNREACHABLE.has(code)) {
+    return new OpenBaoError('OPENBAO_UNREACHABLE', `${request}: no connection (${code})`, { cause })
+  }
+  if (TLS.test(code)) {
+    return new OpenBaoError('OPENBAO_TLS', `${request}: TLS failed (${code}), checked with ${trust}`, { cause })
+  }
+  if (NOT_HTTP.test(code)) {
+    return new OpenBaoError('OPENBAO_RESPONSE_MALFORMED', `${request}: the answer is not HTTP (${code})`, { cause })
+  }
+  return new OpenBaoError('OPENBAO_CONNECTION_CUT', `${request}: the connection ended early (${code})`, { cause })
+}
+
+/**
+ * Where a host has several addresses Node reports all attempts at once; the first tells as much as all. Not by
+ * `instanceof`, which knows only the errors of its own realm.
+ */
+function codeOfCause(cause: unknown): string {
+  if (typeof cause !== 'object' || cause === null) return 'no code'
+  if ('errors' in cause && Array.isArray(cause.errors) && cause.errors.length > 0) return codeOfCause(cause.errors[0])
+  return 'code' in cause && typeof cause.code === 'string' ? cause.code : 'no code'
+}

@@ -1,0 +1,95 @@
+import { type Secret } from '@sealwright/secret'
+import { OpenBaoError } from './error.ts'
+import { errorTexts, statusError } from './failure.ts'
+import { field, parseJsonObject, readCount, readObject } from './json.ts'
+import { encodeSecretObject, joinBytes, parseSecretJson, type SecretJson, secretText } from './secret-json.ts'
+import { type Answer } from './transport.ts'
+
+/** A place in a kv version 2 engine. */
+export interface KvPath {
+  /** Where the engine is mounted, without slashes around it. */
+  readonly mount: string
+  /** Name below it; slashes make folders. */
+  readonly path: string
+}
+
+/** One version of a secret. The caller owns, and wipes, all of it. */
+export interface KvSecret {
+  readonly version: number
+  /** The text values by name. Values of other types are left out. */
+  readonly data: ReadonlyMap<string, Secret>
+}
+
+/**
+ * A path for a URL, each part encoded.
+ *
+ * @throws {@link OpenBaoError} `OPENBAO_REQUEST_INVALID` for empty parts, and for `.` and `..`, which URLs resolve.
+ */
+export function encodePath(path: string): string {
+  const parts = path.split('/')
+  if (parts.some(part => part === '' || part === '.' || part === '..' || !part.isWellFormed())) {
+    throw new OpenBaoError('OPENBAO_REQUEST_INVALID', `${JSON.stringify(path)} is not a path we can ask for`)
+  }
+  return parts.map(encodeURIComponent).join('/')
+}
+
+/** `data` endpoint of a kv version 2 secret. */
+export function kvDataPath({ mount, path }: KvPath): string {
+  return `${encodePath(mount)}/data/${encodePath(path)}`
+}
+
+/** Body of a kv version 2 write. Fresh bytes for the caller to wipe. */
+export function kvPutBody(data: Readonly<Record<string, Secret>>): Uint8Array {
+  const inner = encodeSecretObject(data)
+  const body = joinBytes([new TextEncoder().encode('{"data":'), inner, new TextEncoder().encode('}')])
+  inner.fill(0)
+  return body
+}
+
+/** Reads the number of the version that a kv version 2 write made. */
+export function parseKvVersion({ body, request }: Answer): number {
+  const data = field(parseJsonObject(body, request), 'data', readObject, { request, path: '' })
+  return field(data, 'version', readCount, { request, path: 'data' })
+}
+
+/**
+ * A 404 without a text: nothing at this path, or its newest version was deleted.
+ *
+ * @throws {@link OpenBaoError} `OPENBAO_NOT_FOUND` for a 404 with a text: no engine is mounted there.
+ */
+export function parseKvAbsent(answer: Answer): null {
+  if (errorTexts(answer.body).length > 0) throw statusError({ ...answer, location: undefined })
+  return null
+}
+
+/** Reads the answer of a kv version 2 read and wipes the body, whatever happens. */
+export function parseKvSecret({ body, request }: Answer): KvSecret {
+  try {
+    const outer = memberObject(parseSecretJson(body, request), 'data', request)
+    const version = memberOf(memberObject(outer, 'metadata', request), 'version')
+    if (version?.kind !== 'plain') throw malformed(request, 'data.metadata.version')
+    const texts = new Map<string, Secret>()
+    for (const [name, value] of memberObject(outer, 'data', request).members) {
+      if (value.kind === 'string') texts.set(name, secretText(body, value, request))
+    }
+    return { version: Number(new TextDecoder().decode(body.subarray(version.start, version.end))), data: texts }
+  } finally {
+    body.fill(0)
+  }
+}
+
+type SecretObject = Extract<SecretJson, { kind: 'object' }>
+
+function memberOf(json: SecretJson, name: string): SecretJson | undefined {
+  return json.kind === 'object' ? json.members.get(name) : undefined
+}
+
+function memberObject(json: SecretJson, name: string, request: string): SecretObject {
+  const value = memberOf(json, name)
+  if (value?.kind !== 'object') throw malformed(request, name)
+  return value
+}
+
+function malformed(request: string, name: string): OpenBaoError {
+  return new OpenBaoError('OPENBAO_RESPONSE_MALFORMED', `${request}: field "${name}" is missing or of another type`)
+}

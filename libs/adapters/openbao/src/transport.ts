@@ -1,0 +1,205 @@
+import { type Socket } from 'node:net'
+import { type Secret } from '@sealwright/secret'
+import { buildConnector, type Dispatcher, Pool } from 'undici'
+import { type OpenBaoAddress, parseAddress } from './address.ts'
+import { OpenBaoError } from './error.ts'
+import { connectionError, statusError } from './failure.ts'
+import { joinBytes } from './secret-json.ts'
+import { type ClientCertificate, describeTrust, type OpenBaoTrust, secureContext } from './trust.ts'
+
+/** How long one call may take in all, unless it says otherwise. */
+export const DEFAULT_TIMEOUT_MS = 10_000
+/** How long a connection, TLS included, may take. */
+export const DEFAULT_CONNECT_TIMEOUT_MS = 3_000
+/** Largest body we take. Autopilot's state of a big cluster has some 10 kB. */
+export const DEFAULT_MAX_RESPONSE_BYTES = 1_048_576
+
+/** Calls at the same time; more of them wait, under their own deadlines. */
+const MAX_CONNECTIONS = 8
+
+export interface OpenBaoClientOptions {
+  /** `https://host[:port]`, `http://` on a loopback host, or `unix:/absolute/path`. */
+  readonly address: string
+  /** Needed for https; refused for the others, where it would promise what it cannot keep. */
+  readonly trust?: OpenBaoTrust
+  /** Name that the certificate must hold, where it is not the address's host. */
+  readonly serverName?: string
+  readonly clientCertificate?: ClientCertificate
+  readonly timeoutMs?: number
+  readonly connectTimeoutMs?: number
+  readonly maxResponseBytes?: number
+  /** Tokens and secrets then travel readable for everybody on the way. */
+  readonly unsafelyAllowPlainHttp?: boolean
+}
+
+/** What every call takes. */
+export interface Call {
+  /** Ends our waiting (`OPENBAO_CANCELLED`), not the server's work. */
+  readonly signal: AbortSignal
+  /** Limit for this call, from its start to the last byte of the answer. */
+  readonly timeoutMs?: number
+}
+
+/** A call that OpenBao answers only to those it knows. */
+export interface AuthenticatedCall extends Call {
+  /** Stays the caller's. HTTP libraries take headers as strings only: one that cannot be wiped is made per call. */
+  readonly token: Secret
+}
+
+export interface Request {
+  readonly method: 'GET' | 'POST'
+  /** Path below `/v1/`, encoded. Stands in messages. */
+  readonly path: string
+  /** Ours to the end of the call. */
+  readonly body?: Uint8Array
+  readonly call: Call | AuthenticatedCall
+  /** Statuses that are answers and not failures. */
+  readonly expected: readonly number[]
+}
+
+export interface Answer {
+  readonly status: number
+  readonly body: Uint8Array
+  /** The request in words, for messages. */
+  readonly request: string
+}
+
+export interface Transport {
+  readonly send: (request: Request) => Promise<Answer>
+  readonly close: () => Promise<void>
+}
+
+/**
+ * Opens a pool of HTTP/1.1 connections to one OpenBao node. Nothing is sent before the first call.
+ *
+ * @throws {@link OpenBaoError} `OPENBAO_ADDRESS_INVALID`, `OPENBAO_TLS`.
+ */
+export function openTransport(options: OpenBaoClientOptions): Transport {
+  const { timeoutMs = DEFAULT_TIMEOUT_MS, maxResponseBytes = DEFAULT_MAX_RESPONSE_BYTES } = options
+  const address = parseAddress(options.address, {
+    unsafelyAllowPlainHttp: options.unsafelyAllowPlainHttp ?? false,
+  })
+  const pool = openPool(address, options)
+  const trust = options.trust === undefined ? 'nothing' : describeTrust(options.trust)
+
+  const send = async (sent: Request): Promise<Answer> => {
+    const { method, path, body, call, expected } = sent
+    const request = `${method} ${path}`
+    const limitMs = call.timeoutMs ?? timeoutMs
+    const deadline = AbortSignal.timeout(limitMs)
+    const headers = requestHeaders(call, body)
+    try {
+      call.signal.throwIfAborted()
+      const response = await pool.request({
+        method,
+        path: `/v1/${path}`,
+        headers,
+        body: body ?? null,
+        signal: AbortSignal.any([call.signal, deadline]),
+      })
+      const answer = { request, status: response.statusCode, body: await readBody(response, request, maxResponseBytes) }
+      if (expected.includes(answer.status)) return answer
+      const { location } = response.headers
+      throw statusError({ ...answer, location: typeof location === 'string' ? location : undefined })
+    } catch (cause) {
+      if (cause instanceof OpenBaoError) throw cause
+      if (call.signal.aborted) {
+        throw new OpenBaoError('OPENBAO_CANCELLED', `${request}: cancelled by the caller`, { cause })
+      }
+      if (deadline.aborted) {
+        throw new OpenBaoError('OPENBAO_TIMEOUT', `${request}: no answer in ${limitMs} ms`, { cause })
+      }
+      throw connectionError(request, cause, trust)
+    }
+  }
+
+  return {
+    send,
+    close: async () => {
+      await pool.destroy()
+    },
+  }
+}
+
+function openPool(address: OpenBaoAddress, options: OpenBaoClientOptions): Pool {
+  const { trust, serverName, clientCertificate, connectTimeoutMs = DEFAULT_CONNECT_TIMEOUT_MS } = options
+  const common: Pool.Options = {
+    connections: MAX_CONNECTIONS,
+    // One hung HTTP/2 connection would hang every call at once.
+    allowH2: false,
+    // The deadline of the call is the one limit; undici's own would be a second and coarser one.
+    headersTimeout: 0,
+    bodyTimeout: 0,
+  }
+  if (address.kind !== 'https') {
+    if (trust !== undefined || serverName !== undefined || clientCertificate !== undefined) {
+      throw new OpenBaoError('OPENBAO_TLS', `certificates are for https addresses only, not for ${address.kind}`)
+    }
+    if (address.kind === 'http') return new Pool(address.origin, { ...common, connect: { timeout: connectTimeoutMs } })
+    const connect = { timeout: connectTimeoutMs, socketPath: address.socketPath }
+    return new Pool('http://localhost', { ...common, connect })
+  }
+  if (trust === undefined) throw new OpenBaoError('OPENBAO_TLS', 'https needs a CA file, or the system authorities')
+  const connect = buildConnector({
+    timeout: connectTimeoutMs,
+    secureContext: secureContext(trust, clientCertificate),
+    // Said aloud, or NODE_TLS_REJECT_UNAUTHORIZED=0 in the environment would switch the check off.
+    rejectUnauthorized: true,
+    // No session is resumed: each connection checks the certificate anew.
+    maxCachedSessions: 0,
+    allowH2: false,
+    ...(serverName === undefined ? {} : { servername: serverName }),
+  })
+  return new Pool(address.origin, { ...common, connect: keepAlerts(connect) })
+}
+
+/**
+ * In TLS 1.3 a server refuses a client's certificate only after the client believes the handshake done. The alert comes
+ * as an error with an end of stream behind it; undici would report the end. Destroyed by the error, nothing else comes.
+ */
+function keepAlerts(connect: buildConnector.connector): buildConnector.connector {
+  return (options, callback) => {
+    connect(options, (...result) => {
+      result[1]?.once('error', function (this: Socket, error: Error) {
+        this.destroy(error)
+      })
+      callback(...result)
+    })
+  }
+}
+
+function requestHeaders(call: Call | AuthenticatedCall, body: Uint8Array | undefined): Record<string, string> {
+  return {
+    // Listeners can demand it, against requests that a browser or a proxy was tricked into.
+    'X-Vault-Request': 'true',
+    Accept: 'application/json',
+    ...(body === undefined ? {} : { 'Content-Type': 'application/json' }),
+    ...('token' in call ? { 'X-Vault-Token': call.token.reveal(tokenText) } : {}),
+  }
+}
+
+/** Visible ASCII only: anything else would end the header line, or is the newline at the end of a token file. */
+function tokenText(bytes: Uint8Array): string {
+  if (bytes.length === 0 || bytes.some(byte => byte < 0x21 || byte > 0x7e)) {
+    throw new OpenBaoError('OPENBAO_REQUEST_INVALID', 'the token is empty, or holds a space, newline or other odd byte')
+  }
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1')
+}
+
+/** Reads to the end, but never more than `maxBytes`. The pieces are wiped: they may hold a root token. */
+async function readBody(response: Dispatcher.ResponseData, request: string, maxBytes: number): Promise<Uint8Array> {
+  const tooLarge = new OpenBaoError('OPENBAO_RESPONSE_TOO_LARGE', `${request}: more than ${maxBytes} bytes of answer`, {
+    status: response.statusCode,
+  })
+  const pieces: Uint8Array[] = []
+  let totalBytes = 0
+  // Leaving the loop early destroys the body, and with it the connection.
+  for await (const piece of response.body as AsyncIterable<Uint8Array>) {
+    totalBytes += piece.byteLength
+    if (totalBytes > maxBytes) throw tooLarge
+    pieces.push(piece)
+  }
+  const body = joinBytes(pieces)
+  for (const piece of pieces) piece.fill(0)
+  return body
+}
