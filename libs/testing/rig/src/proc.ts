@@ -1,0 +1,67 @@
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+
+/** A running process as /proc shows it. What may not be read, or is gone by now, reads as empty. */
+export interface ProcessInfo {
+  readonly pid: number
+  readonly parentPid: number
+  /** The process group (`setsid` makes one): everything a program started, unless it left on purpose. */
+  readonly groupId: number
+  readonly commandLine: readonly string[]
+  /** `NAME=value` entries, read when asked for. */
+  readonly environment: () => readonly string[]
+  /** Working folder, read when asked for. */
+  readonly workingDirectory: () => string
+}
+
+/** All running processes for which `predicate` holds. Zombies are not running. */
+export function findProcesses(predicate: (process: ProcessInfo) => boolean): readonly ProcessInfo[] {
+  return readdirSync('/proc')
+    .filter(name => /^\d+$/.test(name))
+    .flatMap(name => readProcess(Number(name)) ?? [])
+    .filter(predicate)
+}
+
+/** The process and everything below it, parents before children. Empty when `pid` is not running. */
+export function processTree(pid: number): readonly ProcessInfo[] {
+  const all = findProcesses(() => true)
+  const tree = all.filter(process => process.pid === pid)
+  // The list grows while it is walked: that is the walk.
+  for (const parent of tree) tree.push(...all.filter(process => process.parentPid === parent.pid))
+  return tree
+}
+
+/** All running members of a process group. */
+export function processGroup(groupId: number): readonly ProcessInfo[] {
+  return findProcesses(process => process.groupId === groupId)
+}
+
+function readProcess(pid: number): ProcessInfo | undefined {
+  const stat = readOrEmpty(() => readFileSync(`/proc/${pid}/stat`, 'utf8'))
+  // proc(5): `pid (name) state ppid pgrp …`, where the name may itself hold spaces and brackets.
+  const [state, parentPid, groupId] = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  if (state === undefined || state === '' || state === 'Z' || state === 'X') return undefined
+  return {
+    pid,
+    parentPid: Number(parentPid),
+    groupId: Number(groupId),
+    commandLine: splitAtZeros(readOrEmpty(() => readFileSync(`/proc/${pid}/cmdline`, 'utf8'))),
+    environment: () => splitAtZeros(readOrEmpty(() => readFileSync(`/proc/${pid}/environ`, 'utf8'))),
+    workingDirectory: () => readOrEmpty(() => readlinkSync(`/proc/${pid}/cwd`)),
+  }
+}
+
+function splitAtZeros(text: string): readonly string[] {
+  return text.split('\0').filter(part => part !== '')
+}
+
+/** Gone or ours not to read: ENOENT, ESRCH (ended while we read), EACCES, EPERM. */
+const UNREADABLE = new Set(['ENOENT', 'ESRCH', 'EACCES', 'EPERM'])
+
+function readOrEmpty(read: () => string): string {
+  try {
+    return read()
+  } catch (error) {
+    if (typeof error === 'object' && error !== null && 'code' in error && UNREADABLE.has(String(error.code))) return ''
+    throw error
+  }
+}
