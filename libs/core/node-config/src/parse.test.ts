@@ -1,0 +1,100 @@
+import { NodeConfigError, parseNodeConfig } from './index.ts'
+
+const minimal = 'seals: [{ name: tpm, type: tpm, priority: 1 }]'
+
+function failure(text: string): NodeConfigError {
+  try {
+    parseNodeConfig(text, 'node.yaml')
+  } catch (error) {
+    if (error instanceof NodeConfigError) return error
+    throw error
+  }
+  throw new Error('it was accepted')
+}
+
+describe('a node configuration', () => {
+  it('needs no more than one seal; the rest has defaults', () => {
+    expect(parseNodeConfig(minimal, 'node.yaml')).toEqual({
+      store: '/var/lib/sealwright/seal',
+      seals: [
+        {
+          name: 'tpm',
+          type: 'tpm',
+          priority: 1,
+          disabled: false,
+          tpm: { device: '/dev/tpmrm0' },
+          pcrs: [],
+          deadlineMs: 30_000,
+        },
+      ],
+      agent: {
+        ipcDirectory: '/run/sealwright/ipc/seal',
+        controlSocket: '/run/sealwright/control.sock',
+        probeIntervalMs: 300_000,
+      },
+    })
+  })
+
+  it('may be JSON', () => {
+    const text = JSON.stringify({ seals: [{ name: 'a', type: 'tpm', priority: 1, tpm: { socket: '/run/tpm' } }] })
+    expect(parseNodeConfig(text, 'node.json').seals[0]?.tpm).toEqual({ socket: '/run/tpm' })
+  })
+
+  it.each([
+    ['an unknown field at the top', `${minimal}\nstoer: /x`, 'stoer is unknown here'],
+    [
+      'an unknown field of a seal',
+      'seals: [{ name: a, type: tpm, priority: 1, pin: 7 }]',
+      'seals.0.pin is unknown here',
+    ],
+    ['an unknown field of the agent', `${minimal}\nagent: { socket: /x }`, 'agent.socket is unknown here'],
+    ['no seals', 'store: /x', 'seals is missing'],
+    ['an empty list of seals', 'seals: []', 'seals must name at least one seal'],
+    ['an unknown seal type', 'seals: [{ name: a, type: tpn, priority: 1 }]', 'seals.0.type must be one of: tpm'],
+    ['a relative path', `${minimal}\nstore: seal`, 'store must be an absolute path'],
+    ['a priority of 0', 'seals: [{ name: a, type: tpm, priority: 0 }]', 'seals.0.priority must be at least 1'],
+    [
+      'a fractional priority',
+      'seals: [{ name: a, type: tpm, priority: 1.5 }]',
+      'seals.0.priority must be a whole number',
+    ],
+    ['a PCR of 24', 'seals: [{ name: a, type: tpm, priority: 1, pcrs: [24] }]', 'seals.0.pcrs.0 must be at most 23'],
+    ['a PCR named twice', 'seals: [{ name: a, type: tpm, priority: 1, pcrs: [7, 7] }]', 'names a PCR twice'],
+    ['a name with a slash', 'seals: [{ name: a/b, type: tpm, priority: 1 }]', 'seals.0.name must be'],
+    [
+      'two TPM addresses in one',
+      'seals: [{ name: a, type: tpm, priority: 1, tpm: { device: /d, socket: /s } }]',
+      'seals.0.tpm must be',
+    ],
+    [
+      'a shared name',
+      'seals: [{ name: a, type: tpm, priority: 1 }, { name: a, type: tpm, priority: 2 }]',
+      'share a name',
+    ],
+    [
+      'a shared priority',
+      'seals: [{ name: a, type: tpm, priority: 1 }, { name: b, type: tpm, priority: 1 }]',
+      'share a priority',
+    ],
+    ['only disabled seals', 'seals: [{ name: a, type: tpm, priority: 1, disabled: true }]', 'every seal is disabled'],
+    ['an address without scheme', `${minimal}\nopenbao: { address: "localhost:8200" }`, 'openbao.address must begin'],
+  ])('refuses %s, and names the field', (_what, text, message) => {
+    const error = failure(text)
+    expect(error.code).toBe('CONFIG_INVALID')
+    expect(error.message).toContain('node.yaml: ')
+    expect(error.message).toContain(message)
+  })
+
+  it.each([
+    ['broken YAML', 'seals: ['],
+    ['a key given twice', `${minimal}\n${minimal}`],
+    ['an alias', 'seals: &a []\nx: *a'],
+  ])('refuses %s as syntax', (_what, text) => {
+    expect(failure(text).code).toBe('CONFIG_SYNTAX')
+  })
+
+  it('lets a disabled seal share a name and a priority', () => {
+    const text = 'seals: [{ name: a, type: tpm, priority: 1 }, { name: a, type: tpm, priority: 1, disabled: true }]'
+    expect(parseNodeConfig(text, 'node.yaml').seals).toHaveLength(2)
+  })
+})
