@@ -1,0 +1,43 @@
+import { type StatusView } from './status.ts'
+
+/** What an operator wants to know first. */
+export type Verdict =
+  | { readonly kind: 'ready' }
+  /** Works now, yet something would hinder the next restart. */
+  | { readonly kind: 'at-risk'; readonly reasons: readonly string[] }
+  | { readonly kind: 'not-ready'; readonly reasons: readonly string[] }
+
+/**
+ * Judges a status whose seals were just probed: ready means that a real unwrap succeeded now, and that OpenBao,
+ * if this node has one, is open.
+ */
+export function judge(status: StatusView): Verdict {
+  const blocking = [...(status.state === 'sealed' ? ['no seal has opened the keyring'] : []), ...openBaoReasons(status)]
+  if (blocking.length > 0) return { kind: 'not-ready', reasons: [...blocking, ...sealReasons(status)] }
+  const risks = sealReasons(status)
+  if (risks.length > 0) return { kind: 'at-risk', reasons: risks }
+  return { kind: 'ready' }
+}
+
+function openBaoReasons({ openbao }: StatusView): readonly string[] {
+  switch (openbao.state) {
+    case 'not-configured':
+    case 'active':
+    case 'standby':
+      return []
+    case 'unreachable':
+      return [`OpenBao does not answer: ${openbao.message}`]
+    case 'sealed':
+      return ['OpenBao is sealed']
+    case 'uninitialised':
+      return ['OpenBao is not initialised: run `bao operator init`']
+  }
+}
+
+function sealReasons({ seals }: StatusView): readonly string[] {
+  return seals.flatMap(({ name, disabled, health }) => {
+    if (disabled || health.state === 'healthy') return []
+    if (health.state === 'untried') return [`seal ${name} was not tried`]
+    return [`seal ${name} does not open: ${health.code}: ${health.message}`]
+  })
+}
