@@ -1,0 +1,29 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+
+import { decodeBase64 } from './base64.ts'
+
+function example(encoded: Uint8Array): boolean {
+  // README
+  const key = decodeBase64(encoded)
+  try {
+    return key.reveal(bytes => bytes.byteLength === 32)
+  } finally {
+    key.wipe()
+    encoded.fill(0)
+  }
+  // end
+}
+
+describe('the example in the README', () => {
+  it('is the code of this test', () => {
+    const [, shown] = /```ts\n(.*?)```/s.exec(readFileSync(join(import.meta.dirname, '../README.md'), 'utf8')) ?? []
+    const [, own] = /^ {2}\/\/ README\n(.*?)^ {2}\/\/ end$/ms.exec(readFileSync(import.meta.filename, 'utf8')) ?? []
+    expect(shown).toBe(own?.replace(/^ {2}/gm, ''))
+  })
+
+  it('works', () => {
+    expect(example(new TextEncoder().encode(Buffer.alloc(32, 7).toString('base64')))).toBe(true)
+    expect(example(new TextEncoder().encode(Buffer.alloc(31, 7).toString('base64')))).toBe(false)
+  })
+})
