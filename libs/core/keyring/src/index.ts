@@ -1,0 +1,24 @@
+export { addGeneration } from './add-generation.ts'
+export { addRecord, type RecordInput, type Surroundings } from './add-record.ts'
+export { decodeKeyring, encodeKeyring } from './codec.ts'
+export { createKeyring } from './create-keyring.ts'
+export { KeyringError, type KeyringErrorCode } from './keyring-error.ts'
+export {
+  findGeneration,
+  findRecords,
+  findSeal,
+  type Generation,
+  type Keyring,
+  type KeyringContents,
+  type KeyringRecord,
+  type Link,
+  MAX_KEYRING_BYTES,
+  MAX_NAME_BYTES,
+  MAX_SEALED_KEK_BYTES,
+  type Member,
+  type Seal,
+} from './keyring.ts'
+export { openKeyring, OpenKeyring } from './open-keyring.ts'
+export { type EntryState, type RecordMethod } from './registry.ts'
+export { ID_BYTES, KEY_BYTES, type SealMember, type SealType } from './seal.ts'
+export { matchSealKey, SealKeys, unwrapSealKeys, type UnwrapInput } from './seal-keys.ts'

@@ -1,0 +1,138 @@
+import { sameBytes } from './bytes.ts'
+import { type EntryState, type RecordMethod } from './registry.ts'
+import { type SealType } from './seal.ts'
+
+/**
+ * Longest encoded keyring, in bytes: 512 KiB. A keyring rides in the blobs that OpenBao stores, and an entry of its raft
+ * storage holds 1 MiB by default. A TPM member with its record needs about 600 bytes, so 100 nodes with four seals each
+ * fit, also while a rotation keeps two generations.
+ */
+export const MAX_KEYRING_BYTES = 524_288
+/** Longest name of a key, a seal or a member, in bytes. */
+export const MAX_NAME_BYTES = 64
+/** Most generations kept at a time. */
+export const MAX_GENERATIONS = 64
+/** Most seals, the removed ones counted. */
+export const MAX_SEALS = 64
+/** Most members of all seals together, the removed ones counted. */
+export const MAX_MEMBERS = 1_024
+/** Most records. */
+export const MAX_RECORDS = 4_096
+/** Longest public key of a member, in bytes. An X-Wing key has 1,216, a SPKI of RSA-4096 has 550. */
+export const MAX_WRAPPING_KEY_BYTES = 4_096
+/** Longest data of a member, in bytes. */
+export const MAX_MEMBER_DATA_BYTES = 8_192
+/** Longest sealed KEK, in bytes. */
+export const MAX_SEALED_KEK_BYTES = 8_192
+/** Longest wrapped key, in bytes: an envelope around 32 bytes. */
+export const MAX_WRAPPED_KEY_BYTES = 256
+/** Length of the check value of a seal key, in bytes. */
+export const KEY_CHECK_BYTES = 16
+/** Length of the MAC at the end, in bytes: HMAC-SHA-256. */
+export const MAC_BYTES = 32
+
+/** One generation of the seal key. */
+export interface Generation {
+  /** 1, 2, … */
+  readonly number: number
+  /** 16 bytes that recognise the seal key of this generation and tell nothing about it. */
+  readonly keyCheck: Uint8Array
+  /** What OpenBao is told, and stores beside each blob. Never changes: 1 to 64 printable ASCII characters, no space. */
+  readonly keyId: string
+}
+
+/** A named seal. */
+export interface Seal {
+  /** 16 bytes; never changes. */
+  readonly sealId: Uint8Array
+  /** 1, 2, …: grows with each change of this entry; the higher one wins a merge. */
+  readonly entryVersion: number
+  readonly state: EntryState
+  readonly sealType: SealType
+  /** May change. Unique among the active seals: 1 to 64 printable ASCII characters, no space. */
+  readonly name: string
+}
+
+/** One member of a seal: a TPM, a token, a transit key, a set of shares. */
+export interface Member {
+  readonly sealId: Uint8Array
+  /** 16 bytes; never changes. */
+  readonly memberId: Uint8Array
+  readonly entryVersion: number
+  readonly state: EntryState
+  /** For people, such as the node's name. May change: 1 to 64 printable ASCII characters, no space. */
+  readonly label: string
+  /** The public key that others wrap for this member with, in the form of its seal type; empty if there is none. */
+  readonly wrappingKey: Uint8Array
+  /** What the seal type wants kept for this member and all may read, such as the check values of shares; may be empty. */
+  readonly data: Uint8Array
+}
+
+/** A way in: the seal key of one generation, wrapped under a KEK that one member keeps. */
+export interface KeyringRecord {
+  readonly generation: number
+  readonly sealId: Uint8Array
+  readonly memberId: Uint8Array
+  /** 0, 1, …: lets a member have two records of a generation side by side, for instance for two PCR policies. */
+  readonly slot: number
+  readonly entryVersion: number
+  readonly method: RecordMethod
+  /** Milliseconds since 1970, by the clock of the node that made it. For people. */
+  readonly createdAtMs: number
+  /** The KEK as the member sealed it: 1 to 8,192 bytes, opaque here. */
+  readonly sealedKek: Uint8Array
+  /** An envelope of purpose `keyring-record` around the 32 bytes of the seal key. */
+  readonly wrappedKey: Uint8Array
+}
+
+/** A step of the forward chain: the seal key of generation `from` + 1, wrapped under generation `from`. */
+export interface Link {
+  readonly from: number
+  /** An envelope of purpose `keyring-link` around the 32 bytes of the seal key. */
+  readonly wrappedKey: Uint8Array
+}
+
+/** Everything in a keyring that its MAC covers. */
+export interface KeyringContents {
+  /** 16 bytes; never changes. */
+  readonly clusterId: Uint8Array
+  /** 1, 2, …: grows with each change. */
+  readonly revision: number
+  /** The generation that encrypts. Higher ones are being handed out, lower ones still decrypt. */
+  readonly currentGeneration: number
+  /** Sorted by number, without gaps. */
+  readonly generations: readonly Generation[]
+  /** Sorted by id, as all lists below: a keyring has exactly one encoding. */
+  readonly seals: readonly Seal[]
+  readonly members: readonly Member[]
+  readonly records: readonly KeyringRecord[]
+  readonly links: readonly Link[]
+}
+
+/**
+ * A keyring: an immutable value that says who can open the cluster. It holds no plain key.
+ *
+ * `mac` is a claim until a seal key has checked it: {@link OpenKeyring} and {@link SealKeys} do.
+ */
+export interface Keyring extends KeyringContents {
+  /** 32 bytes: HMAC-SHA-256 over all the rest, under the current seal key. */
+  readonly mac: Uint8Array
+}
+
+/** The active seal of this name. */
+export function findSeal(keyring: KeyringContents, name: string): Seal | undefined {
+  return keyring.seals.find(seal => seal.state === 'active' && seal.name === name)
+}
+
+/** The records of one member of one seal, oldest generation first, then by slot. */
+export function findRecords(
+  keyring: KeyringContents,
+  { sealId, memberId }: { readonly sealId: Uint8Array; readonly memberId: Uint8Array },
+): readonly KeyringRecord[] {
+  return keyring.records.filter(record => sameBytes(record.sealId, sealId) && sameBytes(record.memberId, memberId))
+}
+
+/** The generation of this number. */
+export function findGeneration(keyring: KeyringContents, number: number): Generation | undefined {
+  return keyring.generations.find(generation => generation.number === number)
+}

@@ -1,0 +1,68 @@
+import { type SealType } from './seal.ts'
+
+/** How the sealed KEK of a record was made: it tells the adapter what it has in hand. */
+export type RecordMethod =
+  | 'tpm-sealed' // a TPM sealed object
+  | 'tpm-imported' // a TPM import blob, made for the storage key of another TPM
+  | 'pkcs11-aes-gcm' // AES-256-GCM on the token
+  | 'pkcs11-rsa-oaep' // RSA-OAEP for a key pair on the token
+  | 'transit' // the transit engine of another OpenBao
+  | 'shamir-hybrid' // HPKE with X-Wing for the key pair that the shares rebuild
+
+/** Whether a seal or member is in use. A removed one stays listed, so that a merge does not bring it back. */
+export type EntryState = 'active' | 'removed'
+
+/** A closed list of names with their numbers on the wire. 0 is never given; numbers are never given twice. */
+export interface Registry<Name extends string> {
+  readonly title: string
+  readonly numbers: Readonly<Record<Name, number>>
+  readonly names: ReadonlyMap<number, Name>
+}
+
+function registry<Name extends string>(title: string, entries: readonly (readonly [Name, number])[]): Registry<Name> {
+  return {
+    title,
+    numbers: Object.fromEntries(entries) as Record<Name, number>,
+    names: new Map(entries.map(([name, number]) => [number, name])),
+  }
+}
+
+/** docs/formats/keyring.md §4.1 */
+export const SEAL_TYPES: Registry<SealType> = registry('seal type', [
+  ['tpm', 1],
+  ['pkcs11', 2],
+  ['transit', 3],
+  ['shamir', 4],
+])
+
+/** docs/formats/keyring.md §4.2 */
+export const RECORD_METHODS: Registry<RecordMethod> = registry('method', [
+  ['tpm-sealed', 1],
+  ['tpm-imported', 2],
+  ['pkcs11-aes-gcm', 3],
+  ['pkcs11-rsa-oaep', 4],
+  ['transit', 5],
+  ['shamir-hybrid', 6],
+])
+
+/** docs/formats/keyring.md §4.3 */
+export const ENTRY_STATES: Registry<EntryState> = registry('state', [
+  ['active', 1],
+  ['removed', 2],
+])
+
+/** The seal type that a method belongs to. */
+export function sealTypeOf(method: RecordMethod): SealType {
+  switch (method) {
+    case 'tpm-sealed':
+    case 'tpm-imported':
+      return 'tpm'
+    case 'pkcs11-aes-gcm':
+    case 'pkcs11-rsa-oaep':
+      return 'pkcs11'
+    case 'transit':
+      return 'transit'
+    case 'shamir-hybrid':
+      return 'shamir'
+  }
+}
