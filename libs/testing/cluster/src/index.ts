@@ -1,0 +1,16 @@
+export { programCommand, type ProgramCommand, type ProgramName } from './programs.ts'
+export { type ProgramResult, runProgramToEnd } from './run-program.ts'
+export {
+  CONNECTOR_NAME,
+  createSealedNode,
+  type LogLine,
+  type SealedNode,
+  type SealedNodeConfig,
+  type SealedOpenBaoOptions,
+} from './sealed-node.ts'
+export {
+  type ClusterNode,
+  createSealedCluster,
+  type SealedCluster,
+  type SealedClusterOptions,
+} from './sealed-cluster.ts'

@@ -1,0 +1,23 @@
+import { accessSync } from 'node:fs'
+import { join } from 'node:path'
+import { RigError, repositoryRoot } from '@sealwright/testing-rig'
+
+/** The apps that a sealed node runs. */
+export type ProgramName = 'bootstrap-init' | 'unsealer-sidecar' | 'sealctl'
+
+/** How to start one of our programs: the pinned Node and the bundled file, as an image would. */
+export interface ProgramCommand {
+  readonly command: string
+  readonly args: readonly string[]
+}
+
+/** @throws {@link RigError} `RIG_TOOL_MISSING` if it was not built: `npm run build`. */
+export function programCommand(name: ProgramName): ProgramCommand {
+  const main = join(repositoryRoot(), 'apps', name, 'dist/main.mjs')
+  try {
+    accessSync(main)
+  } catch (cause) {
+    throw new RigError('RIG_TOOL_MISSING', `${name} is not built: run \`npm run build\``, { cause })
+  }
+  return { command: join(repositoryRoot(), 'node_modules/.bin/node'), args: ['--disable-sigusr1', main] }
+}

@@ -1,0 +1,189 @@
+import { readFileSync } from 'node:fs'
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { programCommand } from './programs.ts'
+import { type ProgramResult, runProgramToEnd } from './run-program.ts'
+import {
+  type OpenBaoNode,
+  startOpenBao,
+  type StartOptions,
+  type OpenBaoSettings,
+  type OpenBaoTls,
+  startProcess,
+  type StartedProcess,
+  startSwtpm,
+  type Swtpm,
+} from '@sealwright/testing-rig'
+
+/** Settings of a sealed node that are written to its configuration file, beside those that the rig sets itself. */
+export interface SealedNodeConfig {
+  /** Fields of its one seal, beside `name`, `type`, `priority` and `tpm`. */
+  readonly seal?: Readonly<Record<string, unknown>>
+  /** Where the agent finds the TPM, if not at the TPM's own socket: a proxy, for instance. */
+  readonly tpmSocketPath?: string
+  readonly agent?: Readonly<Record<string, unknown>>
+  readonly openbao?: { readonly address: string; readonly caFile?: string }
+}
+
+/** One line of a program's JSON log. */
+export type LogLine = Readonly<Record<string, unknown>>
+
+/** One machine: a TPM, the agent and, once started, OpenBao. All real programs. */
+export interface SealedNode extends AsyncDisposable {
+  readonly name: string
+  readonly directory: string
+  readonly configPath: string
+  readonly storePath: string
+  /** What the connector is given as its argument. */
+  readonly ipcDirectory: string
+  readonly controlSocketPath: string
+  /** OpenBao's plugin folder, where `bootstrap-init` puts the connector. */
+  readonly pluginDirectory: string
+  readonly tpm: Swtpm
+  writeConfig(config: SealedNodeConfig): Promise<void>
+  /** Runs `bootstrap-init --json`. */
+  bootstrap(sealKeyPath: string, extraArgs?: readonly string[]): Promise<ProgramResult>
+  /** Starts the agent. Resolves when its process runs, not when it is ready. */
+  startAgent(): Promise<StartedProcess>
+  /** The newest agent process. */
+  agent(): StartedProcess
+  /** Waits until the agent's log has a line with this message after its newest start, and returns that line's fields. */
+  waitForLog(message: string, timeoutMs?: number): Promise<LogLine>
+  /** Runs `sealctl` with the node's control socket. */
+  sealctl(...args: readonly string[]): Promise<ProgramResult>
+  /** Starts OpenBao behind the agent. */
+  startOpenBao(options: SealedOpenBaoOptions): Promise<OpenBaoNode>
+  /** The newest OpenBao of this node. */
+  openBao(): OpenBaoNode
+}
+
+export type SealedOpenBaoOptions = Pick<
+  OpenBaoSettings,
+  'apiPort' | 'clusterPort' | 'retryJoin' | 'extraHcl' | 'logLevel'
+> &
+  StartOptions & { readonly tls?: OpenBaoTls; readonly connectorSha256?: string }
+
+/** File name of the connector in a plugin folder. */
+export const CONNECTOR_NAME = 'sealwright-connector'
+
+const LOG_TIMEOUT_MS = 30_000
+
+/** Makes a node's folders, its TPM and its configuration. `directory` must exist, be private, and have a short path. */
+export async function createSealedNode(options: {
+  readonly name: string
+  readonly directory: string
+  readonly config?: SealedNodeConfig
+}): Promise<SealedNode> {
+  const { name, directory } = options
+  const tpmDirectory = join(directory, 'tpm')
+  const pluginDirectory = join(directory, 'plugins')
+  for (const folder of [tpmDirectory, pluginDirectory, join(directory, 'bao')]) {
+    await mkdir(folder, { mode: 0o700, recursive: true })
+  }
+  const tpm = await startSwtpm({ directory: tpmDirectory })
+  let agent: StartedProcess | undefined
+  let openBao: OpenBaoNode | undefined
+
+  const node: SealedNode = {
+    name,
+    directory,
+    configPath: join(directory, 'node.yaml'),
+    storePath: join(directory, 'seal'),
+    ipcDirectory: join(directory, 'ipc'),
+    controlSocketPath: join(directory, 'control.sock'),
+    pluginDirectory,
+    tpm,
+    async writeConfig(config) {
+      // YAML 1.2 reads JSON.
+      const file = {
+        store: node.storePath,
+        seals: [
+          {
+            name: 'tpm',
+            type: 'tpm',
+            priority: 1,
+            tpm: { socket: config.tpmSocketPath ?? tpm.socketPath },
+            ...config.seal,
+          },
+        ],
+        agent: { ipcDirectory: node.ipcDirectory, controlSocket: node.controlSocketPath, ...config.agent },
+        ...(config.openbao === undefined ? {} : { openbao: config.openbao }),
+      }
+      await writeFile(node.configPath, `${JSON.stringify(file, null, 2)}\n`, { mode: 0o600 })
+    },
+    async bootstrap(sealKeyPath, extraArgs = []) {
+      return await runProgramToEnd('bootstrap-init', [
+        '--config',
+        node.configPath,
+        '--seal-key',
+        sealKeyPath,
+        '--connector',
+        pluginDirectory,
+        '--json',
+        ...extraArgs,
+      ])
+    },
+    async startAgent() {
+      const { command, args } = programCommand('unsealer-sidecar')
+      agent = await startProcess({
+        name: `${name}-agent`,
+        command,
+        args: [...args, '--config', node.configPath],
+        logDirectory: directory,
+      })
+      return agent
+    },
+    agent() {
+      if (agent === undefined) throw new Error(`the agent of ${name} was never started`)
+      return agent
+    },
+    async waitForLog(message, timeoutMs = LOG_TIMEOUT_MS) {
+      const { pid, waitFor, logPath } = node.agent()
+      return await waitFor(() => findLogLine(readFileSync(logPath, 'utf8'), pid, message), {
+        what: `"${message}" in the log of ${name}`,
+        timeoutMs,
+      })
+    },
+    async sealctl(...args) {
+      return await runProgramToEnd('sealctl', [...args, '--socket', node.controlSocketPath])
+    },
+    async startOpenBao({ connectorSha256, ...settings }) {
+      openBao = await startOpenBao({
+        ...settings,
+        directory: join(directory, 'bao'),
+        nodeId: name,
+        seal: {
+          kind: 'sealwright',
+          pluginDirectory,
+          command: CONNECTOR_NAME,
+          args: [node.ipcDirectory],
+          ...(connectorSha256 === undefined ? {} : { sha256: connectorSha256 }),
+        },
+      })
+      return openBao
+    },
+    openBao() {
+      if (openBao === undefined) throw new Error(`OpenBao of ${name} was never started`)
+      return openBao
+    },
+    async [Symbol.asyncDispose]() {
+      // OpenBao first: it may need the agent to end in good order.
+      await openBao?.stop()
+      await agent?.stop()
+      await tpm.stop()
+    },
+  }
+  await node.writeConfig(options.config ?? {})
+  return node
+}
+
+/** The first line of a JSON log that a process wrote with this message. */
+function findLogLine(log: string, pid: number, message: string): LogLine | undefined {
+  // What follows the last line feed may still be half written.
+  for (const line of log.split('\n').slice(0, -1)) {
+    if (!line.startsWith('{')) continue
+    const fields = JSON.parse(line) as { pid?: unknown; msg?: unknown }
+    if (fields.pid === pid && fields.msg === message) return fields
+  }
+  return undefined
+}
