@@ -1,0 +1,5 @@
+export { SealPluginError, type SealPluginErrorCode } from './errors.ts'
+export { type SealPluginEvent, type SessionEnd, type WrapperMethod } from './events.ts'
+export { DEFAULT_LIMITS, type SealPluginLimits } from './limits.ts'
+export { type SealBlob, type SealService, SealServiceRefusal } from './seal-service.ts'
+export { type SealPluginOptions, type SealPluginServer, type SealPluginSession, serveSealPlugin } from './serve.ts'
