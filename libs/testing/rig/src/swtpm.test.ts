@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -90,6 +90,8 @@ describe('startSwtpm', () => {
   })
 
   it('says what went wrong when swtpm cannot start', async () => {
-    await expect(startSwtpm({ directory: join(directory, 'x'.repeat(120)) })).rejects.toThrow(/swtpm ended with/)
+    const tooLong = join(directory, 'x'.repeat(120))
+    await mkdir(tooLong)
+    await expect(startSwtpm({ directory: tooLong })).rejects.toThrow(/swtpm ended with/)
   })
 })

@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import { closeSync, openSync, readFileSync } from 'node:fs'
 import { mkdir, rm } from 'node:fs/promises'
 import { type AddressInfo, type NetConnectOpts, type Server, connect, createServer } from 'node:net'
 import { join } from 'node:path'
@@ -67,7 +68,11 @@ export async function startSwtpm(options: {
     // A power cut leaves the sockets behind, and nobody else uses our folder.
     await rm(socketPath, { force: true })
     await rm(controlPath, { force: true })
-    const started = run(stateDirectory, channelArguments(tcpPort, socketPath, controlPath))
+    const started = run(
+      stateDirectory,
+      join(options.directory, 'swtpm.log'),
+      channelArguments(tcpPort, socketPath, controlPath),
+    )
     running = started
     void started.ended.then(() => {
       if (running === started) running = undefined
@@ -129,18 +134,18 @@ type Running = {
 }
 
 /** Runs swtpm; `ended` never rejects. */
-function run(stateDirectory: string, channels: readonly string[]): Running {
+function run(stateDirectory: string, logPath: string, channels: readonly string[]): Running {
+  // A file, not a pipe: swtpm prints a line for every client, and would stop once a busy parent no longer reads.
+  const log = openSync(logPath, 'w', 0o600)
   const child = spawn(
     'swtpm',
     ['socket', '--tpm2', '--tpmstate', `dir=${stateDirectory}`, '--flags', 'not-need-init,startup-clear', ...channels],
-    { stdio: ['ignore', 'pipe', 'pipe'] },
+    { stdio: ['ignore', log, log] },
   )
+  closeSync(log)
   // Should our own process be told to exit, its TPM must not stay behind.
   const killWithUs = () => child.kill('SIGKILL')
   process.once('exit', killWithUs)
-  const printed: Buffer[] = []
-  child.stdout.on('data', (chunk: Buffer) => printed.push(chunk))
-  child.stderr.on('data', (chunk: Buffer) => printed.push(chunk))
   let alive = true
   const ended = new Promise<string>(resolve => {
     const settle = (text: string) => {
@@ -152,10 +157,19 @@ function run(stateDirectory: string, channels: readonly string[]): Running {
       settle(String(error))
     })
     child.once('close', (code, signal) => {
-      settle(`ended with ${code ?? signal ?? 'nothing'}: ${Buffer.concat(printed).toString('utf8').trim()}`)
+      settle(`ended with ${code ?? signal ?? 'nothing'}: ${readLog(logPath)}`)
     })
   })
   return { child, ended, isAlive: () => alive, isEnding: false }
+}
+
+/** What swtpm printed. The folder may be gone already when a test tidies up while it ends. */
+function readLog(logPath: string): string {
+  try {
+    return readFileSync(logPath, 'utf8').trim()
+  } catch (error) {
+    return String(error)
+  }
 }
 
 function channelArguments(tcpPort: number | undefined, socketPath: string, controlPath: string): readonly string[] {

@@ -1,0 +1,56 @@
+import { ID_BYTES, type SealMember } from '@sealwright/keyring'
+import { sha256 } from '@sealwright/tpm-wire'
+
+import { TpmError } from './errors.ts'
+import { type TpmAccess } from './operation.ts'
+import { type SealConditions, sealKek } from './seal.ts'
+import { decodeSealedKek } from './sealed-kek.ts'
+import { type ExpectedTpm } from './storage-key.ts'
+import { type UnsealCredentials, unsealKek } from './unseal.ts'
+
+const MEMBER_ID_DOMAIN = new TextEncoder().encode('sealwright tpm member v1')
+
+/** The id of the member that a storage key is: the first 16 bytes of SHA-256("sealwright tpm member v1" ‖ name). */
+export function tpmMemberId(storageKeyName: Uint8Array): Uint8Array {
+  return sha256(MEMBER_ID_DOMAIN, storageKeyName).slice(0, ID_BYTES)
+}
+
+/**
+ * Which TPM a sealed KEK is for, without asking any TPM: how an agent knows its member while the TPM is not up yet.
+ *
+ * @throws {@link TpmError} `TPM_BLOB_MALFORMED`.
+ */
+export function expectedTpmOf(sealedKek: Uint8Array): ExpectedTpm {
+  const { storageKeyName, endorsementKeyName } = decodeSealedKek(sealedKek)
+  return { storageKeyName, endorsementKeyName }
+}
+
+/** A TPM as a seal member: where it is, which one it must be, and under which conditions it opens. */
+export type TpmSealMemberOptions = TpmAccess &
+  UnsealCredentials & {
+    /** From `readTpmIdentity` at enrolment, or from {@link expectedTpmOf} a record of this node. */
+    readonly expected: ExpectedTpm
+    /** Conditions for what is sealed from now on; what is sealed already carries its own. */
+    readonly policy: SealConditions['policy']
+  }
+
+/**
+ * Makes a TPM a member of a seal. Asks the TPM nothing: it may be absent until something is sealed or opened.
+ *
+ * Its methods throw {@link TpmError}; a wrong PIN or a lockout is never tried again here, nor should the caller (`kind: 'operator'`).
+ */
+export function tpmSealMember(options: TpmSealMemberOptions): SealMember {
+  const { expected, policy, pin } = options
+  return {
+    sealType: 'tpm',
+    memberId: tpmMemberId(expected.storageKeyName),
+    sealKek: (kek, { signal }) =>
+      sealKek(options, expected, pin === undefined ? { policy } : { policy, pin }, kek, { signal }),
+    unsealKek: async (sealedKek, { signal }) => {
+      if (Buffer.compare(expectedTpmOf(sealedKek).storageKeyName, expected.storageKeyName) !== 0) {
+        throw new TpmError('TPM_BLOB_MALFORMED', 'this sealed key is for another TPM than that of this member')
+      }
+      return unsealKek(options, sealedKek, options, { signal })
+    },
+  }
+}

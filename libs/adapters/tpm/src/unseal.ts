@@ -1,0 +1,211 @@
+import { KEY_BYTES } from '@sealwright/keyring'
+import { Secret } from '@sealwright/secret'
+import {
+  type PcrValue,
+  TPM_RC_AUTH_FAIL,
+  TPM_RC_BAD_AUTH,
+  TPM_RC_PCR_CHANGED,
+  TPM_RC_POLICY_FAIL,
+  approvedPolicyHash,
+  decodeRc,
+  emptyPolicyDigest,
+  pcrDigest,
+  policyPcr,
+} from '@sealwright/tpm-wire'
+
+import { type Authorization, type Session } from './authorization.ts'
+import { flushContext } from './commands/flush.ts'
+import { pcrRead } from './commands/pcr-read.ts'
+import {
+  loadPublicKey,
+  runPolicyAuthValue,
+  runPolicyAuthorize,
+  runPolicyPcr,
+  verifySignature,
+} from './commands/policy.ts'
+import { importSealed, loadSealed, unsealObject, withEmptyAuth } from './commands/sealed-object.ts'
+import { type SaltKey, startSaltedSession } from './commands/session.ts'
+import { type NamedHandle, type TpmConnection } from './connection.ts'
+import { type PcrDrift, TpmError, bareRcOf, causedBy } from './errors.ts'
+import { type CallOptions, type TpmAccess, withTpm } from './operation.ts'
+import { authValueOfPin } from './pin.ts'
+import { type ResolvedPolicy, type SignedPcrPolicy } from './seal-policy.ts'
+import { type SealedKek, decodeSealedKek } from './sealed-kek.ts'
+import { createExpectedStorageKey } from './storage-key.ts'
+
+/** What the conditions of a seal are met with. */
+export type UnsealCredentials = {
+  readonly pin?: Secret
+  /** For a seal of kind `authorized`: the one for the current PCRs is picked, the others are not tried. */
+  readonly signedPolicies?: readonly SignedPcrPolicy[]
+}
+
+/**
+ * Opens a sealed KEK container in the TPM that it is for.
+ *
+ * A refused PIN or a lockout is never tried again. Nothing here changes or deletes the container.
+ *
+ * @param container - what `sealKek` or `sealKekForRemote` made.
+ * @returns 32 bytes; the caller owns and wipes them.
+ * @throws {@link TpmError} any code.
+ */
+export async function unsealKek(
+  access: TpmAccess,
+  container: Uint8Array,
+  credentials: UnsealCredentials = {},
+  options: CallOptions = {},
+): Promise<Secret> {
+  const sealed = decodeSealedKek(container)
+  if (sealed.policy.hasPin && credentials.pin === undefined) {
+    throw new TpmError('TPM_PIN_REQUIRED', 'this key was sealed with a PIN: give it')
+  }
+  return withTpm(access, options, async tpm => {
+    const storageKey = await createExpectedStorageKey(tpm, access.ownerAuth, sealed)
+    const saltKey = { handle: storageKey.handle, point: storageKey.publicArea.unique }
+    const session = await startSaltedSession(tpm, 'hmac', saltKey)
+    const object = await loadObject(tpm, storageKey, session, sealed)
+    const data = await unsealUnderPolicy(tpm, { object, session, saltKey, sealed, credentials })
+    if (data.byteLength !== KEY_BYTES) {
+      data.fill(0)
+      throw new TpmError('TPM_BLOB_CORRUPT', `the TPM opened ${data.byteLength} bytes, not a key of ${KEY_BYTES}`)
+    }
+    return new Secret(data)
+  })
+}
+
+async function loadObject(
+  tpm: TpmConnection,
+  storageKey: NamedHandle,
+  session: Session,
+  { object }: SealedKek,
+): Promise<NamedHandle> {
+  try {
+    const loadable = object.method === 'imported' ? await importSealed(tpm, storageKey, session, object) : object
+    return await loadSealed(tpm, storageKey, session, loadable)
+  } catch (error) {
+    if (!(error instanceof TpmError) || error.code !== 'TPM_RC' || error.rc === undefined) throw error
+    // The storage key is the right one, so a complaint about what we sent is one about the blob: mostly TPM_RC_INTEGRITY.
+    if (decodeRc(error.rc).subject?.kind !== 'parameter') throw error
+    const message = `the sealed key was changed since it was made (${error.message}): restore it from a copy, or open by another seal`
+    throw new TpmError('TPM_BLOB_CORRUPT', message, causedBy(error))
+  }
+}
+
+type Unsealing = {
+  readonly object: NamedHandle
+  readonly session: Session
+  readonly saltKey: SaltKey
+  readonly sealed: SealedKek
+  readonly credentials: UnsealCredentials
+}
+
+async function unsealUnderPolicy(tpm: TpmConnection, unsealing: Unsealing): Promise<Uint8Array> {
+  const { object, session, saltKey, sealed, credentials } = unsealing
+  const { policy } = sealed
+  if (policy.state.kind === 'none' && !policy.hasPin) return unsealObject(tpm, object, withEmptyAuth(session))
+  const policySession = await startSaltedSession(tpm, 'policy', saltKey)
+  await satisfyState(tpm, policySession, sealed, credentials.signedPolicies ?? [])
+  if (policy.hasPin) await runPolicyAuthValue(tpm, policySession.handle)
+  const authValue = authValueOfPin(policy.hasPin ? credentials.pin : undefined)
+  tpm.wipeAtEnd(authValue)
+  const authorization: Authorization = {
+    kind: 'session',
+    session: policySession,
+    authValue,
+    provesAuthValue: policy.hasPin,
+  }
+  try {
+    return await unsealObject(tpm, object, authorization)
+  } catch (error) {
+    throw await explainRefusal(tpm, sealed, error)
+  }
+}
+
+async function satisfyState(
+  tpm: TpmConnection,
+  session: Session,
+  sealed: SealedKek,
+  signedPolicies: readonly SignedPcrPolicy[],
+): Promise<void> {
+  const { state } = sealed.policy
+  if (state.kind === 'none') return
+  if (state.kind === 'pcr') {
+    await runPolicyPcr(tpm, session.handle, state.pcrs)
+    return
+  }
+  const current = await findCurrentPolicy(tpm, signedPolicies)
+  if (current === undefined)
+    throw await pcrError(tpm, sealed, `none of ${signedPolicies.length} signed policies approves them`)
+  await authorizePolicy(tpm, session, state, current)
+}
+
+async function authorizePolicy(
+  tpm: TpmConnection,
+  session: Session,
+  state: Extract<ResolvedPolicy['state'], { kind: 'authorized' }>,
+  { pcrs, approvedPolicy, signature }: SignedPcrPolicy,
+): Promise<void> {
+  await runPolicyPcr(tpm, session.handle, pcrs)
+  const signer = await loadPublicKey(tpm, state.signer)
+  try {
+    const digest = approvedPolicyHash(approvedPolicy, state.policyRef)
+    const ticket = await verifySignature(tpm, signer, digest, signature)
+    const { policyRef } = state
+    await runPolicyAuthorize(tpm, session.handle, { approvedPolicy, policyRef, signerName: signer.name, ticket })
+  } catch (error) {
+    const rc = bareRcOf(error)
+    if (rc === undefined) throw error
+    const message =
+      'the TPM refused the signed policy for the current PCRs: it is signed by another key or for another policyRef'
+    throw new TpmError('TPM_PCR_MISMATCH', message, causedBy(error))
+  }
+  await flushContext(tpm, signer.handle)
+}
+
+/** Picks the signed policy for the PCRs as they are, by its digest: no attempt fails on the way. */
+async function findCurrentPolicy(
+  tpm: TpmConnection,
+  signedPolicies: readonly SignedPcrPolicy[],
+): Promise<SignedPcrPolicy | undefined> {
+  const pcrs = [...new Set(signedPolicies.flatMap(policy => policy.pcrs))].toSorted((one, other) => one - other)
+  if (pcrs.length === 0) return undefined
+  const values = new Map((await pcrRead(tpm, pcrs)).map(pcr => [pcr.index, pcr]))
+  return signedPolicies.find(policy => {
+    const selected = policy.pcrs.map(index => values.get(index)).filter(pcr => pcr !== undefined)
+    const digest = policyPcr(emptyPolicyDigest(), policy.pcrs, pcrDigest(selected))
+    return Buffer.compare(digest, policy.approvedPolicy) === 0
+  })
+}
+
+async function explainRefusal(tpm: TpmConnection, sealed: SealedKek, error: unknown): Promise<unknown> {
+  const rc = bareRcOf(error)
+  if (rc === TPM_RC_POLICY_FAIL || rc === TPM_RC_PCR_CHANGED) {
+    return pcrError(tpm, sealed, 'the TPM refused its policy', error)
+  }
+  if (sealed.policy.hasPin && (rc === TPM_RC_AUTH_FAIL || rc === TPM_RC_BAD_AUTH)) {
+    const message = 'the TPM refused the PIN, and counted it as a failed attempt: do not repeat it, check it first'
+    return new TpmError('TPM_PIN_WRONG', message, causedBy(error))
+  }
+  return error
+}
+
+/** Reads the PCRs after a refusal and names those that are not as they were at sealing. */
+async function pcrError(tpm: TpmConnection, sealed: SealedKek, why: string, cause?: unknown): Promise<TpmError> {
+  const drift = await readDrift(tpm, sealed.pcrValues)
+  const changed =
+    drift.length > 0
+      ? `PCR ${drift.map(({ index }) => index).join(', ')} changed since sealing`
+      : 'no recorded PCR differs from sealing'
+  const message = `this machine is not in the state that the seal demands: ${changed} (${why}); open by another seal, and seal anew if the change was meant`
+  return new TpmError('TPM_PCR_MISMATCH', message, { ...causedBy(cause), drift })
+}
+
+async function readDrift(tpm: TpmConnection, sealedValues: readonly PcrValue[]): Promise<readonly PcrDrift[]> {
+  if (sealedValues.length === 0) return []
+  const indices = sealedValues.map(({ index }) => index)
+  const current = new Map((await pcrRead(tpm, indices)).map(({ index, value }) => [index, value]))
+  return sealedValues.flatMap(({ index, value: sealed }) => {
+    const now = current.get(index)
+    return now === undefined || Buffer.compare(now, sealed) === 0 ? [] : [{ index, sealed, current: now }]
+  })
+}
