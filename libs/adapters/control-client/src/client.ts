@@ -34,11 +34,11 @@ const HTTP_OK = 200
 export function controlClient({ socketPath, timeoutMs }: ControlClientOptions): ControlClient {
   const http = new Client('http://localhost', { socketPath, maxResponseSize: MAX_ANSWER_BYTES })
 
-  const ask = async (method: Dispatcher.HttpMethod, path: string, signal: AbortSignal): Promise<unknown> => {
+  const ask = async (method: Dispatcher.HttpMethod, path: string, signal: AbortSignal): Promise<string> => {
     const deadline = AbortSignal.timeout(timeoutMs)
     try {
       const answer = await http.request({ method, path, signal: AbortSignal.any([signal, deadline]) })
-      const body = await answer.body.json()
+      const body = await answer.body.text()
       if (answer.statusCode === HTTP_OK) return body
       throw new ControlClientError('CONTROL_ANSWER', `the agent answered ${method} ${path} with ${answer.statusCode}`)
     } catch (cause) {
@@ -50,9 +50,9 @@ export function controlClient({ socketPath, timeoutMs }: ControlClientOptions): 
     }
   }
 
-  const parsed = <T>(parse: (answer: unknown) => T, answer: unknown): T => {
+  const parsed = <T>(parse: (answer: unknown) => T, body: string): T => {
     try {
-      return parse(answer)
+      return parse(JSON.parse(body))
     } catch (cause) {
       throw new ControlClientError('CONTROL_ANSWER', 'the agent answers in a form that this version does not know', {
         cause,

@@ -1,0 +1,79 @@
+import { type StatusView } from '@sealwright/control-api'
+import { renderStatus } from './status.ts'
+
+const now = new Date('2026-01-02T03:04:05.000Z')
+const minutesAgo = (minutes: number) => new Date(now.getTime() - minutes * 60_000).toISOString()
+
+const status: StatusView = {
+  version: '0.1.0',
+  pid: 4242,
+  startedAt: minutesAgo(30),
+  state: 'open',
+  store: '/var/lib/sealwright/seal',
+  keyring: { clusterId: '00', generation: 1, keyId: 'k1', openedAt: minutesAgo(30), openedBy: 'tpm' },
+  seals: [
+    {
+      name: 'tpm',
+      type: 'tpm',
+      priority: 1,
+      disabled: false,
+      health: { state: 'healthy', unwrappedAt: minutesAgo(0), tookMs: 4.1 },
+    },
+  ],
+  sessions: 1,
+  openbao: { state: 'active', address: 'https://127.0.0.1:8200', version: '2.7.2' },
+}
+
+describe('the status that an operator reads', () => {
+  it('says that a node is ready', () => {
+    expect(renderStatus(status, now)).toBe(
+      [
+        'verdict   ready',
+        'agent     open, version 0.1.0, pid 4242, up 30 min',
+        'store     /var/lib/sealwright/seal',
+        'keyring   generation 1, key k1, opened by tpm 30 min ago',
+        'seal      tpm (tpm, priority 1): opens, unwrapped 0 s ago in 4.1 ms',
+        'openbao   https://127.0.0.1:8200: active, version 2.7.2',
+        'sessions  1 OpenBao server connected',
+        '',
+      ].join('\n'),
+    )
+  })
+
+  it('says first why a node is not ready, with the code and what waits for an operator', () => {
+    const failing = {
+      state: 'failing',
+      code: 'TPM_PIN_WRONG',
+      message: 'the PIN was refused',
+      since: minutesAgo(60 * 24 * 3),
+      failuresInARow: 1,
+      retrying: false,
+    } as const
+    const [seal] = status.seals
+    const text = renderStatus(
+      {
+        ...status,
+        state: 'sealed',
+        keyring: undefined,
+        seals: [{ ...seal, health: failing } as StatusView['seals'][number]],
+        sessions: 0,
+        openbao: {
+          state: 'unreachable',
+          address: 'https://127.0.0.1:8200',
+          code: 'OPENBAO_UNREACHABLE',
+          message: 'refused',
+        },
+      },
+      now,
+    )
+    expect(text.split('\n').slice(0, 4)).toEqual([
+      'verdict   NOT READY',
+      '          no seal has opened the keyring',
+      '          OpenBao does not answer: refused',
+      '          seal tpm does not open: TPM_PIN_WRONG: the PIN was refused',
+    ])
+    expect(text).toContain('tpm (tpm, priority 1): TPM_PIN_WRONG for 3 days, waits for an operator')
+    expect(text).toContain('keyring   not open')
+    expect(text).toContain('https://127.0.0.1:8200: OPENBAO_UNREACHABLE')
+  })
+})

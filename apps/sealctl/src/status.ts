@@ -1,0 +1,70 @@
+import { judge, type SealView, type StatusView, type Verdict } from '@sealwright/control-api'
+
+/** Exit codes of `sealctl status`, part of the contract with scripts. */
+export const STATUS_EXIT_CODES = { ready: 0, 'not-ready': 2, 'at-risk': 3 } as const satisfies Record<
+  Verdict['kind'],
+  number
+>
+
+/** A status as an operator reads it: one line a fact, the verdict first. */
+export function renderStatus(status: StatusView, now: Date): string {
+  const verdict = judge(status)
+  const rows: (readonly [string, string])[] = [
+    ['verdict', verdict.kind === 'ready' ? 'ready' : verdict.kind.replace('-', ' ').toUpperCase()],
+    ...(verdict.kind === 'ready' ? [] : verdict.reasons.map(reason => ['', reason] as const)),
+    ['agent', `${status.state}, version ${status.version}, pid ${status.pid}, up ${ago(status.startedAt, now)}`],
+    ['store', status.store],
+    ['keyring', renderKeyring(status, now)],
+    ...status.seals.map(seal => ['seal', renderSeal(seal, now)] as const),
+    ['openbao', renderOpenBao(status)],
+    ['sessions', `${status.sessions} OpenBao ${status.sessions === 1 ? 'server' : 'servers'} connected`],
+  ]
+  const width = Math.max(...rows.map(([label]) => label.length))
+  return rows.map(([label, value]) => `${label.padEnd(width)}  ${value}\n`).join('')
+}
+
+function renderKeyring({ keyring }: StatusView, now: Date): string {
+  if (keyring === undefined) return 'not open'
+  const { keyId, generation, openedBy, openedAt } = keyring
+  return `generation ${generation}, key ${keyId}, opened by ${openedBy} ${ago(openedAt, now)} ago`
+}
+
+function renderSeal({ name, type, priority, disabled, health }: SealView, now: Date): string {
+  const head = `${name} (${type}, priority ${priority})`
+  if (disabled) return `${head}: disabled`
+  switch (health.state) {
+    case 'untried':
+      return `${head}: not tried yet`
+    case 'healthy':
+      return `${head}: opens, unwrapped ${ago(health.unwrappedAt, now)} ago in ${health.tookMs} ms`
+    case 'failing':
+      return `${head}: ${health.code} for ${ago(health.since, now)}${health.retrying ? '' : ', waits for an operator'}`
+  }
+}
+
+function renderOpenBao({ openbao }: StatusView): string {
+  switch (openbao.state) {
+    case 'not-configured':
+      return 'not configured on this node'
+    case 'unreachable':
+      return `${openbao.address}: ${openbao.code}`
+    case 'uninitialised':
+    case 'sealed':
+    case 'standby':
+    case 'active':
+      return `${openbao.address}: ${openbao.state}, version ${openbao.version}`
+  }
+}
+
+const SECONDS_PER_MINUTE = 60
+const SECONDS_PER_HOUR = 3_600
+const SECONDS_PER_DAY = 86_400
+
+/** How long ago, in the one unit that says most. */
+function ago(isoTime: string, now: Date): string {
+  const seconds = Math.max(0, (now.getTime() - Date.parse(isoTime)) / 1_000)
+  if (seconds < 2 * SECONDS_PER_MINUTE) return `${Math.floor(seconds)} s`
+  if (seconds < 2 * SECONDS_PER_HOUR) return `${Math.floor(seconds / SECONDS_PER_MINUTE)} min`
+  if (seconds < 2 * SECONDS_PER_DAY) return `${Math.floor(seconds / SECONDS_PER_HOUR)} h`
+  return `${Math.floor(seconds / SECONDS_PER_DAY)} days`
+}
