@@ -1,0 +1,22 @@
+import { type LabFigures, type StoryStep } from './story.ts'
+
+/** The steps as a table: what happened, and how long it took. */
+export function renderSteps(steps: readonly StoryStep[]): string {
+  const width = Math.max(...steps.map(({ what }) => what.length))
+  return steps.map(({ what, tookMs }) => `  ${what.padEnd(width)}  ${renderMs(tookMs).padStart(9)}\n`).join('')
+}
+
+/** What was proved, in three lines. */
+export function renderProof(figures: LabFigures): string {
+  const { nodes, unsealedAfterRestart, quorumHealthy, secretIntact, tpmUnsealMs } = figures
+  return [
+    `  ${unsealedAfterRestart} of ${nodes} nodes unsealed themselves, each from its own TPM (unwrap in ${tpmUnsealMs} ms)`,
+    `  quorum ${quorumHealthy ? 'healthy' : 'NOT HEALTHY'}, secret ${secretIntact ? 'intact' : 'LOST'}`,
+    '',
+  ].join('\n')
+}
+
+/** Milliseconds below a second, else seconds. */
+export function renderMs(ms: number): string {
+  return ms < 1_000 ? `${Math.round(ms)} ms` : `${(ms / 1_000).toFixed(2)} s`
+}
