@@ -1,0 +1,67 @@
+import { randomBytes } from 'node:crypto'
+import { readFile, writeFile } from 'node:fs/promises'
+import { setTimeout as delay } from 'node:timers/promises'
+import { createSealedNode } from '@sealwright/testing-cluster'
+import { temporaryFolder } from '@sealwright/testing-rig'
+import { type FigureReport, median, rounded } from './figure.ts'
+
+const RSS_LIMIT_MIB = 80
+const START_LIMIT_MS = 300
+/** How long the agent is left alone before its memory is looked at. */
+const IDLE_MS = 3_000
+const KIB_PER_MIB = 1_024
+
+/** `agent.start` and `agent.rss`: one bundled agent from its start to a keyring opened by the TPM, and its memory when idle. */
+export async function benchAgent(rounds: number): Promise<readonly FigureReport[]> {
+  await using folder = await temporaryFolder()
+  await using node = await createSealedNode({ name: 'solo', directory: folder.path })
+  const keyPath = folder.join('seal-key')
+  await writeFile(keyPath, randomBytes(32).toString('base64'), { mode: 0o600 })
+  const { exitCode, stderr } = await node.bootstrap(keyPath)
+  if (exitCode !== 0) throw new Error(`bootstrap-init ended with ${exitCode}: ${stderr}`)
+  const startsMs: number[] = []
+  const residentMib: number[] = []
+  for (let round = 0; round < rounds; round++) {
+    const startedAtMs = performance.timeOrigin + performance.now()
+    const agent = await node.startAgent()
+    const lines = await Promise.all([node.waitForLog('keyring opened'), node.waitForLog('agent serves')])
+    startsMs.push(Math.max(...lines.map(({ time }) => Date.parse(String(time)) - startedAtMs)))
+    await delay(IDLE_MS)
+    residentMib.push(await readResidentMib(agent.pid))
+    await agent.stop()
+  }
+  return [
+    limitReport(
+      'agent.start',
+      median(startsMs),
+      'ms',
+      START_LIMIT_MS,
+      'bundled agent from exec to opened and serving, against the limit',
+    ),
+    limitReport(
+      'agent.rss',
+      median(residentMib),
+      'MiB',
+      RSS_LIMIT_MIB,
+      'resident memory of the idle agent, against the limit',
+    ),
+  ]
+}
+
+function limitReport(name: string, measured: number, unit: 'ms' | 'MiB', limit: number, meaning: string): FigureReport {
+  const ratio = rounded(measured / limit)
+  return {
+    name,
+    figure: { value: rounded(measured), unit, reference: limit, ratio },
+    meaning,
+    target: '≤ 1',
+    met: ratio <= 1,
+  }
+}
+
+async function readResidentMib(pid: number): Promise<number> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8')
+  const kib = /^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]
+  if (kib === undefined) throw new Error(`no VmRSS of ${pid}`)
+  return Number(kib) / KIB_PER_MIB
+}

@@ -1,0 +1,38 @@
+// `npm run bench -- tpm|restart [--json]`: ratios against a named peer or limit in the same run.
+import { execFile } from 'node:child_process'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { Argument, Command } from 'commander'
+import { repositoryRoot } from '@sealwright/testing-rig'
+import { benchAgent } from './agent.ts'
+import { benchClusterRestart } from './cluster.ts'
+import { type FigureReport, toJson, toTable } from './figure.ts'
+import { benchNodeRestart } from './restart.ts'
+import { benchTpm } from './tpm.ts'
+
+const APPS = ['apps/bootstrap-init', 'apps/unsealer-sidecar', 'apps/sealctl']
+
+const suites: Readonly<Record<string, (rounds: number) => Promise<readonly FigureReport[]>>> = {
+  tpm: benchTpm,
+  restart: async rounds => [
+    ...(await benchNodeRestart(rounds)),
+    ...(await benchClusterRestart(Math.max(3, Math.floor(rounds / 3)))),
+    ...(await benchAgent(Math.max(3, Math.floor(rounds / 3)))),
+  ],
+}
+
+await new Command('npm run bench --')
+  .description('Measures Sealwright against a named peer or limit in the same run.')
+  .addArgument(new Argument('<suite>', 'what to measure').choices(Object.keys(suites)))
+  .option('--rounds <number>', 'measured rounds', Number, 15)
+  .option('--json', 'print one JSON object on the last line', false)
+  .showHelpAfterError()
+  .action(async (suite: string, { rounds, json }: { readonly rounds: number; readonly json: boolean }) => {
+    if (!Number.isInteger(rounds) || rounds < 1) throw new Error('--rounds must be a whole number of at least 1')
+    const root = repositoryRoot()
+    await promisify(execFile)(process.execPath, [join(root, 'tools/build/app.mjs'), ...APPS], { cwd: root })
+    const reports = (await suites[suite]?.(rounds)) ?? []
+    process.stdout.write(`${toTable(reports)}\n`)
+    if (json) process.stdout.write(`${toJson(reports)}\n`)
+  })
+  .parseAsync()
