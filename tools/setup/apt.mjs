@@ -45,7 +45,7 @@ export async function installAptPackages(wanted) {
       `cannot install packages here. Run this, then try again:\n  sudo apt-get update && sudo apt-get install -y --no-install-recommends ${names.join(' ')}`,
     )
   }
-  const apt = [...prefix, 'env', 'DEBIAN_FRONTEND=noninteractive', 'apt-get', '-q']
+  const apt = [...prefix, 'env', 'DEBIAN_FRONTEND=noninteractive', 'apt-get', '-qq', '-o', 'Dpkg::Use-Pty=0']
   await run(apt[0], [...apt.slice(1), 'update'])
   await run(apt[0], [...apt.slice(1), 'install', '-y', '--no-install-recommends', ...names])
   const still = missing.filter(entry => !(entry.probe?.() ?? isOnPath(entry.program)))
