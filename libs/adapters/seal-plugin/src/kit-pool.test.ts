@@ -29,7 +29,7 @@ function makePool(spareKits: number) {
 }
 
 describe('createKitPool', () => {
-  it('fills itself at once, and again after a kit was taken', async () => {
+  it('fills itself without being asked, and again after a kit was taken', async () => {
     const { pool, state } = makePool(2)
     await waitUntil(() => state.made === 2, { what: 'two spares', ...WAIT })
     expect((await pool.take()).name).toBe('0')

@@ -3,6 +3,12 @@ import { type SessionKit, isFresh } from './session-kit.ts'
 /** Making spares waits this long after one was used: the OpenBao that starts just now needs the processor more. */
 const REFILL_DELAY_MS = 500
 
+/**
+ * The first spares are made this long after the start: an agent that has just been started opens its seal first. A connector
+ * that waits already gets a kit of its own at once.
+ */
+const FIRST_FILL_DELAY_MS = 150
+
 /** A few session kits made ahead. */
 export interface KitPool {
   /** A spare one, or, without a spare, one made now. */
@@ -11,7 +17,7 @@ export interface KitPool {
   close(): Promise<void>
 }
 
-/** Starts to fill the pool at once, without waiting for it. */
+/** Fills the pool soon, without waiting for it. */
 export function createKitPool(parameters: {
   readonly spareKits: number
   readonly make: (count: number) => Promise<readonly SessionKit[]>
@@ -48,7 +54,7 @@ export function createKitPool(parameters: {
     for (const kit of spares.splice(0)) kit.replyPipe.close()
   }
 
-  startRefill()
+  timer = setTimeout(startRefill, FIRST_FILL_DELAY_MS).unref()
   return {
     async take() {
       if (spares.length === 0 && refilling) await refilling

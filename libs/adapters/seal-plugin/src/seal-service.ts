@@ -23,6 +23,14 @@ export interface SealService {
    */
   configure(options: ReadonlyMap<string, string>): { readonly metadata: Readonly<Record<string, string>> }
 
+  /**
+   * Called when somebody initialises OpenBao, and again for a session that follows one. OpenBao has made its raft storage by
+   * then and cannot do that twice, so wait here for a key rather than refuse.
+   *
+   * @throws {@link SealServiceRefusal} if none comes: the storage then has to be emptied before the next attempt.
+   */
+  prepareInitialise(): void | Promise<void>
+
   /** Id of the key that {@link SealService.encrypt} uses now. @throws {@link SealServiceRefusal} while no key is open. */
   keyId(): string
 
@@ -42,7 +50,7 @@ export interface SealService {
  * A refusal with words for other people. Any other error of a service becomes one fixed text.
  *
  * `message` reaches OpenBao's server log (SetConfig, Decrypt): say the code and what to do. `publicMessage` reaches
- * anybody, even without a token (Encrypt, KeyId): without it they get the fixed text.
+ * anybody, even without a token (Init, Encrypt, KeyId): without it they get the fixed text.
  */
 export class SealServiceRefusal extends Error {
   override readonly name = 'SealServiceRefusal'

@@ -2,7 +2,9 @@ import { status } from '@grpc/grpc-js'
 import { type TemporaryFolder, temporaryFolder, waitUntil } from '@sealwright/testing-rig'
 import { randomBytes, randomUUID } from 'node:crypto'
 import { existsSync, readdirSync } from 'node:fs'
+import { once } from 'node:events'
 import { open } from 'node:fs/promises'
+import { connect } from 'node:tls'
 import { type SealPluginErrorCode } from './errors.ts'
 import { type SealPluginEvent } from './events.ts'
 import { GRPCController } from './generated/plugin/controller_pb.ts'
@@ -266,6 +268,24 @@ describe('a hostile neighbour', () => {
     const rightful = connectHost({ socketPath, serverCertificatePem: certificatePem, client })
     hosts.push(rightful)
     expect(await configured(rightful)).not.toBe('')
+  })
+
+  it('is refused when it does not offer HTTP/2, even with the right certificate', async () => {
+    await serve()
+    const client = await makeHostCertificate()
+    const sessionId = randomUUID()
+    await writeRequest(directory, requestLine(sessionId, client))
+    const { socketPath, certificatePem } = await readHandshake(directory, sessionId)
+    const connection = connect({
+      path: socketPath,
+      servername: 'localhost',
+      ca: certificatePem,
+      cert: client.certificatePem,
+      key: client.privateKeyPem,
+    })
+    connection.on('error', () => connection.destroy())
+    await once(connection, 'close')
+    expect((await eventOf('handshakeRefused')).sessionId).toBe(sessionId)
   })
 
   it('is reported when it opens a second session beside a live one', async () => {

@@ -69,7 +69,7 @@ export function createSessionServer(parameters: {
   bind(Wrapper.method.keyId, 'KeyId', 'anybody', request => calls.keyId(request))
   bind(Wrapper.method.encrypt, 'Encrypt', 'anybody', request => calls.encrypt(request))
   bind(Wrapper.method.decrypt, 'Decrypt', 'serverLog', (request, signal) => calls.decrypt(request, signal))
-  bind(Wrapper.method.init, 'Init', 'serverLog', request => calls.init(request))
+  bind(Wrapper.method.init, 'Init', 'anybody', request => calls.init(request))
   bind(Wrapper.method.finalize, 'Finalize', 'serverLog', request => calls.finalize(request))
   bindUnary(server, GRPCController.method.shutdown, () => {
     hooks.onShutdown()

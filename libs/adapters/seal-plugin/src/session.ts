@@ -1,3 +1,4 @@
+import { constants } from 'node:crypto'
 import { chmodSync, rmSync } from 'node:fs'
 import { type Socket } from 'node:net'
 import { type TLSSocket, createServer } from 'node:tls'
@@ -90,6 +91,8 @@ export async function openSession(parameters: {
     rejectUnauthorized: true,
     minVersion: 'TLSv1.3',
     ALPNProtocols: ['h2'],
+    // One host, one connection: nothing is there to be resumed.
+    secureOptions: constants.SSL_OP_NO_TICKET,
     handshakeTimeout: TLS_HANDSHAKE_TIMEOUT_MS,
   })
   listener.maxConnections = limits.maxConnectionsPerSession
@@ -106,6 +109,12 @@ export async function openSession(parameters: {
   listener.on('secureConnection', (connection: TLSSocket) => {
     // Its end is noticed by 'close'; without a listener an error would end the process.
     connection.on('error', () => connection.destroy())
+    if (connection.alpnProtocol !== 'h2') {
+      if (state !== 'ended')
+        onEvent({ kind: 'handshakeRefused', sessionId, cause: new Error('the client does not offer h2') })
+      connection.destroy()
+      return
+    }
     grpc.accept(connection)
   })
 

@@ -26,7 +26,7 @@ export interface WrapperCalls {
     request: MessageShape<typeof DecryptRequestSchema>,
     signal: AbortSignal,
   ): Promise<{ readonly plaintext: Uint8Array } & MessageInitShape<typeof DecryptResponseSchema>>
-  init(request: ForInstance): Record<string, never>
+  init(request: ForInstance): Promise<Record<string, never>>
   finalize(request: ForInstance): Record<string, never>
 }
 
@@ -83,8 +83,9 @@ export function createWrapperCalls(parameters: {
       const plaintext = await service.decrypt(blobOf(request), request.options?.aad ?? new Uint8Array(), signal)
       return { plaintext }
     },
-    init(request) {
+    async init(request) {
       assertInstance(request)
+      await service.prepareInitialise()
       return {}
     },
     finalize(request) {

@@ -9,6 +9,7 @@ export function memorySeal(key: Uint8Array, overrides: Partial<SealService> = {}
   return {
     type: 'memory',
     configure: () => ({ metadata: { source: 'memory' } }),
+    prepareInitialise: () => undefined,
     keyId: () => 'k1',
     encrypt(plaintext, aad) {
       const iv = randomBytes(NONCE_BYTES)
