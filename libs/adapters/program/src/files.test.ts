@@ -35,8 +35,12 @@ describe('a secret file', () => {
     expect((await readSecretFile(await secretFile('1234', 0o440))).byteLength).toBe(4)
   })
 
-  it('is refused when everybody can read it', async () => {
-    await expect(readSecretFile(await secretFile('1234', 0o644))).rejects.toMatchObject({ code: 'SECRET_FILE_UNSAFE' })
+  it.each([
+    ['everybody can read it', 0o604],
+    ['everybody can write it', 0o602],
+    ['its group can write it', 0o660],
+  ])('is refused when %s', async (_what, mode) => {
+    await expect(readSecretFile(await secretFile('1234', mode))).rejects.toMatchObject({ code: 'SECRET_FILE_UNSAFE' })
   })
 
   it.each([
@@ -72,6 +76,13 @@ describe('a configuration file', () => {
     expect((await loadNodeConfig(path)).seals).toHaveLength(1)
     await writeFile(path, 'seals: []')
     await expect(loadNodeConfig(path)).rejects.toMatchObject({ code: 'CONFIG_INVALID' })
+  })
+
+  it.each([0o664, 0o646])('is refused with mode %o: whoever writes it chooses the TPM and the store', async mode => {
+    const path = join(folder, 'node.yaml')
+    await writeFile(path, 'seals: [{ name: tpm, type: tpm, priority: 1 }]')
+    await chmod(path, mode)
+    await expect(loadNodeConfig(path)).rejects.toMatchObject({ code: 'CONFIG_UNSAFE' })
   })
 
   it('is missed by its name', async () => {

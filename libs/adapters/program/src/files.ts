@@ -1,27 +1,46 @@
-import { constants } from 'node:fs'
-import { open, readFile } from 'node:fs/promises'
+import { constants, type Stats } from 'node:fs'
+import { open } from 'node:fs/promises'
 import { parseNodeConfig, type NodeConfig } from '@sealwright/node-config'
 import { Secret } from '@sealwright/secret'
 import { ProgramError } from './errors.ts'
 
 const MAX_SECRET_FILE_BYTES = 4096
+const ROOT_UID = 0
+const { S_IRWXO, S_IWGRP, S_IWOTH } = constants
 
 /**
  * Reads and checks a node's configuration file.
  *
- * @throws {@link ProgramError} `CONFIG_UNREADABLE`; and what `parseNodeConfig` throws.
+ * @throws {@link ProgramError} `CONFIG_UNREADABLE`, `CONFIG_UNSAFE`; and what `parseNodeConfig` throws.
  */
 export async function loadNodeConfig(path: string): Promise<NodeConfig> {
-  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
-    throw new ProgramError('CONFIG_UNREADABLE', `cannot read the configuration ${path}: ${reason(cause)}`, { cause })
+  const unreadable = (cause: unknown) =>
+    new ProgramError('CONFIG_UNREADABLE', `cannot read the configuration ${path}: ${reason(cause)}`, { cause })
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch((cause: unknown) => {
+    throw unreadable(cause)
   })
-  return parseNodeConfig(text, path)
+  try {
+    const status = await file.stat()
+    if (isWritableByOthers(status)) {
+      throw new ProgramError(
+        'CONFIG_UNSAFE',
+        `others may write ${path}: give it to root or to this user, and chmod go-w it`,
+      )
+    }
+    const text = await file.readFile('utf8').catch((cause: unknown) => {
+      throw unreadable(cause)
+    })
+    return parseNodeConfig(text, path)
+  } finally {
+    await file.close()
+  }
 }
 
 /**
  * Reads a small secret file as bytes, never as a string. One newline at its end is no part of the secret.
  *
- * @param path - a regular file of 1 to 4096 bytes that other users cannot read.
+ * @param path - a regular file of 1 to 4096 bytes, not readable by everybody, and writable by nobody but root or this user. A
+ *   group may read it, as it may a mounted Kubernetes Secret.
  * @throws {@link ProgramError} `SECRET_FILE_UNREADABLE`, `SECRET_FILE_UNSAFE`, `SECRET_FILE_SIZE`.
  */
 export async function readSecretFile(path: string): Promise<Secret> {
@@ -32,8 +51,11 @@ export async function readSecretFile(path: string): Promise<Secret> {
   try {
     const status = await file.stat()
     if (!status.isFile()) throw new ProgramError('SECRET_FILE_UNREADABLE', `${path} is not a regular file`)
-    if ((status.mode & 0o007) !== 0) {
-      throw new ProgramError('SECRET_FILE_UNSAFE', `every user can read ${path}: run chmod o= on it`)
+    if ((status.mode & S_IRWXO) !== 0 || isWritableByOthers(status)) {
+      throw new ProgramError(
+        'SECRET_FILE_UNSAFE',
+        `${path} is open to others: give it to root or to this user, and chmod g-w,o= it`,
+      )
     }
     const bytes = Buffer.alloc(MAX_SECRET_FILE_BYTES + 1)
     try {
@@ -49,6 +71,11 @@ export async function readSecretFile(path: string): Promise<Secret> {
   } finally {
     await file.close()
   }
+}
+
+/** Whether somebody else than root and this user may change a file. */
+function isWritableByOthers({ mode, uid }: Stats): boolean {
+  return (mode & (S_IWGRP | S_IWOTH)) !== 0 || (uid !== ROOT_UID && uid !== process.geteuid?.())
 }
 
 function reason(cause: unknown): string {
