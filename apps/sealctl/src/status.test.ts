@@ -76,4 +76,9 @@ describe('the status that an operator reads', () => {
     expect(text).toContain('keyring   not open')
     expect(text).toContain('https://127.0.0.1:8200: OPENBAO_UNREACHABLE')
   })
+
+  it('sends no escape sequence of a hostile server to the terminal', () => {
+    const hostile = { ...status, openbao: { ...status.openbao, version: '\u001b[2Jowned' } as StatusView['openbao'] }
+    expect(renderStatus(hostile, now)).toContain('version \\x1b[2Jowned')
+  })
 })

@@ -20,7 +20,7 @@ export function renderStatus(status: StatusView, now: Date): string {
     ['sessions', `${status.sessions} OpenBao ${status.sessions === 1 ? 'server' : 'servers'} connected`],
   ]
   const width = Math.max(...rows.map(([label]) => label.length))
-  return rows.map(([label, value]) => `${label.padEnd(width)}  ${value}\n`).join('')
+  return rows.map(([label, value]) => `${label.padEnd(width)}  ${plain(value)}\n`).join('')
 }
 
 function renderKeyring({ keyring }: StatusView, now: Date): string {
@@ -67,4 +67,9 @@ function ago(isoTime: string, now: Date): string {
   if (seconds < 2 * SECONDS_PER_HOUR) return `${Math.floor(seconds / SECONDS_PER_MINUTE)} min`
   if (seconds < 2 * SECONDS_PER_DAY) return `${Math.floor(seconds / SECONDS_PER_HOUR)} h`
   return `${Math.floor(seconds / SECONDS_PER_DAY)} days`
+}
+
+/** Some of the text is OpenBao's own: what a terminal would obey is shown, not sent. */
+function plain(text: string): string {
+  return text.replace(/\p{Cc}/gu, character => `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`)
 }
