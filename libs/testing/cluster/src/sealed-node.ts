@@ -61,7 +61,15 @@ export type SealedOpenBaoOptions = Pick<
   OpenBaoSettings,
   'apiPort' | 'clusterPort' | 'retryJoin' | 'extraHcl' | 'logLevel'
 > &
-  StartOptions & { readonly tls?: OpenBaoTls; readonly connectorSha256?: string }
+  StartOptions & {
+    readonly tls?: OpenBaoTls
+    /** Given only to prove that a wrong one is refused. */
+    readonly connectorSha256?: string
+    /** How long the connector waits for the agent; its own default when left out. */
+    readonly connectorWaitSeconds?: number
+    /** Options of the `seal` stanza. */
+    readonly sealOptions?: Readonly<Record<string, string>>
+  }
 
 /** File name of the connector in a plugin folder. */
 export const CONNECTOR_NAME = 'sealwright-connector'
@@ -147,7 +155,7 @@ export async function createSealedNode(options: {
     async sealctl(...args) {
       return await runProgramToEnd('sealctl', [...args, '--socket', node.controlSocketPath])
     },
-    async startOpenBao({ connectorSha256, ...settings }) {
+    async startOpenBao({ connectorSha256, connectorWaitSeconds, sealOptions, ...settings }) {
       openBao = await startOpenBao({
         ...settings,
         directory: join(directory, 'bao'),
@@ -156,7 +164,8 @@ export async function createSealedNode(options: {
           kind: 'sealwright',
           pluginDirectory,
           command: CONNECTOR_NAME,
-          args: [node.ipcDirectory],
+          args: [node.ipcDirectory, ...(connectorWaitSeconds === undefined ? [] : [String(connectorWaitSeconds)])],
+          ...(sealOptions === undefined ? {} : { options: sealOptions }),
           ...(connectorSha256 === undefined ? {} : { sha256: connectorSha256 }),
         },
       })
