@@ -1,0 +1,201 @@
+import { randomBytes, randomUUID } from 'node:crypto'
+import { type RequestListener } from 'node:http'
+import { type Logger } from 'pino'
+import { type OpenKeyring } from '@sealwright/keyring'
+import { classifySealFailure, configuredSeals, openThrough, readStoredKeyring } from '@sealwright/node-seals'
+import { type NodeConfig } from '@sealwright/node-config'
+import { type SealPluginServer, serveSealPlugin } from '@sealwright/seal-plugin'
+import { StoreError } from '@sealwright/seal-store'
+import { openControlSocket } from './control-socket.ts'
+import { createKeyholder, type Keyholder } from './keyholder.ts'
+import { agentReporter } from './log.ts'
+import { agentMetrics } from './metrics.ts'
+import { sealService } from './seal-service.ts'
+import { viewSeals, viewStatus } from './status.ts'
+import { agentLock, type AgentLock } from './store-lock.ts'
+
+export interface AgentOptions {
+  readonly config: NodeConfig
+  readonly version: string
+  readonly log: Logger
+  /** Ends the agent. */
+  readonly signal: AbortSignal
+  /** Called once with the function that makes the agent try seals again that waited for an operator. */
+  readonly onReload: (reload: () => void) => void
+}
+
+/**
+ * Runs the seal agent until `signal` is aborted: opens the keyring, serves OpenBao, answers on the control socket.
+ *
+ * It ends with an error only before it serves (a second agent on the store, a socket that is taken), or for a bug before
+ * a seal has opened. A seal that does not open is no reason to end, nor is an OpenBao that cannot be asked.
+ */
+export async function runAgent({ config, version, log, signal, onReload }: AgentOptions): Promise<void> {
+  const startedAt = new Date().toISOString()
+  // Disposed of in reverse order, however the agent ends: the store is unlocked last.
+  await using resources = new AsyncDisposableStack()
+  const lock = resources.use(agentLock(config.store))
+  await refuseSecondAgent(lock, signal)
+
+  const report = agentReporter(log, Date.now)
+  const metrics = agentMetrics(Date.now)
+  const seals = configuredSeals(config)
+  const keyholder = createKeyholder<OpenKeyring>({
+    seals: seals
+      .filter(seal => !seal.disabled)
+      .map(seal => ({
+        name: seal.name,
+        priority: seal.priority,
+        open: async openSignal => {
+          await lock.ensure(openSignal)
+          return await openThrough(seal, await readStoredKeyring(config.store), openSignal)
+        },
+      })),
+    now: Date.now,
+    steadyNow: () => performance.now(),
+    classify: classifySealFailure,
+    supersedes: isNewer,
+    discard: keyring => {
+      keyring.close()
+    },
+    onAttempt(attempt) {
+      metrics.countAttempt(attempt)
+      report.attempt(attempt)
+    },
+    onOpened({ key, sealName }) {
+      const { currentGeneration } = key.keyring
+      metrics.setOpen(true, currentGeneration)
+      log.info({ seal: sealName, keyId: key.keyId, generation: currentGeneration, ...uptime() }, 'keyring opened')
+    },
+    onProbeBroken(error) {
+      report.internalFailure('probing the seals', error)
+    },
+  })
+  onReload(() => {
+    report.startAfresh()
+    keyholder.reload()
+    log.info('seals are tried again')
+  })
+
+  // The control socket answers before OpenBao is served.
+  let listSessions: SealPluginServer['sessions'] = () => []
+  const countSessions = (): number => listSessions().filter(session => session.live).length
+
+  const loadApi = async (): Promise<RequestListener> => {
+    const [{ controlApi }, { watchOpenBao }] = await Promise.all([
+      import('./control-api.ts'),
+      config.openbao === undefined ? { watchOpenBao: undefined } : import('./openbao-view.ts'),
+    ])
+    const openBao = config.openbao === undefined ? undefined : watchOpenBao?.(config.openbao)
+    if (openBao !== undefined) resources.use(openBao)
+    const api = controlApi({
+      status: async callSignal =>
+        viewStatus({
+          ...{ version, pid: process.pid, startedAt, store: config.store },
+          held: keyholder.held(),
+          seals: viewSeals(seals, keyholder),
+          sessions: countSessions(),
+          openbao: (await openBao?.view(callSignal)) ?? { state: 'not-configured' },
+        }),
+      probe: async callSignal => {
+        await keyholder.probe(AbortSignal.any([callSignal, signal]))
+        return viewSeals(seals, keyholder)
+      },
+      isOpen: () => keyholder.held() !== undefined,
+      metrics: {
+        contentType: metrics.contentType,
+        text: () => {
+          metrics.setSessions(countSessions())
+          return metrics.text()
+        },
+      },
+      onFailure: error => {
+        report.internalFailure('answering the control API', error)
+      },
+    })
+    await api.ready()
+    return (request, response) => {
+      api.routing(request, response)
+    }
+  }
+
+  // All that may already be taken is taken first: an agent that must not run never asks a TPM.
+  resources.use(
+    await openControlSocket({
+      path: config.agent.controlSocket,
+      loadApi,
+      onFailure: error => {
+        report.internalFailure('loading the control API', error)
+      },
+    }),
+  )
+  const holding = resources.use(hold(keyholder, config.agent.probeIntervalMs, signal))
+  const plugin = await serveSealPlugin({
+    directory: config.agent.ipcDirectory,
+    ...(config.agent.ipcGroupId === undefined ? {} : { groupId: config.agent.ipcGroupId }),
+    service: sealService({
+      heldKeyring: () => keyholder.held()?.key,
+      waitForKeyring: (timeoutMs, callSignal) => keyholder.waitForKey(timeoutMs, callSignal),
+      failures: () =>
+        seals.flatMap(({ name }) => {
+          const health = keyholder.health(name)
+          return health.kind === 'failing' ? [{ ...health.failure, sealName: name }] : []
+        }),
+      version,
+      randomBytes,
+    }),
+    onEvent(event) {
+      metrics.countPluginEvent(event)
+      report.pluginEvent(event)
+    },
+    now: Date.now,
+    randomUuid: randomUUID,
+    signal,
+  })
+  resources.defer(() => plugin.close())
+  listSessions = () => plugin.sessions()
+  log.info({ version, ...uptime() }, 'agent serves')
+  await holding.ended
+  log.info('agent stops')
+}
+
+/** Starts holding the key. `ended` resolves when `signal` is aborted, and rejects with anything else that ended it. */
+function hold(
+  keyholder: Keyholder<OpenKeyring>,
+  probeIntervalMs: number,
+  signal: AbortSignal,
+): AsyncDisposable & { readonly ended: Promise<void> } {
+  const stop = new AbortController()
+  const limit = AbortSignal.any([signal, stop.signal])
+  const ended = keyholder.run({ probeIntervalMs, signal: limit }).catch((error: unknown) => {
+    if (!limit.aborted) throw error
+  })
+  // Somebody may look at it only later; until then a failure must not count as unhandled.
+  const settled = ended.catch(() => undefined)
+  return {
+    ended,
+    async [Symbol.asyncDispose]() {
+      stop.abort()
+      await settled
+      keyholder.held()?.key.close()
+    },
+  }
+}
+
+/** A second agent ends at once. Any other trouble with the store is looked at again with each try to open it. */
+async function refuseSecondAgent(lock: AgentLock, signal: AbortSignal): Promise<void> {
+  try {
+    await lock.ensure(signal)
+  } catch (error) {
+    if (!(error instanceof StoreError) || error.code === 'STORE_IN_USE') throw error
+  }
+}
+
+/** A later unwrap brings the same keyring, or one that has moved on; never one of before, or of elsewhere. */
+function isNewer({ keyring: candidate }: OpenKeyring, { keyring: held }: OpenKeyring): boolean {
+  return Buffer.compare(candidate.clusterId, held.clusterId) === 0 && candidate.revision > held.revision
+}
+
+function uptime(): { readonly sinceProcessStartMs: number } {
+  return { sinceProcessStartMs: Math.round(performance.now()) }
+}

@@ -1,0 +1,156 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import pRetry from 'p-retry'
+import {
+  mayTry,
+  nextSealHealth,
+  openByPriority,
+  type NamedSeal,
+  type SealAttempt,
+  type SealFailure,
+  type SealHealth,
+} from '@sealwright/unseal'
+import { createLatch } from './latch.ts'
+
+/** A key that a seal has opened, and which seal that was. */
+export interface Held<Key> {
+  readonly key: Key
+  readonly sealName: string
+  readonly openedAtMs: number
+}
+
+export interface KeyholderDependencies<Key> {
+  /** The seals that are not disabled. */
+  readonly seals: readonly NamedSeal<Key>[]
+  /** Wall clock in milliseconds. */
+  readonly now: () => number
+  /** Steady clock in milliseconds, for durations. */
+  readonly steadyNow: () => number
+  readonly classify: (error: unknown) => SealFailure
+  /** Whether a key that a later unwrap brought should take the place of the one that is held. */
+  readonly supersedes: (candidate: Key, held: Key) => boolean
+  /** Called with a key that is not, or no longer, held. */
+  readonly discard: (key: Key) => void
+  readonly onAttempt: (attempt: SealAttempt) => void
+  /** Called for each key that is held from now on: the first, and one that supersedes it. */
+  readonly onOpened: (held: Held<Key>) => void
+  /** A probe broke in a way that `classify` does not know: a bug. The key is still held. */
+  readonly onProbeBroken: (error: unknown) => void
+}
+
+/** Opens the keyring as soon as any seal lets it, keeps it, and goes on proving that the seals still open. */
+export interface Keyholder<Key> {
+  held(): Held<Key> | undefined
+  /** The key, once there is one; `undefined` after `timeoutMs` without, or when `signal` is aborted. */
+  waitForKey(timeoutMs: number, signal: AbortSignal): Promise<Held<Key> | undefined>
+  health(sealName: string): SealHealth
+  /** Unwraps through every seal for real, except those that only an operator can mend. */
+  probe(signal: AbortSignal): Promise<void>
+  /** An operator changed something: seals that waited for that may be tried again. */
+  reload(): void
+  /**
+   * Tries until a seal opens, then probes at each interval. Ends when `signal` is aborted, or before a key is held by an
+   * error that `classify` does not know; once a key is held nothing else ends it.
+   */
+  run(options: { readonly probeIntervalMs: number; readonly signal: AbortSignal }): Promise<void>
+}
+
+const FIRST_RETRY_MS = 250
+/** OpenBao itself asks again every 5 s: a TPM that comes late must be found before that. */
+const MAX_RETRY_MS = 3_000
+
+/** No seal opened in this round; the next round may. */
+class NotOpenedYet extends Error {
+  override readonly name = 'NotOpenedYet'
+}
+
+export function createKeyholder<Key>(dependencies: KeyholderDependencies<Key>): Keyholder<Key> {
+  const { seals, now, steadyNow, classify, supersedes, discard, onOpened, onProbeBroken } = dependencies
+  const healthByName = new Map<string, SealHealth>(seals.map(({ name }) => [name, { kind: 'untried' }]))
+  let held: Held<Key> | undefined
+  const keyIsHeld = createLatch()
+  let lastInLine: Promise<unknown> = Promise.resolve()
+
+  const health = (sealName: string): SealHealth => healthByName.get(sealName) ?? { kind: 'untried' }
+
+  const onAttempt = (attempt: SealAttempt): void => {
+    const atMs = now()
+    const event =
+      attempt.kind === 'opened'
+        ? ({ kind: 'unwrapped', atMs, tookMs: attempt.tookMs } as const)
+        : ({ kind: 'failed', atMs, failure: attempt.failure } as const)
+    healthByName.set(attempt.sealName, nextSealHealth(health(attempt.sealName), event))
+    dependencies.onAttempt(attempt)
+  }
+
+  const take = (key: Key, sealName: string): void => {
+    const before = held
+    if (before !== undefined && !supersedes(key, before.key)) {
+      discard(key)
+      return
+    }
+    held = { key, sealName, openedAtMs: now() }
+    keyIsHeld.open()
+    if (before !== undefined) discard(before.key)
+    onOpened(held)
+  }
+
+  /** One at a time: a PIN that is wrong must not be tried twice because two callers came together. */
+  const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
+    const turn = lastInLine.then(work, work)
+    lastInLine = turn.catch(() => undefined)
+    return turn
+  }
+
+  const trySeals = async (candidates: readonly NamedSeal<Key>[], signal: AbortSignal): Promise<boolean> => {
+    const outcome = await openByPriority(candidates, { signal, now: steadyNow, classify, onAttempt })
+    if (outcome.kind === 'not-opened') return false
+    take(outcome.opened, outcome.sealName)
+    return true
+  }
+
+  const openOnce = (signal: AbortSignal): Promise<void> =>
+    inTurn(async () => {
+      const allowed = seals.filter(({ name }) => mayTry(health(name)))
+      if (held === undefined && !(await trySeals(allowed, signal))) throw new NotOpenedYet('no seal has opened yet')
+    })
+
+  const probe = (signal: AbortSignal): Promise<void> =>
+    inTurn(async () => {
+      for (const seal of seals) {
+        signal.throwIfAborted()
+        if (mayTry(health(seal.name))) await trySeals([seal], signal)
+      }
+    })
+
+  return {
+    held: () => held,
+    health,
+    probe,
+    async waitForKey(timeoutMs, signal) {
+      if (held === undefined) await keyIsHeld.wait(timeoutMs, signal)
+      return held
+    },
+    reload() {
+      for (const [name, current] of healthByName) healthByName.set(name, nextSealHealth(current, { kind: 'reloaded' }))
+    },
+    async run({ probeIntervalMs, signal }) {
+      await pRetry(() => openOnce(signal), {
+        retries: Number.POSITIVE_INFINITY,
+        minTimeout: FIRST_RETRY_MS,
+        maxTimeout: MAX_RETRY_MS,
+        randomize: true,
+        signal,
+        shouldRetry: ({ error }) => error instanceof NotOpenedYet,
+      })
+      for (;;) {
+        await delay(probeIntervalMs, undefined, { signal })
+        try {
+          await probe(signal)
+        } catch (error) {
+          signal.throwIfAborted()
+          onProbeBroken(error)
+        }
+      }
+    },
+  }
+}

@@ -1,0 +1,132 @@
+import { destination, type Logger, pino, stdTimeFunctions } from 'pino'
+import { type SealPluginEvent } from '@sealwright/seal-plugin'
+import { type SealAttempt } from '@sealwright/unseal'
+import { codeOf } from '@sealwright/program'
+import { createRepeatLimit } from './repeat-limit.ts'
+
+/** A log that nobody takes away (a full disk, say) is kept up to this size, then dropped. */
+const MAX_UNWRITTEN_BYTES = 256 * 1024
+/** How long the same failure stays unsaid after it was logged. */
+const REPEAT_INTERVAL_MS = 60_000
+
+/** JSON lines on `fd`. Nothing that is logged here ever holds a key, a PIN or a share. */
+export function agentLog(fd = 1): Logger {
+  // Synchronous: the last words before a crash are the ones that matter.
+  const output = destination({ fd, sync: true, maxLength: MAX_UNWRITTEN_BYTES })
+  // Without a listener a full disk, or a log reader that went away, would end the agent.
+  output.on('error', () => undefined)
+  return pino(
+    {
+      base: { pid: process.pid },
+      timestamp: stdTimeFunctions.isoTime,
+      formatters: { level: label => ({ level: label }) },
+    },
+    output,
+  )
+}
+
+/** Says what happens in words for operators, and the same thing not again and again. */
+export interface AgentReporter {
+  /** One try of one seal. */
+  attempt(attempt: SealAttempt): void
+  /** What happens between OpenBao and the agent; calls that went well are left to the metrics. */
+  pluginEvent(event: SealPluginEvent): void
+  /** Something of ours that should not have happened; the agent goes on. */
+  internalFailure(during: string, cause: unknown): void
+  /** The next failure is news again, whatever was said before: an operator looks. */
+  startAfresh(): void
+}
+
+/**
+ * @param now - wall clock in milliseconds.
+ */
+export function agentReporter(log: Logger, now: () => number): AgentReporter {
+  const repeats = createRepeatLimit({ intervalMs: REPEAT_INTERVAL_MS, now })
+
+  /** @param about - what is failing, from a closed list: the same again within the interval is only counted. */
+  const logSeldom = (
+    level: 'warn' | 'error',
+    about: string,
+    fields: Readonly<Record<string, unknown>>,
+    message: string,
+  ): void => {
+    const heldBack = repeats.admit(about)
+    if (heldBack === null) return
+    log[level](heldBack === 0 ? fields : { ...fields, heldBack }, message)
+  }
+
+  const internalFailure = (during: string, cause: unknown): void => {
+    logSeldom('error', `internal ${during}`, { during, ...failureOf(cause) }, 'internalFailure')
+  }
+
+  return {
+    internalFailure,
+    startAfresh: () => {
+      repeats.clear()
+    },
+    attempt(attempt) {
+      const tookMs = Math.round(attempt.tookMs * 10) / 10
+      switch (attempt.kind) {
+        case 'opened':
+          repeats.clear(`seal ${attempt.sealName} `)
+          log.info({ seal: attempt.sealName, tookMs }, 'seal unwrapped')
+          return
+        case 'failed': {
+          const { code, kind, message } = attempt.failure
+          logSeldom(
+            'warn',
+            `seal ${attempt.sealName} ${code}`,
+            { seal: attempt.sealName, tookMs, code, kind, reason: message },
+            'seal failed',
+          )
+        }
+      }
+    },
+    pluginEvent(event) {
+      const { kind, ...fields } = event
+      switch (kind) {
+        case 'sessionOpened':
+        case 'hostConnected':
+        case 'sessionEnded':
+          log.info(fields, kind)
+          return
+        case 'called': {
+          if (event.failure === undefined) return
+          const { method, sessionId, failure } = event
+          // Anybody without a token can make `Encrypt` fail as often as they like: that must not fill a disk.
+          logSeldom(
+            'warn',
+            `call ${method} ${failure.code}`,
+            { method, sessionId, ...failureOf(failure.cause), code: failure.code },
+            'call failed',
+          )
+          return
+        }
+        case 'secondLiveSession':
+        case 'junkDropped':
+          log.warn(fields, kind)
+          return
+        case 'handshakeRefused':
+        case 'requestRefused':
+          logSeldom('warn', kind, { sessionId: event.sessionId, ...failureOf(event.cause) }, kind)
+          return
+        case 'internalFailure':
+          internalFailure(event.during, event.cause)
+      }
+    },
+  }
+}
+
+/**
+ * Code and reason of an error. Of its cause only the code (`EACCES`, say): the words of others may hold what a log should
+ * not.
+ */
+export function failureOf(error: unknown): Readonly<Record<string, string>> {
+  const code = codeOf(error)
+  const causeCode = error instanceof Error ? codeOf(error.cause) : undefined
+  return {
+    ...(code === undefined ? {} : { code }),
+    reason: error instanceof Error ? error.message : String(error),
+    ...(causeCode === undefined ? {} : { causeCode }),
+  }
+}

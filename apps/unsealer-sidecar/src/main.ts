@@ -1,0 +1,70 @@
+import { Command } from 'commander'
+import { loadNodeConfig, runProgram } from '@sealwright/program'
+import packageJson from '../package.json' with { type: 'json' }
+import { runAgent } from './agent.ts'
+import { agentLog, failureOf } from './log.ts'
+
+const DEFAULT_CONFIG = '/etc/sealwright/node.yaml'
+
+const EXIT_CODES_HELP = `
+Exit codes: 0 stopped by a signal, 1 unexpected error, 2 configuration, 7 another agent or file is in the way.
+Signals: SIGTERM and SIGINT end the agent, OpenBao stays unsealed; SIGHUP makes it try seals again that waited for an operator.`
+
+let reload = (): void => undefined
+// From the start: without a listener SIGHUP would end the agent.
+process.on('SIGHUP', () => {
+  reload()
+})
+
+async function run(configPath: string, signal: AbortSignal): Promise<void> {
+  const config = await loadNodeConfig(configPath)
+  const log = agentLog()
+  try {
+    await runAgent({
+      config,
+      version: packageJson.version,
+      log,
+      signal,
+      onReload: use => {
+        reload = use
+      },
+    })
+  } catch (error) {
+    // Told to stop while it was starting: that is how it should end, too.
+    if (signal.aborted) return
+    log.fatal(failureOf(error), 'agent ends')
+    throw error
+  }
+}
+
+await runProgram({
+  name: 'unsealer-sidecar',
+  exitCodes: {
+    CONFIG_UNREADABLE: 2,
+    CONFIG_SYNTAX: 2,
+    CONFIG_INVALID: 2,
+    SEAL_PLUGIN_PATH_INVALID: 2,
+    SOCKET_PATH_TOO_LONG: 2,
+    STORE_IN_USE: 7,
+    SOCKET_IN_USE: 7,
+    SOCKET_PATH_TAKEN: 7,
+    SEAL_PLUGIN_DIRECTORY_IN_USE: 7,
+    SEAL_PLUGIN_DIRECTORY_UNSAFE: 7,
+    SEAL_PLUGIN_FOREIGN_FILE: 7,
+  },
+  async main(signal) {
+    await new Command('unsealer-sidecar')
+      .description(
+        'The seal agent: opens the keyring through the seals of this node and serves OpenBao behind the connector.',
+      )
+      .version(packageJson.version)
+      .option('--config <file>', 'configuration of this node', DEFAULT_CONFIG)
+      .showHelpAfterError()
+      .addHelpText('after', EXIT_CODES_HELP)
+      .action(async ({ config }: { readonly config: string }) => {
+        await run(config, signal)
+      })
+      .parseAsync()
+    return 0
+  },
+})

@@ -1,0 +1,96 @@
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { type SealPluginEvent } from '@sealwright/seal-plugin'
+import { type SealAttempt } from '@sealwright/unseal'
+
+/** What `/metrics` shows. Labels hold names and codes, never paths or ids of keys. */
+export interface AgentMetrics {
+  readonly contentType: string
+  /** The Prometheus text form of all metrics. */
+  text(): Promise<string>
+  countAttempt(attempt: SealAttempt): void
+  countPluginEvent(event: SealPluginEvent): void
+  setOpen(isOpen: boolean, generation: number): void
+  setSessions(openSessions: number): void
+}
+
+const MS_PER_SECOND = 1_000
+const UNWRAP_BUCKETS_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
+
+/** @param now - wall clock in milliseconds, for the time of the last real unwrap. */
+export function agentMetrics(now: () => number): AgentMetrics {
+  const registry = new Registry()
+  const registers = [registry]
+  collectDefaultMetrics({ register: registry })
+  const open = new Gauge({ name: 'sealwright_open', help: '1 while a seal key is in memory', registers })
+  const generation = new Gauge({
+    name: 'sealwright_keyring_generation',
+    help: 'Generation of the current seal key',
+    registers,
+  })
+  const sessions = new Gauge({ name: 'sealwright_sessions', help: 'Connected OpenBao servers', registers })
+  const attempts = new Counter({
+    name: 'sealwright_seal_attempts_total',
+    help: 'Real unwraps tried, by seal and result',
+    labelNames: ['seal', 'result'] as const,
+    registers,
+  })
+  const failures = new Counter({
+    name: 'sealwright_seal_failures_total',
+    help: 'Real unwraps that failed, by seal and code',
+    labelNames: ['seal', 'code'] as const,
+    registers,
+  })
+  const duration = new Histogram({
+    name: 'sealwright_seal_unwrap_seconds',
+    help: 'How long a real unwrap took, by seal',
+    labelNames: ['seal'] as const,
+    buckets: UNWRAP_BUCKETS_SECONDS,
+    registers,
+  })
+  const lastUnwrap = new Gauge({
+    name: 'sealwright_seal_last_unwrap_timestamp_seconds',
+    help: 'When a real unwrap last succeeded, by seal',
+    labelNames: ['seal'] as const,
+    registers,
+  })
+  const calls = new Counter({
+    name: 'sealwright_plugin_calls_total',
+    help: 'Calls of OpenBao, by method and result',
+    labelNames: ['method', 'result'] as const,
+    registers,
+  })
+  const events = new Counter({
+    name: 'sealwright_plugin_events_total',
+    help: 'What happened on the way between OpenBao and the agent, by kind',
+    labelNames: ['kind'] as const,
+    registers,
+  })
+  return {
+    contentType: registry.contentType,
+    text: () => registry.metrics(),
+    countAttempt(attempt) {
+      const seal = attempt.sealName
+      attempts.inc({ seal, result: attempt.kind })
+      switch (attempt.kind) {
+        case 'opened':
+          duration.observe({ seal }, attempt.tookMs / MS_PER_SECOND)
+          lastUnwrap.set({ seal }, now() / MS_PER_SECOND)
+          break
+        case 'failed':
+          failures.inc({ seal, code: attempt.failure.code })
+          break
+      }
+    },
+    countPluginEvent(event) {
+      if (event.kind === 'called') calls.inc({ method: event.method, result: event.failure?.code ?? 'ok' })
+      else events.inc({ kind: event.kind })
+    },
+    setOpen(isOpen, currentGeneration) {
+      open.set(isOpen ? 1 : 0)
+      generation.set(currentGeneration)
+    },
+    setSessions(openSessions) {
+      sessions.set(openSessions)
+    },
+  }
+}

@@ -1,0 +1,134 @@
+import { EnvelopeError, parseEnvelope, type RandomBytes } from '@sealwright/envelope'
+import { KeyringError, type OpenKeyring } from '@sealwright/keyring'
+import { SealServiceRefusal, type SealBlob, type SealService } from '@sealwright/seal-plugin'
+import { type SealFailure } from '@sealwright/unseal'
+
+/** What OpenBao stores as the type of its seal. Another value would make it believe in a seal migration. */
+export const SEAL_TYPE = 'sealwright'
+
+/** How long a call waits for a seal that is just opening. OpenBao repeats a `Decrypt` every 5 s, an `Encrypt` never. */
+const OPENING_WAIT_MS = 2_000
+
+/**
+ * How many calls of `Encrypt` may wait like that, while an agent that was just started opens its seal. They can come from
+ * people without a token, so there is an end to it; the others are refused at once.
+ */
+const MAX_WAITING_CALLS = 8
+
+/**
+ * How long an initialisation of OpenBao waits for a seal. OpenBao has made its raft storage by then, and cannot do that twice:
+ * a refusal would leave a storage that has to be emptied by hand. Its own limit for a request is 90 s.
+ */
+const INITIALISE_WAIT_MS = 60_000
+/** `Encrypt` is not told when OpenBao gives up; its wait is short. */
+const NEVER_ABORTED = new AbortController().signal
+
+/** Options of the `seal` stanza that the server itself consumes and hands on all the same. */
+const SERVER_OPTIONS = new Set([
+  'disabled',
+  'purpose',
+  'health_check_enabled',
+  'health_check_interval',
+  'health_check_interval_unhealthy',
+  'health_check_timeout',
+])
+
+export interface SealServiceDependencies {
+  readonly heldKeyring: () => OpenKeyring | undefined
+  /** Returns when there is a keyring, or after `timeoutMs`, or when `signal` is aborted. */
+  readonly waitForKeyring: (timeoutMs: number, signal: AbortSignal) => Promise<unknown>
+  /** Why no seal has opened yet, best priority first. */
+  readonly failures: () => readonly (SealFailure & { readonly sealName: string })[]
+  readonly version: string
+  readonly randomBytes: RandomBytes
+}
+
+/** What OpenBao asks its seal, answered from an opened keyring in memory. */
+export function sealService(dependencies: SealServiceDependencies): SealService {
+  const { heldKeyring, waitForKeyring, failures, version, randomBytes } = dependencies
+  let waitingCalls = 0
+
+  const keyringOrRefusal = (): OpenKeyring => {
+    const keyring = heldKeyring()
+    if (keyring !== undefined) return keyring
+    throw new SealServiceRefusal('SEAL_NOT_OPEN', 'no seal has opened yet', {
+      publicMessage: 'the seal is not open yet',
+    })
+  }
+
+  /** Waits a moment for a seal that is just opening; but only a few callers at a time, since anybody may call. */
+  const keyringWithin = async (timeoutMs: number): Promise<OpenKeyring> => {
+    if (heldKeyring() === undefined && waitingCalls < MAX_WAITING_CALLS) {
+      waitingCalls += 1
+      try {
+        await waitForKeyring(timeoutMs, NEVER_ABORTED)
+      } finally {
+        waitingCalls -= 1
+      }
+    }
+    return keyringOrRefusal()
+  }
+
+  return {
+    type: SEAL_TYPE,
+    configure(options) {
+      const unknown = [...options.keys()].filter(option => !SERVER_OPTIONS.has(option))
+      if (unknown.length > 0) {
+        throw new SealServiceRefusal(
+          'SEAL_OPTION_UNKNOWN',
+          `unknown option in the stanza seal "sealwright": ${unknown.join(', ')}; seals are configured in the agent's own file`,
+        )
+      }
+      const keyring = heldKeyring()
+      return { metadata: { agent_version: version, key_id: keyring?.keyId ?? 'not open yet' } }
+    },
+    async prepareInitialise() {
+      await keyringWithin(INITIALISE_WAIT_MS)
+    },
+    keyId: () => keyringOrRefusal().keyId,
+    async encrypt(plaintext, aad) {
+      const keyring = await keyringWithin(OPENING_WAIT_MS)
+      return {
+        ciphertext: keyring.encryptBlob({ plaintext, aad, randomBytes }),
+        iv: new Uint8Array(),
+        keyId: keyring.keyId,
+        wrappedKey: new Uint8Array(),
+        mechanism: 0n,
+      }
+    },
+    async decrypt(blob, aad, signal) {
+      if (heldKeyring() === undefined) await waitForKeyring(OPENING_WAIT_MS, signal)
+      // Asked for only now: a keyring that was replaced meanwhile is closed.
+      const keyring = heldKeyring()
+      if (keyring === undefined) throw new SealServiceRefusal('SEAL_NOT_OPEN', explain(failures()))
+      return decryptBlob(keyring, blob, aad)
+    },
+  }
+}
+
+/**
+ * OpenBao keeps the key id beside the ciphertext and decides by it whether to encrypt again. Only the one inside is
+ * authenticated, so the two must agree.
+ */
+function assertUnchanged({ ciphertext, keyId, iv, wrappedKey }: SealBlob): void {
+  const { keyRef } = parseEnvelope(ciphertext)
+  if (Buffer.from(keyRef).toString('latin1') === keyId && iv.length === 0 && wrappedKey.length === 0) return
+  throw new SealServiceRefusal('SEAL_BLOB_CHANGED', 'what OpenBao stored beside the ciphertext was changed')
+}
+
+function decryptBlob(keyring: OpenKeyring, blob: SealBlob, aad: Uint8Array): Uint8Array {
+  try {
+    assertUnchanged(blob)
+    return keyring.decryptBlob({ blob: blob.ciphertext, aad })
+  } catch (error) {
+    if (!(error instanceof KeyringError || error instanceof EnvelopeError)) throw error
+    throw new SealServiceRefusal(error.code, error.message, { cause: error })
+  }
+}
+
+/** One sentence for the log of OpenBao. It names seals and codes; devices and paths stand in the agent's own log. */
+function explain(failures: readonly (SealFailure & { readonly sealName: string })[]): string {
+  if (failures.length === 0) return 'the seal agent is still asking its seals; OpenBao asks again by itself'
+  const each = failures.map(({ sealName, code }) => `${sealName}: ${code}`).join(', ')
+  return `no seal opens the keyring (${each}); see the log of the seal agent; OpenBao asks again by itself`
+}
