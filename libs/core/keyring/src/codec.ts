@@ -195,7 +195,7 @@ function readLink(reader: ByteReader): Link {
   return { from: reader.uint32('link'), wrappedKey: reader.prefixed('wrapped key', MAX_WRAPPED_KEY_BYTES) }
 }
 
-/** Also the form in which two links are compared. */
+/** Also the form in which two links of one kind are compared. */
 export function writeLink(writer: ByteWriter, { from, wrappedKey }: Link): void {
   writer.uint32(from)
   writer.prefixed(wrappedKey)

@@ -1,4 +1,5 @@
 export { addGeneration } from './add-generation.ts'
+export { type LinkKind } from './chain.ts'
 export { addRecord, type RecordInput, type Surroundings } from './add-record.ts'
 export { decodeKeyring, encodeKeyring } from './codec.ts'
 export { createKeyring } from './create-keyring.ts'

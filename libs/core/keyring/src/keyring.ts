@@ -1,4 +1,5 @@
 import { sameBytes } from './bytes.ts'
+import { KeyringError } from './keyring-error.ts'
 import { type EntryState, type RecordMethod } from './registry.ts'
 import { type SealType } from './seal.ts'
 
@@ -24,7 +25,7 @@ export const MAX_WRAPPING_KEY_BYTES = 4_096
 export const MAX_MEMBER_DATA_BYTES = 8_192
 /** Longest sealed KEK, in bytes. */
 export const MAX_SEALED_KEK_BYTES = 8_192
-/** Longest wrapped key, in bytes: an envelope around 32 bytes. */
+/** Longest wrapped key, in bytes: an envelope around 32 bytes, or around the 16 of an endorsement. */
 export const MAX_WRAPPED_KEY_BYTES = 256
 /** Length of the check value of a seal key, in bytes. */
 export const KEY_CHECK_BYTES = 16
@@ -85,10 +86,13 @@ export interface KeyringRecord {
   readonly wrappedKey: Uint8Array
 }
 
-/** A step of the forward chain: the seal key of generation `from` + 1, wrapped under generation `from`. */
+/**
+ * A step of the forward chain, made by a holder of generation `from`: the seal key of generation `from` + 1, or, where the
+ * chain was broken on purpose, only the word for its key check. No generation follows another without one.
+ */
 export interface Link {
   readonly from: number
-  /** An envelope of purpose `keyring-link` around the 32 bytes of the seal key. */
+  /** An envelope of purpose `keyring-link` around the 32 bytes of the seal key, or the 16 of its key check. */
   readonly wrappedKey: Uint8Array
 }
 
@@ -135,4 +139,15 @@ export function findRecords(
 /** The generation of this number. */
 export function findGeneration(keyring: KeyringContents, number: number): Generation | undefined {
   return keyring.generations.find(generation => generation.number === number)
+}
+
+/**
+ * The generation of this number, where the keyring cannot be without it.
+ *
+ * @throws {@link KeyringError} `KEYRING_MALFORMED`.
+ */
+export function requireGeneration(keyring: KeyringContents, number: number): Generation {
+  const generation = findGeneration(keyring, number)
+  if (generation !== undefined) return generation
+  throw new KeyringError('KEYRING_MALFORMED', `not a keyring: generation ${number} is not listed`)
 }

@@ -7,10 +7,22 @@ import { encodeContents, encodeKeyring } from './codec.ts'
 import { deriveMacKey } from './key-schedule.ts'
 import { type Keyring, type KeyringContents } from './keyring.ts'
 import { mergeContents } from './merge.ts'
-import { OpenKeyring } from './open-keyring.ts'
+import { makeLink } from './link.ts'
+import { openKeyring, OpenKeyring } from './open-keyring.ts'
 import { matchSealKey } from './seal-keys.ts'
 import { fakeMember } from './testing/fake-member.ts'
-import { codeNow, keyringOf, recordFor, sealKeyNamed, surroundings, withRecord } from './testing/samples.ts'
+import { putOnTop } from './testing/forger.ts'
+import {
+  broken,
+  codeNow,
+  keyringOf,
+  recordFor,
+  sealIdOf,
+  sealKeyNamed,
+  signal,
+  surroundings,
+  withRecord,
+} from './testing/samples.ts'
 
 const key = () => sealKeyNamed('k')
 const [one, two, three] = [fakeMember('node-1'), fakeMember('node-2'), fakeMember('node-3')]
@@ -136,12 +148,36 @@ describe('merging across a rotation', () => {
 
   it('refuses the word of a key that was given up: the chain to it is broken', async () => {
     const before = await keyringOf(one, key())
-    const { keyring, sealKey } = rotated(before)
-    const renewed = await withRecord(keyring, sealKey, { ...recordFor(one), generation: 2 })
-    const broken = changed(renewed, { links: [] }, sealKey)
-    const sealKeys = matchSealKey({ keyring: renewed, sealKey: key() })
+    const { keyring } = await broken({ keyring: before, sealKey: key() }, [one])
+    const open = await openKeyring({ keyring, sealId: sealIdOf(keyring), member: one, signal })
     const intruder = await withRecord(before, key(), { ...recordFor(two), generation: 1 })
-    expect(codeNow(() => new OpenKeyring(broken, sealKeys).mergedWith(intruder))).toBe('KEYRING_DIVERGED')
+    expect(codeNow(() => open.mergedWith(intruder))).toBe('KEYRING_DIVERGED')
+    expect(codeNow(() => open.isAuthentic(intruder))).toBe('KEYRING_DIVERGED')
+  })
+
+  it('does not mend a chain that was broken on purpose', async () => {
+    const { keyring: linked, sealKey } = rotated(await keyringOf(one, key()))
+    const [from, to] = linked.generations
+    if (from === undefined || to === undefined) throw new Error('no second generation')
+    const ends = { clusterId: linked.clusterId, from, to }
+    const endorsement = makeLink({ kind: 'endorsement', nextSealKey: sealKey, sealKey: key(), ends, randomBytes })
+    const renewed = await withRecord(linked, sealKey, { ...recordFor(one), generation: 2 })
+    const cut = changed(renewed, { links: [endorsement] }, sealKey)
+    const openCut = await openKeyring({ keyring: cut, sealId: sealIdOf(cut), member: one, signal })
+    expect(openCut.mergedWith(renewed).links).toEqual([endorsement])
+    expect(opened(renewed).mergedWith(cut).links).toEqual([endorsement])
+  })
+
+  it('does not let in a generation that somebody put on top without a seal key', async () => {
+    const mine = await keyringOf(one, key())
+    const forged = await putOnTop(mine, { member: one, sealKey: sealKeyNamed('evil'), link: 'wrapped-key' })
+    expect(codeNow(() => opened(mine).mergedWith(forged))).toBe('KEYRING_KEY_UNKNOWN')
+    expect(codeNow(() => opened(mine).isAuthentic(forged))).toBe('KEYRING_KEY_UNKNOWN')
+    const { keyring: rightful } = rotated(mine)
+    expect(codeNow(() => opened(rightful).mergedWith(forged))).toBe('KEYRING_AUTH_FAILED')
+    expect(opened(rightful).isAuthentic(forged)).toBe(false)
+    const pending = { ...forged, currentGeneration: 1 }
+    expect(codeNow(() => opened(mine).mergedWith(pending))).toBe('KEYRING_AUTH_FAILED')
   })
 
   it('forgets generations that one side has retired', async () => {

@@ -1,14 +1,16 @@
 import { ByteWriter } from './byte-writer.ts'
 import { compareBytes, hex, sameBytes } from './bytes.ts'
+import { linkKindOf } from './chain.ts'
 import { encodeContents, writeLink, writeMember, writeRecord, writeSeal } from './codec.ts'
 import { KeyringError } from './keyring-error.ts'
-import { type Generation, type KeyringContents } from './keyring.ts'
+import { type Generation, type KeyringContents, type Link } from './keyring.ts'
 import { compareLinks, compareMembers, compareRecords, compareSeals } from './validate.ts'
 
 /**
  * Unites two keyrings of one cluster. The result depends on what both say, not on which comes first.
  *
- * Where both have an entry, the greater encoding wins: that is the higher entry version, then `removed` before `active`.
+ * Where both have an entry, the greater encoding wins: that is the higher entry version, then `removed` before `active`. Of
+ * two links an endorsement wins, so that a merge does not mend a chain that was broken on purpose.
  * Generations below the higher of the two oldest ones are gone, and so are records whose seal or member is removed.
  *
  * @throws {@link KeyringError} `KEYRING_DIVERGED` if two seals claim one name, or two keys one generation; as
@@ -40,7 +42,7 @@ export function mergeContents(a: KeyringContents, b: KeyringContents): KeyringCo
       ({ generation, sealId, memberId }) =>
         kept.has(generation) && activeSealIds.has(hex(sealId)) && activeMembers.has(hex(sealId) + hex(memberId)),
     ),
-    links: mergeEntries(a.links, b.links, writeLink, compareLinks).filter(
+    links: mergeEntries(a.links, b.links, writeRankedLink, compareLinks).filter(
       ({ from }) => kept.has(from) && kept.has(from + 1),
     ),
   }
@@ -63,7 +65,12 @@ function mergeGenerations(a: KeyringContents, b: KeyringContents): readonly Gene
   return [...merged.values()].sort((one, two) => one.number - two.number)
 }
 
-function isSameGeneration(a: Generation, b: Generation): boolean {
+function writeRankedLink(writer: ByteWriter, link: Link): void {
+  writer.uint8(linkKindOf(link) === 'endorsement' ? 1 : 0)
+  writeLink(writer, link)
+}
+
+export function isSameGeneration(a: Generation, b: Generation): boolean {
   return a.keyId === b.keyId && sameBytes(a.keyCheck, b.keyCheck)
 }
 

@@ -4,10 +4,12 @@ import { decryptEnvelope, encryptEnvelope, parseEnvelope, type RandomBytes } fro
 
 import { assertAuthentic, authenticate, isAuthentic } from './authenticate.ts'
 import { sameBytes, textBytes } from './bytes.ts'
+import { chainStart } from './chain.ts'
+import { encodeKeyring } from './codec.ts'
 import { deriveBlobKey, deriveMacKey } from './key-schedule.ts'
 import { KeyringError } from './keyring-error.ts'
-import { type Keyring } from './keyring.ts'
-import { mergeContents } from './merge.ts'
+import { findGeneration, type Keyring } from './keyring.ts'
+import { isSameGeneration, mergeContents } from './merge.ts'
 import { type SealKeys, unwrapSealKeys, type UnwrapInput } from './seal-keys.ts'
 
 /** The subkeys of one generation that a running agent needs. The seal key itself is not among them. */
@@ -104,6 +106,7 @@ export class OpenKeyring {
    * Whether another keyring, as a blob of OpenBao may carry it, is of this cluster and authentic.
    *
    * @throws {@link KeyringError} `KEYRING_KEY_UNKNOWN` if its current generation is not held here, so nobody can say;
+   *   `KEYRING_DIVERGED` if the chain between the two was broken: a key that was given up must not speak any more;
    *   `KEYRING_OTHER_CLUSTER`; `KEYRING_CLOSED`.
    */
   isAuthentic(other: Keyring): boolean {
@@ -111,7 +114,9 @@ export class OpenKeyring {
     if (!sameBytes(other.clusterId, this.keyring.clusterId)) {
       throw new KeyringError('KEYRING_OTHER_CLUSTER', 'the other keyring belongs to another cluster')
     }
-    return isAuthentic(other, this.#macKeyOf(other.currentGeneration))
+    if (!isAuthentic(other, this.#macKeyOf(other.currentGeneration))) return false
+    this.#assertChainFrom(other.currentGeneration)
+    return true
   }
 
   /**
@@ -120,17 +125,37 @@ export class OpenKeyring {
    * @returns A keyring whose MAC fits, equal to this one if `other` brings nothing new. This one stays as it is.
    * @throws {@link KeyringError} `KEYRING_AUTH_FAILED` if `other` is not authentic; `KEYRING_OTHER_CLUSTER`;
    *   `KEYRING_KEY_UNKNOWN` if `other` is generations ahead: then open that one and merge this one into it;
-   *   `KEYRING_DIVERGED`, also if the chain between the two was broken: a key that was given up must not speak any more;
-   *   `KEYRING_NO_WAY_IN`, `KEYRING_TOO_LARGE`, `KEYRING_CLOSED`.
+   *   `KEYRING_DIVERGED`, also if the chain between the two was broken; `KEYRING_NO_WAY_IN`, `KEYRING_TOO_LARGE`, `KEYRING_CLOSED`.
    * @see docs/formats/keyring.md §9
    */
   mergedWith(other: Keyring): Keyring {
     if (!this.isAuthentic(other)) {
       throw new KeyringError('KEYRING_AUTH_FAILED', 'the other keyring was changed: its MAC does not fit')
     }
-    this.#assertLinkedFrom(other.currentGeneration)
     const contents = mergeContents(this.keyring, other)
     return authenticate(contents, this.#macKeyOf(contents.currentGeneration))
+  }
+
+  /**
+   * Whether this one may take the place of `held`, which has served so far: it is of the same cluster, it has moved on or is
+   * the very same, and it still holds the key that is current there. So a keyring that was made without that key never
+   * takes over, whatever it says about itself.
+   *
+   * @throws {@link KeyringError} `KEYRING_CLOSED`.
+   */
+  supersedes({ keyring: held }: OpenKeyring): boolean {
+    this.#current()
+    const { keyring } = this
+    if (!sameBytes(keyring.clusterId, held.clusterId) || keyring.revision < held.revision) return false
+    if (keyring.revision === held.revision) return sameBytes(encodeKeyring(keyring), encodeKeyring(held))
+    const [now, before] = [keyring, held].map(side => findGeneration(side, held.currentGeneration))
+    return (
+      keyring.currentGeneration >= held.currentGeneration &&
+      this.#subkeys.has(held.currentGeneration) &&
+      now !== undefined &&
+      before !== undefined &&
+      isSameGeneration(now, before)
+    )
   }
 
   /** Lets go of all keys. The memory is cleared when the engine collects them. */
@@ -142,16 +167,14 @@ export class OpenKeyring {
     this.close()
   }
 
-  /** Throws `KEYRING_DIVERGED` unless links lead from `generation` to the current one. */
-  #assertLinkedFrom(generation: number): void {
-    const linked = new Set(this.keyring.links.map(({ from }) => from))
-    for (let from = generation; from < this.keyring.currentGeneration; from += 1) {
-      if (linked.has(from)) continue
-      throw new KeyringError(
-        'KEYRING_DIVERGED',
-        `the chain was broken after generation ${from}, where the other still is`,
-      )
-    }
+  /** Throws `KEYRING_DIVERGED` unless wrapped keys lead from `generation` to the current one. */
+  #assertChainFrom(generation: number): void {
+    const start = chainStart(this.keyring, this.keyring.currentGeneration)
+    if (generation >= start) return
+    throw new KeyringError(
+      'KEYRING_DIVERGED',
+      `the chain was broken on purpose before generation ${start}, and the other is at generation ${generation}`,
+    )
   }
 
   #macKeyOf(generation: number): KeyObject {

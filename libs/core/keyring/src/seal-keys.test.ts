@@ -1,10 +1,11 @@
 import { Secret } from '@sealwright/secret'
 
-import { addGeneration } from './add-generation.ts'
 import { authenticate } from './authenticate.ts'
 import { decodeKeyring, encodeKeyring } from './codec.ts'
+import { createKeyring } from './create-keyring.ts'
 import { deriveMacKey } from './key-schedule.ts'
 import { findRecords, type Keyring, type KeyringContents, type KeyringRecord } from './keyring.ts'
+import { type SealMember } from './seal.ts'
 import { matchSealKey, type SealKeys, unwrapSealKeys } from './seal-keys.ts'
 import { fakeMember } from './testing/fake-member.ts'
 import {
@@ -14,6 +15,7 @@ import {
   recordFor,
   sealIdOf,
   sealKeyNamed,
+  rotated,
   signal,
   surroundings,
   withRecord,
@@ -21,11 +23,6 @@ import {
 
 const member = fakeMember('a')
 const key = () => sealKeyNamed('k')
-
-function rotated(keyring: Keyring, sealKey: Secret): { readonly keyring: Keyring; readonly sealKey: Secret } {
-  const sealKeys = matchSealKey({ keyring, sealKey })
-  return addGeneration({ keyring, sealKeys, randomBytes: surroundings.randomBytes })
-}
 
 /** Any change, authenticated by the current seal key. */
 function changed(keyring: Keyring, sealKey: Secret, change: Partial<KeyringContents>): Keyring {
@@ -49,7 +46,7 @@ describe('unwrapping the seal keys', () => {
   })
 
   it('wipes them all at once', async () => {
-    const sealKeys = await unwrap(rotated(await keyringOf(member, key()), key()).keyring)
+    const sealKeys = await unwrap(rotated({ keyring: await keyringOf(member, key()), sealKey: key() }).keyring)
     sealKeys[Symbol.dispose]()
     expect(() => sealKeys.of(1).reveal(bytes => bytes)).toThrow(TypeError)
     expect(() => sealKeys.of(2).reveal(bytes => bytes)).toThrow(TypeError)
@@ -59,7 +56,7 @@ describe('unwrapping the seal keys', () => {
     const keks: Secret[] = []
     const watching = {
       ...member,
-      unsealKek: async (sealedKek: Uint8Array, options: { readonly signal: AbortSignal }) => {
+      unsealKek: async (...[sealedKek, options]: Parameters<SealMember['unsealKek']>) => {
         const kek = await member.unsealKek(sealedKek, options)
         keks.push(kek)
         return kek
@@ -109,22 +106,23 @@ describe('unwrapping the seal keys', () => {
     expect(await codeOf(() => unwrap(keyring, fakeMember('stranger')))).toBe('KEYRING_NO_RECORD')
   })
 
-  it('says that the chain ends below the current generation', async () => {
-    const { keyring, sealKey } = rotated(await keyringOf(member, key()), key())
-    const other = fakeMember('b')
-    const both = await withRecord(keyring, sealKey, { ...recordFor(other), generation: 2 })
-    const broken = changed(both, sealKey, { links: [] })
-    expect(await codeOf(() => unwrap(broken))).toBe('KEYRING_LINK_BROKEN')
-    expect(await codeOf(() => unwrap(broken, other))).toBe('none')
-  })
-
-  it('crosses a broken chain with a second record, one unsealing for each part', async () => {
-    const opener = fakeMember('two-records')
-    const { keyring, sealKey } = rotated(await keyringOf(opener, key()), key())
-    const both = await withRecord(keyring, sealKey, { ...recordFor(opener), generation: 2 })
-    const sealKeys = await unwrap(changed(both, sealKey, { links: [] }), opener)
-    expect(sealKeys.generations).toEqual([1, 2])
-    expect(opener.unsealCount()).toBe(2)
+  it('tells the member how each KEK was made', async () => {
+    const methods: string[] = []
+    const watching = {
+      ...member,
+      unsealKek: (...[sealedKek, options]: Parameters<SealMember['unsealKek']>) => {
+        methods.push(options.method)
+        return member.unsealKek(sealedKek, options)
+      },
+    }
+    const imported = await createKeyring({
+      ...recordFor(member, { method: 'tpm-imported' }),
+      ...surroundings,
+      sealKey: key(),
+    })
+    await unwrap(await keyringOf(member, key()), watching)
+    await unwrap(imported, watching)
+    expect(methods).toEqual(['tpm-sealed', 'tpm-imported'])
   })
 })
 
@@ -133,7 +131,7 @@ describe('a record in the wrong place', () => {
 
   /** Two generations, two TPMs, one of them in two seals. */
   async function sampleKeyring(): Promise<Keyring> {
-    const { keyring } = rotated(await keyringOf(member, key()), key())
+    const { keyring } = rotated({ keyring: await keyringOf(member, key()), sealKey: key() })
     const both = await withRecord(keyring, key(), { ...recordFor(nextDoor), generation: 1 })
     return withRecord(both, key(), { ...recordFor(member, { sealName: 'tpm-pin' }), generation: 1 })
   }
@@ -162,7 +160,7 @@ describe('a record in the wrong place', () => {
 describe('matching a plain seal key', () => {
   it('recognises the key of any generation and climbs from there', async () => {
     const first = await keyringOf(member, key())
-    const { keyring, sealKey } = rotated(first, key())
+    const { keyring, sealKey } = rotated({ keyring: first, sealKey: key() })
     expect(matchSealKey({ keyring, sealKey: key() }).generations).toEqual([1, 2])
     expect(matchSealKey({ keyring, sealKey }).generations).toEqual([2])
   })
@@ -180,7 +178,7 @@ describe('matching a plain seal key', () => {
   })
 
   it('tells a first key that the keyring has left behind', async () => {
-    const { keyring, sealKey } = rotated(await keyringOf(member, key()), key())
+    const { keyring, sealKey } = rotated({ keyring: await keyringOf(member, key()), sealKey: key() })
     const both = await withRecord(keyring, sealKey, { ...recordFor(member), generation: 2 })
     const retired = changed(both, sealKey, {
       generations: both.generations.slice(1),

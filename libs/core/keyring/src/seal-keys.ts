@@ -2,11 +2,12 @@ import { type Secret } from '@sealwright/secret'
 
 import { assertAuthentic } from './authenticate.ts'
 import { hex, sameBytes } from './bytes.ts'
+import { climb, planRecords } from './climb.ts'
 import { assertSealKey, deriveClusterId, deriveMacKey, isKeyOf } from './key-schedule.ts'
 import { KeyringError } from './keyring-error.ts'
-import { findGeneration, findRecords, type Generation, type Keyring, type KeyringContents } from './keyring.ts'
+import { findRecords, type Keyring, requireGeneration } from './keyring.ts'
 import { type SealMember } from './seal.ts'
-import { unwrapLink, unwrapRecord } from './wrapped-key.ts'
+import { unwrapRecord } from './wrapped-key.ts'
 
 /**
  * The plain seal keys of a keyring, for as long as something has to be wrapped. Wipe it soon: what runs for long needs an
@@ -57,7 +58,11 @@ export interface UnwrapInput {
 
 /**
  * Unwraps the seal keys through one member: its oldest record, then up the forward chain; where the chain was broken on
- * purpose, its next record. In the end the MAC of the keyring is checked under the current seal key.
+ * purpose, its next record, once the generation below has endorsed that step. In the end the MAC of the keyring is checked
+ * under the current seal key.
+ *
+ * Every generation above one that is held is vouched for by it. So nobody who lacks a seal key can put a generation of their
+ * own beside a genuine one, whatever records they make for it: the member is not even asked for them.
  *
  * What the member throws (a wrong PIN, a PCR that drifted, an abort) passes through as it is, and no other record is
  * tried: one more attempt with a wrong PIN could lock the device.
@@ -73,10 +78,9 @@ export async function unwrapSealKeys({ keyring, sealId, member, signal }: Unwrap
   }
   const held = new Map<number, Secret>()
   try {
-    for (const record of records) {
-      if (held.has(record.generation)) continue
+    for (const record of planRecords(keyring, records)) {
       const generation = requireGeneration(keyring, record.generation)
-      const kek = await member.unsealKek(record.sealedKek, { signal })
+      const kek = await member.unsealKek(record.sealedKek, { signal, method: record.method })
       try {
         held.set(generation.number, unwrapRecord(record, kek, { clusterId: keyring.clusterId, generation }))
       } finally {
@@ -113,19 +117,6 @@ export function matchSealKey({ keyring, sealKey }: { readonly keyring: Keyring; 
   }
 }
 
-/** Adds every key that the forward chain leads to from `start`, whose key is held. */
-function climb(keyring: KeyringContents, held: Map<number, Secret>, start: Generation): void {
-  let from = start
-  for (const link of keyring.links) {
-    const to = findGeneration(keyring, link.from + 1)
-    if (link.from !== from.number || to === undefined) continue
-    const sealKey = held.get(from.number)
-    if (sealKey === undefined) return
-    if (!held.has(to.number)) held.set(to.number, unwrapLink(link, sealKey, { clusterId: keyring.clusterId, from, to }))
-    from = to
-  }
-}
-
 function authenticated(keyring: Keyring, held: ReadonlyMap<number, Secret>): SealKeys {
   const current = held.get(keyring.currentGeneration)
   if (current === undefined) {
@@ -154,12 +145,6 @@ function unmatched(keyring: Keyring, sealKey: Secret): KeyringError {
       ? 'the given seal key is the first one of this cluster, which the keyring has left behind'
       : 'the given seal key belongs to another keyring',
   )
-}
-
-function requireGeneration(keyring: KeyringContents, number: number): Generation {
-  const generation = findGeneration(keyring, number)
-  if (generation !== undefined) return generation
-  throw new KeyringError('KEYRING_MALFORMED', `not a keyring: generation ${number} is not listed`)
 }
 
 function wipeAll(keys: ReadonlyMap<number, Secret>): void {

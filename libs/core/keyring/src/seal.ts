@@ -1,5 +1,7 @@
 import { type Secret } from '@sealwright/secret'
 
+import { type RecordMethod } from './registry.ts'
+
 /** Length of every id that is bound as associated data, in bytes. */
 export const ID_BYTES = 16
 
@@ -21,6 +23,14 @@ export interface SealMember {
   readonly memberId: Uint8Array
   /** Makes `kek` openable by this member. Does not take ownership of `kek`. */
   sealKek(kek: Secret, options: { readonly signal: AbortSignal }): Promise<Uint8Array>
-  /** Opens what {@link SealMember.sealKek} made. The caller owns, and wipes, the returned secret. */
-  unsealKek(sealedKek: Uint8Array, options: { readonly signal: AbortSignal }): Promise<Secret>
+  /**
+   * Opens what {@link SealMember.sealKek} made, or another made for this member. The caller owns, and wipes, the returned
+   * secret.
+   *
+   * @param options.method - how the record says that `sealedKek` was made: a member refuses one that was made otherwise.
+   */
+  unsealKek(
+    sealedKek: Uint8Array,
+    options: { readonly signal: AbortSignal; readonly method: RecordMethod },
+  ): Promise<Secret>
 }

@@ -4,6 +4,7 @@ import { EnvelopeError, type EnvelopePurpose, parseEnvelope } from '@sealwright/
 
 import { isName, malformed } from './byte-reader.ts'
 import { compareBytes, hex, sameBytes, textBytes } from './bytes.ts'
+import { chainStart } from './chain.ts'
 import { KeyringError } from './keyring-error.ts'
 import {
   type Generation,
@@ -52,6 +53,7 @@ export function validateContents(contents: KeyringContents): void {
   assertOrder('members', members, compareMembers)
   assertOrder('records', records, compareRecords)
   assertOrder('links', links, compareLinks)
+  assertContinuity(contents)
   assertReferences(contents)
   assertWayIn(contents)
 }
@@ -131,7 +133,7 @@ function assertRecord(record: KeyringRecord): void {
   if (!Number.isSafeInteger(record.createdAtMs) || record.createdAtMs < 0) throw malformed('creation time out of range')
   if (record.sealedKek.byteLength === 0) throw malformed('a sealed KEK is empty')
   assertLength('sealed KEK', record.sealedKek, MAX_SEALED_KEK_BYTES)
-  const keyRef = assertWrappedKey('keyring-record', record.wrappedKey)
+  const keyRef = assertWrappedKey('keyring-record', record.wrappedKey, [KEY_BYTES])
   if (!sameBytes(keyRef, kekIdOf(record.sealedKek))) {
     throw new KeyringError(
       'KEYRING_RECORD_DAMAGED',
@@ -144,17 +146,17 @@ function assertLink(link: Link, generations: readonly Generation[]): void {
   const from = generations.find(({ number }) => number === link.from)
   const to = generations.find(({ number }) => number === link.from + 1)
   if (from === undefined || to === undefined) throw malformed(`link from generation ${link.from} to none`)
-  const keyRef = assertWrappedKey('keyring-link', link.wrappedKey)
+  const keyRef = assertWrappedKey('keyring-link', link.wrappedKey, [KEY_BYTES, KEY_CHECK_BYTES])
   if (!sameBytes(keyRef, textBytes(from.keyId))) throw malformed(`link ${link.from} names another key`)
 }
 
 /** @returns the key reference of the envelope. */
-function assertWrappedKey(purpose: EnvelopePurpose, wrappedKey: Uint8Array): Uint8Array {
+function assertWrappedKey(purpose: EnvelopePurpose, wrappedKey: Uint8Array, lengths: readonly number[]): Uint8Array {
   assertLength('wrapped key', wrappedKey, MAX_WRAPPED_KEY_BYTES)
   const envelope = parseWrappedKey(wrappedKey)
   if (envelope.purpose !== purpose) throw malformed(`a wrapped key is an envelope for ${envelope.purpose}`)
-  if (envelope.ciphertext.byteLength !== KEY_BYTES) {
-    throw malformed(`a wrapped key holds ${envelope.ciphertext.byteLength} bytes, not ${KEY_BYTES}`)
+  if (!lengths.includes(envelope.ciphertext.byteLength)) {
+    throw malformed(`a wrapped key holds ${envelope.ciphertext.byteLength} bytes, not ${lengths.join(' or ')}`)
   }
   return envelope.keyRef
 }
@@ -194,11 +196,17 @@ function assertReferences({ generations, seals, members, records }: KeyringConte
   }
 }
 
-/** At least one record must lead to the current generation, by itself or over links. */
-function assertWayIn({ records, links, currentGeneration }: KeyringContents): void {
-  const linked = new Set(links.map(({ from }) => from))
-  let lowest = currentGeneration
-  while (linked.has(lowest - 1)) lowest -= 1
+/** Each generation but the lowest must be vouched for by the one before it: else anybody could put one on top. */
+function assertContinuity({ generations, links }: KeyringContents): void {
+  for (const { number } of generations.slice(0, -1)) {
+    if (!links.some(({ from }) => from === number)) throw malformed(`generation ${number} has no link to the next one`)
+  }
+}
+
+/** At least one record must lead to the current generation, by itself or over wrapped keys. */
+function assertWayIn(contents: KeyringContents): void {
+  const { records, currentGeneration } = contents
+  const lowest = chainStart(contents, currentGeneration)
   if (!records.some(({ generation }) => generation >= lowest && generation <= currentGeneration)) {
     throw new KeyringError('KEYRING_NO_WAY_IN', `no record leads to generation ${currentGeneration}`)
   }

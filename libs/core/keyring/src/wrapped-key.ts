@@ -1,10 +1,10 @@
 import { decryptEnvelope, encryptEnvelope, EnvelopeError, type RandomBytes } from '@sealwright/envelope'
 import { Secret } from '@sealwright/secret'
 
-import { hex, textBytes, uint32 } from './bytes.ts'
-import { deriveLinkKey, isKeyOf } from './key-schedule.ts'
+import { hex, uint32 } from './bytes.ts'
+import { isKeyOf } from './key-schedule.ts'
 import { KeyringError } from './keyring-error.ts'
-import { type Generation, type KeyringRecord, type Link } from './keyring.ts'
+import { type Generation, type KeyringRecord } from './keyring.ts'
 import { RECORD_METHODS, type RecordMethod, SEAL_TYPES, sealTypeOf } from './registry.ts'
 import { KEY_BYTES } from './seal.ts'
 import { kekIdOf } from './validate.ts'
@@ -73,67 +73,6 @@ export function unwrapRecord(
   return requireKeyOf(generation, sealKey, failed)
 }
 
-/** The two generations that a link joins. */
-export interface LinkEnds {
-  readonly clusterId: Uint8Array
-  readonly from: Generation
-  readonly to: Generation
-}
-
-/**
- * Wraps the seal key of the next generation under the one before it.
- *
- * @see docs/formats/keyring.md §7.2
- */
-export function wrapForLink(
-  nextSealKey: Secret,
-  sealKey: Secret,
-  { ends, randomBytes }: { readonly ends: LinkEnds; readonly randomBytes: RandomBytes },
-): Link {
-  const key = deriveLinkKey(sealKey, ends.clusterId)
-  try {
-    const wrappedKey = nextSealKey.reveal(plaintext =>
-      encryptEnvelope({
-        key,
-        purpose: 'keyring-link',
-        keyRef: textBytes(ends.from.keyId),
-        context: linkContext(ends),
-        plaintext,
-        randomBytes,
-      }),
-    )
-    return { from: ends.from.number, wrappedKey }
-  } finally {
-    key.wipe()
-  }
-}
-
-/**
- * Unwraps the seal key that a link leads to, and checks that it is the key of that generation.
- *
- * @returns The seal key, owned by the caller.
- * @throws {@link KeyringError} `KEYRING_LINK_BROKEN`.
- */
-export function unwrapLink(link: Link, sealKey: Secret, ends: LinkEnds): Secret {
-  const failed = (options?: ErrorOptions) =>
-    new KeyringError(
-      'KEYRING_LINK_BROKEN',
-      `the link from generation ${link.from} does not open: it was changed or belongs elsewhere`,
-      options,
-    )
-  const key = deriveLinkKey(sealKey, ends.clusterId)
-  try {
-    const context = linkContext(ends)
-    const next = unwrap(
-      () => decryptEnvelope({ key, purpose: 'keyring-link', context, bytes: link.wrappedKey }),
-      failed,
-    )
-    return requireKeyOf(ends.to, next, failed)
-  } finally {
-    key.wipe()
-  }
-}
-
 function recordContext({ clusterId, sealId, memberId, generation, method }: RecordBinding): readonly Uint8Array[] {
   return [
     clusterId,
@@ -143,10 +82,6 @@ function recordContext({ clusterId, sealId, memberId, generation, method }: Reco
     uint32(generation),
     Uint8Array.of(RECORD_METHODS.numbers[method]),
   ]
-}
-
-function linkContext({ clusterId, from, to }: LinkEnds): readonly Uint8Array[] {
-  return [clusterId, uint32(from.number), uint32(to.number)]
 }
 
 function unwrap(decrypt: () => Uint8Array, failed: (options: ErrorOptions) => KeyringError): Secret {

@@ -3,11 +3,14 @@ import { createHash, randomBytes } from 'node:crypto'
 import { EnvelopeError } from '@sealwright/envelope'
 import { Secret } from '@sealwright/secret'
 
+import { addGeneration } from '../add-generation.ts'
 import { addRecord, type RecordInput, type Surroundings } from '../add-record.ts'
+import { authenticate } from '../authenticate.ts'
 import { createKeyring } from '../create-keyring.ts'
+import { deriveMacKey } from '../key-schedule.ts'
 import { KeyringError } from '../keyring-error.ts'
 import { findSeal, type Keyring } from '../keyring.ts'
-import { matchSealKey } from '../seal-keys.ts'
+import { matchSealKey, SealKeys } from '../seal-keys.ts'
 import { type FakeMember } from './fake-member.ts'
 
 /** A signal that nobody raises. */
@@ -42,6 +45,48 @@ export async function withRecord(
   } finally {
     sealKeys.wipe()
   }
+}
+
+/** A keyring and the seal key of its current generation. */
+export interface Sample {
+  readonly keyring: Keyring
+  readonly sealKey: Secret
+}
+
+/** One generation later, by a link that wraps the new key. */
+export function rotated({ keyring, sealKey }: Sample): Sample {
+  const sealKeys = matchSealKey({ keyring, sealKey })
+  try {
+    return addGeneration({ keyring, sealKeys, randomBytes })
+  } finally {
+    sealKeys.wipe()
+  }
+}
+
+/** One generation later, by an endorsement: it is still being handed out, and these members have records of it. */
+export async function handingOut({ keyring, sealKey }: Sample, members: readonly FakeMember[]): Promise<Sample> {
+  const sealKeys = matchSealKey({ keyring, sealKey })
+  const { currentGeneration } = keyring
+  const added = addGeneration({ keyring, sealKeys, link: 'endorsement', randomBytes })
+  const both = new SealKeys(
+    new Map([
+      [currentGeneration, sealKeys.of(currentGeneration)],
+      [currentGeneration + 1, added.sealKey],
+    ]),
+  )
+  let next = added.keyring
+  for (const member of members) {
+    const record = { ...recordFor(member), generation: currentGeneration + 1 }
+    next = await addRecord({ ...record, ...surroundings, keyring: next, sealKeys: both })
+  }
+  return { keyring: next, sealKey: added.sealKey }
+}
+
+/** One generation later, over a chain that was broken on purpose: only these members come along. */
+export async function broken(sample: Sample, members: readonly FakeMember[]): Promise<Sample> {
+  const { keyring, sealKey } = await handingOut(sample, members)
+  const change = { revision: keyring.revision + 1, currentGeneration: keyring.currentGeneration + 1 }
+  return { keyring: authenticate({ ...keyring, ...change }, deriveMacKey(sealKey, keyring.clusterId)), sealKey }
 }
 
 /** The id of the seal of this name. */
