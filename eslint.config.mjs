@@ -2,7 +2,25 @@ import js from '@eslint/js'
 import nx from '@nx/eslint-plugin'
 import tseslint from 'typescript-eslint'
 
-const coreForbidden = ['fs', 'net', 'tls', 'http', 'http2', 'https', 'dgram', 'dns', 'process', 'os', 'child_process', 'worker_threads', 'timers', 'timers/promises', 'cluster', 'readline', 'stream']
+const coreForbidden = [
+  'fs',
+  'net',
+  'tls',
+  'http',
+  'http2',
+  'https',
+  'dgram',
+  'dns',
+  'process',
+  'os',
+  'child_process',
+  'worker_threads',
+  'timers',
+  'timers/promises',
+  'cluster',
+  'readline',
+  'stream',
+]
 
 export default tseslint.config(
   { ignores: ['**/dist/**', '**/node_modules/**', '.nx/**', '.tools/**', '**/src/generated/**'] },
@@ -13,7 +31,10 @@ export default tseslint.config(
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
     rules: {
       '@typescript-eslint/consistent-type-imports': ['error', { fixStyle: 'inline-type-imports' }],
-      '@typescript-eslint/switch-exhaustiveness-check': ['error', { allowDefaultCaseForExhaustiveSwitch: false, requireDefaultForNonUnion: true }],
+      '@typescript-eslint/switch-exhaustiveness-check': [
+        'error',
+        { allowDefaultCaseForExhaustiveSwitch: false, requireDefaultForNonUnion: true },
+      ],
       '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true, allowBoolean: true }],
       '@typescript-eslint/no-non-null-assertion': 'error',
       '@typescript-eslint/consistent-type-definitions': 'off',
@@ -23,25 +44,38 @@ export default tseslint.config(
   },
   {
     files: ['**/*.cjs', '**/*.mjs'],
-    languageOptions: { globals: { module: 'writable', require: 'readonly', __dirname: 'readonly', process: 'readonly', console: 'readonly', URL: 'readonly', setTimeout: 'readonly' } },
+    languageOptions: {
+      globals: {
+        module: 'writable',
+        require: 'readonly',
+        __dirname: 'readonly',
+        process: 'readonly',
+        console: 'readonly',
+        URL: 'readonly',
+        setTimeout: 'readonly',
+      },
+    },
   },
   {
     files: ['**/*.ts'],
     ignores: ['**/*.test.ts'],
     plugins: { '@nx': nx },
     rules: {
-      '@nx/enforce-module-boundaries': ['error', {
-        enforceBuildableLibDependency: false,
-        allow: [],
-        depConstraints: [
-          { sourceTag: 'layer:core', onlyDependOnLibsWithTags: ['layer:core'] },
-          { sourceTag: 'layer:adapter', onlyDependOnLibsWithTags: ['layer:core'] },
-          { sourceTag: 'layer:wiring', onlyDependOnLibsWithTags: ['layer:core', 'layer:adapter'] },
-          { sourceTag: 'layer:app', onlyDependOnLibsWithTags: ['layer:core', 'layer:adapter', 'layer:wiring'] },
-          { sourceTag: 'layer:testing', onlyDependOnLibsWithTags: ['layer:core', 'layer:adapter', 'layer:testing'] },
-          { sourceTag: 'layer:tool', onlyDependOnLibsWithTags: ['layer:core', 'layer:adapter', 'layer:testing'] },
-        ],
-      }],
+      '@nx/enforce-module-boundaries': [
+        'error',
+        {
+          enforceBuildableLibDependency: false,
+          allow: [],
+          depConstraints: [
+            { sourceTag: 'layer:core', onlyDependOnLibsWithTags: ['layer:core'] },
+            { sourceTag: 'layer:adapter', onlyDependOnLibsWithTags: ['layer:core'] },
+            { sourceTag: 'layer:wiring', onlyDependOnLibsWithTags: ['layer:core', 'layer:adapter'] },
+            { sourceTag: 'layer:app', onlyDependOnLibsWithTags: ['layer:core', 'layer:adapter', 'layer:wiring'] },
+            { sourceTag: 'layer:testing', onlyDependOnLibsWithTags: ['layer:core', 'layer:adapter', 'layer:testing'] },
+            { sourceTag: 'layer:tool', onlyDependOnLibsWithTags: ['layer:core', 'layer:adapter', 'layer:testing'] },
+          ],
+        },
+      ],
     },
   },
   {
@@ -56,9 +90,11 @@ export default tseslint.config(
     files: ['libs/**/*.ts'],
     ignores: ['**/*.test.ts'],
     rules: {
-      'no-restricted-properties': ['error',
+      'no-restricted-properties': [
+        'error',
         { object: 'process', property: 'env', message: 'Only apps read the environment; a library gets values.' },
-        { object: 'process', property: 'argv', message: 'Only apps read argv; a library gets values.' }],
+        { object: 'process', property: 'argv', message: 'Only apps read argv; a library gets values.' },
+      ],
     },
   },
 )
