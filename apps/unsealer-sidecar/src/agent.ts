@@ -54,7 +54,7 @@ export async function runAgent({ config, version, log, signal, onReload }: Agent
     now: Date.now,
     steadyNow: () => performance.now(),
     classify: classifySealFailure,
-    supersedes: isNewer,
+    supersedes: (candidate, held) => candidate.supersedes(held),
     discard: keyring => {
       keyring.close()
     },
@@ -189,11 +189,6 @@ async function refuseSecondAgent(lock: AgentLock, signal: AbortSignal): Promise<
   } catch (error) {
     if (!(error instanceof StoreError) || error.code === 'STORE_IN_USE') throw error
   }
-}
-
-/** A later unwrap brings the same keyring, or one that has moved on; never one of before, or of elsewhere. */
-function isNewer({ keyring: candidate }: OpenKeyring, { keyring: held }: OpenKeyring): boolean {
-  return Buffer.compare(candidate.clusterId, held.clusterId) === 0 && candidate.revision > held.revision
 }
 
 function uptime(): { readonly sinceProcessStartMs: number } {

@@ -62,7 +62,7 @@ async function prepareOurs(tpm: Swtpm): Promise<Round> {
   const sealed = await member.sealKek(kek, { signal })
   return async () => {
     const startedAtMs = performance.now()
-    const opened = await member.unsealKek(sealed, { signal })
+    const opened = await member.unsealKek(sealed, { signal, method: 'tpm-sealed' })
     const tookMs = performance.now() - startedAtMs
     if (!opened.equals(kek)) throw new Error('our client opened something else')
     opened.wipe()

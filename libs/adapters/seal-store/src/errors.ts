@@ -44,6 +44,12 @@ export function reasonOf(cause: unknown): string {
   return textOf(cause, 'message') ?? String(cause)
 }
 
+/** A failure that a caller's function threw, with its code if it has one, for a message of ours. */
+export function describeCause(cause: unknown): string {
+  const code = errnoOf(cause)
+  return code === undefined ? reasonOf(cause) : `${code}: ${reasonOf(cause)}`
+}
+
 /** By shape, not by `instanceof Error`: an error may come from another realm. */
 function textOf(cause: unknown, field: 'code' | 'message'): string | undefined {
   if (typeof cause !== 'object' || cause === null || !(field in cause)) return undefined

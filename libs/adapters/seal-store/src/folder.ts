@@ -26,15 +26,19 @@ export interface Folder extends AsyncDisposable {
 /** Mode of a store's folder. */
 export const FOLDER_MODE = 0o700
 
+/** What to do about a missing folder of a seal store. */
+const STORE_REMEDY = 'check that its volume is mounted, and run bootstrap-init if this node is new'
+
 /**
  * Opens a folder. The last part of the path must not be a symbolic link; links further up are followed.
  *
+ * @param remedyIfMissing - what the operator should do when there is none.
  * @throws {@link StoreError} `STORE_NOT_FOUND`, `STORE_NOT_A_FOLDER`, `STORE_UNREADABLE`.
  */
-export async function openFolder(givenPath: string): Promise<Folder> {
+export async function openFolder(givenPath: string, remedyIfMissing = STORE_REMEDY): Promise<Folder> {
   // A trailing slash would make the system follow a final link: `resolve` drops it.
   const path = resolve(givenPath)
-  const handle = await openFolderHandle(path)
+  const handle = await openFolderHandle(path, remedyIfMissing)
   const base = `/proc/self/fd/${handle.fd}`
   const folder: Folder = {
     path,
@@ -99,17 +103,13 @@ export async function openParent(path: string): Promise<FileHandle> {
   }
 }
 
-async function openFolderHandle(path: string): Promise<FileHandle> {
+async function openFolderHandle(path: string, remedyIfMissing: string): Promise<FileHandle> {
   try {
     return await open(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW)
   } catch (cause) {
     switch (errnoOf(cause)) {
       case 'ENOENT':
-        throw new StoreError(
-          'STORE_NOT_FOUND',
-          `${path} does not exist: check that its volume is mounted, and run bootstrap-init if this node is new`,
-          { cause },
-        )
+        throw new StoreError('STORE_NOT_FOUND', `${path} does not exist: ${remedyIfMissing}`, { cause })
       case 'ENOTDIR':
       case 'ELOOP':
         throw new StoreError(

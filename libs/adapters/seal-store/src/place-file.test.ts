@@ -79,7 +79,7 @@ describe('placing a file', () => {
   it('refuses a missing folder, an oversized file, and bytes without their own owner line', async () => {
     await using folder = await tempFolder()
     const path = join(folder.path, 'connector')
-    await expect(place(join(path, 'x'), script('one'))).rejects.toEqual(storeError('STORE_NOT_FOUND'))
+    await expect(place(join(path, 'x'), script('one'))).rejects.toEqual(storeError('STORE_NOT_FOUND', /: make it, or/))
     await expect(place(path, new Uint8Array(PLACED_FILE_MAX_BYTES + 1))).rejects.toEqual(storeError('STORE_TOO_LARGE'))
     await expect(place(path, Buffer.from('#!/bin/sh\n'))).rejects.toThrow(TypeError)
     await expect(placeFile({ path, bytes: script('one'), mode: 0o555, ownerLine: '' })).rejects.toThrow(TypeError)

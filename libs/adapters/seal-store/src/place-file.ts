@@ -45,7 +45,7 @@ export async function placeFile(file: PlacedFile): Promise<PlaceOutcome> {
   if (!carriesLine(file.bytes, file.ownerLine)) throw new TypeError('the file to place does not carry its owner line')
   const path = resolve(file.path)
   const name = basename(path)
-  await using folder = await openFolder(dirname(path))
+  await using folder = await openFolder(dirname(path), 'make it, or mount its volume, first')
   const found = await inspect(folder, name, file)
   if (found === 'same') return 'unchanged'
   const temp = `.${name}.${randomBytes(TEMP_RANDOM_BYTES).toString('hex')}.tmp`

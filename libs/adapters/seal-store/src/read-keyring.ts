@@ -1,11 +1,11 @@
-import { StoreError } from './errors.ts'
+import { describeCause, StoreError } from './errors.ts'
 import { type Folder } from './folder.ts'
 import { assertNeverWritten, KEYRING_NAME, PREVIOUS_NAME } from './names.ts'
 import { assertPrivate } from './permissions.ts'
 import { openEntry, readWhole } from './regular-file.ts'
 
-/** Most bytes a keyring may have. */
-export const KEYRING_MAX_BYTES = 64 * 1024
+/** Most bytes a keyring may have: as many as the format allows (docs/formats/keyring.md). */
+export const KEYRING_MAX_BYTES = 524_288
 
 /** Throws if the bytes are no keyring that the caller would accept. Checks the layout; needs no key. */
 export type VerifyKeyring = (bytes: Uint8Array) => void
@@ -75,7 +75,8 @@ export function assertKeyring(path: string, bytes: Uint8Array, verify: VerifyKey
   } catch (cause) {
     throw new StoreError(
       'STORE_KEYRING_INVALID',
-      `${path} is not a keyring that we accept: look at ${PREVIOUS_NAME} beside it, or a backup; nothing was changed`,
+      `${path} is not a keyring that we accept (${describeCause(cause)}): look at ${PREVIOUS_NAME} beside it, or a backup; ` +
+        `nothing was changed`,
       { cause },
     )
   }

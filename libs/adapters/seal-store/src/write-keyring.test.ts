@@ -101,7 +101,7 @@ describe('writing the keyring', () => {
     await writeSample(store, 1)
     const cause = new Error('TPM_RC_POLICY_FAIL')
     const failure: unknown = await write(store, 2, 1, { prove: () => Promise.reject(cause) }).catch((e: unknown) => e)
-    expect(failure).toEqual(storeError('STORE_PROOF_FAILED'))
+    expect(failure).toEqual(storeError('STORE_PROOF_FAILED', /\(TPM_RC_POLICY_FAIL\)$/))
     expect(failure).toHaveProperty('cause', cause)
     await expect(store.readKeyring()).resolves.toEqual(sampleKeyring(1))
     expect(await namesIn(folder.path)).toEqual(['keyring', 'writer.lock'])

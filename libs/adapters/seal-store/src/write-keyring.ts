@@ -1,5 +1,5 @@
 import { rename, unlink } from 'node:fs/promises'
-import { StoreError, writeFailure } from './errors.ts'
+import { describeCause, StoreError, writeFailure } from './errors.ts'
 import { type Folder } from './folder.ts'
 import { type LockOptions, lockFolder } from './lock.ts'
 import { entryKind, KEYRING_NAME, PREVIOUS_NAME, tempName } from './names.ts'
@@ -28,7 +28,7 @@ export type WriteStep = (typeof WRITE_STEPS)[number]
 
 /** What to write, over what, and how it is proved. */
 export interface KeyringWrite {
-  /** 1 … 65,536 bytes that the store's `verify` accepts. */
+  /** 1 … 524,288 bytes that the store's `verify` accepts. */
   readonly bytes: Uint8Array
   /** What the caller believes is there: bytes it has read, or `undefined` for a store never written. */
   readonly expectedCurrent: Uint8Array | undefined
@@ -130,7 +130,7 @@ async function prove(folder: Folder, write: KeyringWrite, bytes: Uint8Array): Pr
     write.signal.throwIfAborted()
     throw new StoreError(
       'STORE_PROOF_FAILED',
-      `the keyring for ${folder.path} could not be opened back, so it was not put in place: see the cause`,
+      `the keyring for ${folder.path} could not be opened back, so it was not put in place (${describeCause(cause)})`,
       { cause },
     )
   }

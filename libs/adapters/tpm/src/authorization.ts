@@ -43,6 +43,8 @@ export type Authorization =
       readonly authValue: Uint8Array
       /** Whether it goes into the HMAC key: not in a policy session without TPM2_PolicyAuthValue (Part 1, clause 19.6.5). */
       readonly provesAuthValue: boolean
+      /** Set where nothing has to be authorised, and the session only protects the answer by its HMAC (Part 1, clause 17.5). */
+      readonly audits?: boolean
     }
 
 /** A command ready to be sent, and what to do with its response. */
@@ -57,6 +59,10 @@ export type Authorized = {
 export type AuthorizationTools = { readonly randomBytes: RandomBytes; wipeAtEnd(bytes: Uint8Array): void }
 
 const NOTHING = new Uint8Array(0)
+/** A session that authorises and encrypts nothing must at least audit (Part 2, clause 8.4: TPMA_SESSION). */
+const TPMA_SESSION_audit = 0x80
+/** Set by the TPM in its answer to a session that audits; says nothing that we need. */
+const TPMA_SESSION_auditExclusive = 0x02
 
 /** Encrypts the first parameter where a session can, and computes the HMAC (Part 1, clauses 19.6.5 and 21). */
 export function authorize(
@@ -78,7 +84,7 @@ function authorizeWithSession(
   authorization: Extract<Authorization, { kind: 'session' }>,
   tools: AuthorizationTools,
 ): Authorized {
-  const { session } = authorization
+  const { session, audits = false } = authorization
   const value = sessionValue(session.key, authorization.authValue)
   tools.wipeAtEnd(value)
   const hmacKey = authorization.provesAuthValue ? value : session.key
@@ -89,7 +95,8 @@ function authorizeWithSession(
   const attributes =
     TPMA_SESSION_continueSession |
     (encryptsCommand ? TPMA_SESSION_decrypt : 0) |
-    (encryptsResponse ? TPMA_SESSION_encrypt : 0)
+    (encryptsResponse ? TPMA_SESSION_encrypt : 0) |
+    (audits ? TPMA_SESSION_audit : 0)
   const parameters = encodeParameters(command, encryptsCommand ? plain => encryptParameter(value, nonces, plain) : keep)
   const cpHash = commandParameterHash(
     command.commandCode,
@@ -107,7 +114,8 @@ function authorizeWithSession(
       const responseNonces = { newer: auth.nonceTpm, older: nonceCaller }
       const rpHash = responseParameterHash(response.rc, command.commandCode, response.parameters)
       const expected = sessionHmac(hmacKey, rpHash, responseNonces, auth.attributes)
-      if (!isSameHmac(expected, auth.hmac) || auth.attributes !== attributes) throw forgedError(command.name)
+      const answered = audits ? auth.attributes & ~TPMA_SESSION_auditExclusive : auth.attributes
+      if (!isSameHmac(expected, auth.hmac) || answered !== attributes) throw forgedError(command.name)
       session.nonceTpm = Uint8Array.from(auth.nonceTpm)
       const clear = encryptsResponse
         ? decryptFirst(response.parameters, cipher => decryptParameter(value, responseNonces, cipher))

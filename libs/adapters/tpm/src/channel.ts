@@ -5,8 +5,8 @@ import { openSocketChannel } from './socket-channel.ts'
 /**
  * Where a TPM is.
  *
- * `device` wants the kernel's resource manager, `/dev/tpmrm0`: it frees what we hold when we close it. Behind `unix` and `tcp` (swtpm)
- * nobody manages slots: we take such a TPM to be ours, and flush what an interrupted run of ours has left in it.
+ * `device` wants the kernel's resource manager, `/dev/tpmrm0`: it frees what we hold when we close it. Behind `unix`, `tcp` (swtpm) and
+ * `/dev/tpm0` nobody manages slots: we take such a TPM to be ours, and flush what an interrupted run of ours has left in it.
  */
 export type TpmTransport =
   | { readonly kind: 'unix'; readonly path: string }
@@ -37,6 +37,11 @@ export function openChannel(transport: TpmTransport, deadline: Deadline): Promis
     case 'device':
       return openDeviceChannel(transport.path, deadline)
   }
+}
+
+/** Whether somebody frees what we leave behind: the kernel's resource manager does, the bare device does not. */
+export function isManaged(transport: TpmTransport): boolean {
+  return transport.kind === 'device' && !/^\/dev\/tpm\d+$/.test(transport.path)
 }
 
 /** The address for people and for telling transports apart. */

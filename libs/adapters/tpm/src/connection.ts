@@ -22,7 +22,8 @@ import {
 import { type Authorization, authorize } from './authorization.ts'
 import { type Channel } from './channel.ts'
 import { type Deadline } from './deadline.ts'
-import { TpmError, rcError } from './errors.ts'
+import { TpmError, lockoutError, rcError } from './errors.ts'
+import { pinUnknownError } from './pin-tries.ts'
 
 /** "Ask again": the same bytes may be sent once more, since no nonce has rolled (Part 2, clause 6.6.3). */
 const RETRY_CODES: ReadonlySet<number> = new Set([TPM_RC_RETRY, TPM_RC_YIELDED, TPM_RC_TESTING, TPM_RC_NV_RATE])
@@ -57,6 +58,8 @@ export type Command = {
   readonly responseHandleCount?: number
   /** Whether the first response parameter is a TPM2B, so that a session can encrypt it. */
   readonly respondsWithTpm2b?: boolean
+  /** Whether the TPM may count it as a try of a PIN: without an answer, nobody knows. */
+  readonly triesPin?: boolean
 }
 
 /** A successful response: checked, and decrypted where a session encrypted it. */
@@ -131,21 +134,35 @@ export class TpmConnection {
     const doing = `waiting for the answer to ${command.name}`
     const shape = { handleCount: command.responseHandleCount ?? 0, hasSession }
     for (let attempt = 1, backOffMs = FIRST_BACK_OFF_MS; ; attempt++) {
-      const received = await this.#channel.transceive(bytes, doing, deadline)
-      const response = parseResponse(received, command.name, shape)
+      const response = await this.#exchange(bytes, command, { doing, deadline, shape })
       if (!RETRY_CODES.has(response.rc)) return response
       if (attempt === MAX_ATTEMPTS) throw busyError(command.name, response.rc, attempt)
       await backOff(backOffMs, deadline, busyError(command.name, response.rc, attempt))
       backOffMs = Math.min(2 * backOffMs, MAX_BACK_OFF_MS)
     }
   }
+
+  /** @throws {@link TpmError} `TPM_PIN_UNKNOWN` if the PIN may be on its way and no answer came that could be read. */
+  async #exchange(
+    bytes: Uint8Array,
+    { name, triesPin = false }: Command,
+    { doing, deadline, shape }: { readonly doing: string; readonly deadline: Deadline; readonly shape: ResponseShape },
+  ): Promise<TpmResponse> {
+    // Until here, and no further, it is certain that nothing was sent.
+    deadline.assertNotOver(doing)
+    if (!this.#channel.isUsable()) throw new TpmError('TPM_GONE', `the connection broke before ${name} was sent`)
+    try {
+      return parseResponse(await this.#channel.transceive(bytes, doing, deadline), name, shape)
+    } catch (error) {
+      throw triesPin ? pinUnknownError(error) : error
+    }
+  }
 }
 
-function parseResponse(
-  received: Uint8Array,
-  commandName: string,
-  shape: { readonly handleCount: number; readonly hasSession: boolean },
-): TpmResponse {
+/** What a response must look like. */
+type ResponseShape = { readonly handleCount: number; readonly hasSession: boolean }
+
+function parseResponse(received: Uint8Array, commandName: string, shape: ResponseShape): TpmResponse {
   try {
     return decodeResponse(received, shape)
   } catch (cause) {
@@ -169,11 +186,7 @@ function busyError(commandName: string, rc: number, attempts: number): TpmError 
 }
 
 function commonError(commandName: string, rc: number): TpmError {
-  if (rc === TPM_RC_LOCKOUT) {
-    const message =
-      'the TPM is in lockout after too many wrong PINs: wait until it recovers, or reset it with the lockout authorisation (tpm2_dictionarylockout -c)'
-    return new TpmError('TPM_LOCKOUT', message, { rc })
-  }
+  if (rc === TPM_RC_LOCKOUT) return lockoutError({ rc })
   if (NO_SPACE_CODES.has(rc)) {
     const message = `${commandName} found no free slot in the TPM, ${describeRc(rc)}: another program holds them (tpm2_flushcontext -t), or use /dev/tpmrm0`
     return new TpmError('TPM_NO_SPACE', message, { rc })

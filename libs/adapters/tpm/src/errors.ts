@@ -10,11 +10,17 @@ export type TpmErrorCode =
   | 'TPM_NO_SPACE' // every object or session slot is taken
   | 'TPM_CLEARED' // this TPM, but its owner hierarchy was cleared since sealing
   | 'TPM_REPLACED' // another TPM than the one that sealed
+  | 'TPM_NAME_MISMATCH' // the configuration names another storage key than the TPM or the record has
+  | 'TPM_POLICY_WEAKER' // sealed under weaker conditions than the configuration asks for; the TPM was not asked
+  | 'TPM_METHOD_REFUSED' // an import blob: everybody can make one who knows the public storage key
+  | 'TPM_METHOD_MISMATCH' // made in another way than its record says
   | 'TPM_BLOB_MALFORMED' // not a sealed KEK of a version we know
   | 'TPM_BLOB_CORRUPT' // the TPM that sealed it says that the blob was changed
   | 'TPM_PCR_MISMATCH' // the machine did not boot as the seal demands
   | 'TPM_PIN_REQUIRED' // sealed with a PIN and none was given
   | 'TPM_PIN_WRONG' // the PIN was refused; the TPM counted it
+  | 'TPM_PIN_UNKNOWN' // the PIN was sent, and no answer tells what became of it; the TPM may have counted it
+  | 'TPM_PIN_HELD_BACK' // the PIN was not sent: a wrong one would lead to lockout
   | 'TPM_LOCKOUT' // too many wrong PINs, the TPM refuses all of them for now
   | 'TPM_OWNER_AUTH' // the owner hierarchy wants another authorisation value
   | 'TPM_RESPONSE_FORGED' // the response HMAC is wrong; nothing of the response was used
@@ -23,8 +29,8 @@ export type TpmErrorCode =
   | 'TPM_RC' // any other response code, in `rc`
 
 /**
- * Whether trying again makes sense: `transient` yes, later; `operator` only after somebody has done something,
- * and a retry may do harm; `permanent` never with this blob on this machine.
+ * Whether trying again makes sense: `transient` yes, later; `operator` only after somebody has done something, since a retry
+ * may do harm or change nothing; `permanent` not as things are, but a retry harms nothing and notices a repair.
  */
 export type TpmErrorKind = 'permanent' | 'operator' | 'transient'
 
@@ -40,16 +46,24 @@ const KINDS: Readonly<Record<Exclude<TpmErrorCode, 'TPM_RC'>, TpmErrorKind>> = {
   TPM_NO_SPACE: 'transient',
   TPM_CLEARED: 'permanent',
   TPM_REPLACED: 'permanent',
+  TPM_NAME_MISMATCH: 'permanent',
+  TPM_POLICY_WEAKER: 'operator',
+  TPM_METHOD_REFUSED: 'permanent',
+  TPM_METHOD_MISMATCH: 'permanent',
   TPM_BLOB_MALFORMED: 'permanent',
   TPM_BLOB_CORRUPT: 'permanent',
   TPM_PCR_MISMATCH: 'permanent',
   TPM_PIN_REQUIRED: 'operator',
   TPM_PIN_WRONG: 'operator',
+  TPM_PIN_UNKNOWN: 'operator',
+  // Nothing was sent, so looking again costs no try; and the counter goes down by itself.
+  TPM_PIN_HELD_BACK: 'transient',
   TPM_LOCKOUT: 'operator',
   TPM_OWNER_AUTH: 'operator',
   TPM_RESPONSE_FORGED: 'transient',
-  TPM_PROTOCOL: 'operator',
-  TPM_INVALID_ARGUMENT: 'operator',
+  // One garbled answer must not close a node. Where a PIN was under way, it is `TPM_PIN_UNKNOWN`.
+  TPM_PROTOCOL: 'transient',
+  TPM_INVALID_ARGUMENT: 'permanent',
 }
 
 /** Details that only some errors have. */
@@ -80,6 +94,13 @@ export class TpmError extends Error {
 /** An error for a response code that nobody has given a meaning to yet. */
 export function rcError(commandName: string, rc: number): TpmError {
   return new TpmError('TPM_RC', `${commandName} failed with ${describeRc(rc)}`, { rc })
+}
+
+/** The error for a TPM in lockout, whether it said so itself or its counter did. */
+export function lockoutError(options: TpmErrorOptions = {}): TpmError {
+  const message =
+    'the TPM is in lockout after too many wrong PINs: wait until it recovers, or reset it with the lockout authorisation (tpm2_dictionarylockout --clear-lockout)'
+  return new TpmError('TPM_LOCKOUT', message, options)
 }
 
 /** What a codec refused to write is an argument that cannot be; any other error stays as it is. */

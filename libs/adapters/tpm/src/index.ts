@@ -1,4 +1,12 @@
 export { type TpmTransport } from './channel.ts'
+export {
+  type ConditionsComparison,
+  type ConfiguredConditions,
+  type RecordedConditions,
+  assertNotWeaker,
+  compareConditions,
+  conditionsOf,
+} from './conditions.ts'
 export { type PcrDrift, TpmError, type TpmErrorCode, type TpmErrorKind } from './errors.ts'
 export { type CallOptions, type TpmAccess } from './operation.ts'
 export { type RemoteTpm, type SealConditions, sealKek, sealKekForRemote } from './seal.ts'

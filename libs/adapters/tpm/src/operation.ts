@@ -1,7 +1,7 @@
 import { type Secret } from '@sealwright/secret'
 import { HMAC_SESSION_FIRST, type RandomBytes, TRANSIENT_FIRST } from '@sealwright/tpm-wire'
 
-import { type Channel, type TpmTransport, describeTransport, openChannel } from './channel.ts'
+import { type Channel, type TpmTransport, describeTransport, isManaged, openChannel } from './channel.ts'
 import { readHandles } from './commands/capability.ts'
 import { flushContext } from './commands/flush.ts'
 import { TpmConnection } from './connection.ts'
@@ -46,16 +46,16 @@ export async function withTpm<T>(
     lane.release(lane)
     throw error
   })
-  const isManaged = access.transport.kind === 'device'
+  const mayFlush = !isManaged(access.transport)
   let mayHoldLeftovers = lane.mayHoldLeftovers
   try {
     if (mayHoldLeftovers) await flushLeftovers(channel, deadline, access.randomBytes)
     let outcome = await attemptOn(channel, deadline, access.randomBytes, use)
-    if (!isManaged && isNoSpace(outcome) && channel.isUsable()) {
+    if (mayFlush && isNoSpace(outcome) && channel.isUsable()) {
       await flushLeftovers(channel, deadline, access.randomBytes)
       outcome = await attemptOn(channel, deadline, access.randomBytes, use)
     }
-    mayHoldLeftovers = !isManaged && !outcome.isClean
+    mayHoldLeftovers = mayFlush && !outcome.isClean
     if (outcome.kind === 'failed') throw outcome.error
     return outcome.value
   } finally {

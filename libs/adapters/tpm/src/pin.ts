@@ -1,6 +1,8 @@
 import { type Secret } from '@sealwright/secret'
 import { sha256, trimAuthValue } from '@sealwright/tpm-wire'
 
+import { copyKeyBytes } from './key-copy.ts'
+
 /**
  * The auth value made from a PIN: SHA-256, so that any length fits, without trailing zeros as a TPM stores it (Part 1, clause 19.6.5).
  * Empty without a PIN. The caller wipes it.
@@ -8,7 +10,7 @@ import { sha256, trimAuthValue } from '@sealwright/tpm-wire'
 export function authValueOfPin(pin: Secret | undefined): Uint8Array {
   if (pin === undefined) return new Uint8Array(0)
   const digest = pin.reveal(bytes => sha256(bytes))
-  const authValue = Uint8Array.from(trimAuthValue(digest))
+  const authValue = copyKeyBytes(trimAuthValue(digest))
   digest.fill(0)
   return authValue
 }

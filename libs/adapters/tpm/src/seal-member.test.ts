@@ -6,6 +6,7 @@ import { Secret } from '@sealwright/secret'
 import { type Swtpm, type TemporaryFolder, startSwtpm, temporaryFolder } from '@sealwright/testing-rig'
 
 import { type TpmAccess } from './operation.ts'
+import { sealKekForRemote } from './seal.ts'
 import { expectedTpmOf, tpmMemberId, tpmSealMember } from './seal-member.ts'
 import { readTpmIdentity } from './status.ts'
 
@@ -41,9 +42,11 @@ describe('a TPM as a seal member', () => {
 
     const member = tpmSealMember({ ...access, expected: expectedTpmOf(record), policy: { kind: 'none' } })
     expect(member.memberId).toEqual(enrolled.memberId)
-    await expect(member.unsealKek(record, { signal })).rejects.toMatchObject({ code: 'TPM_UNREACHABLE' })
+    await expect(member.unsealKek(record, { signal, method: 'tpm-sealed' })).rejects.toMatchObject({
+      code: 'TPM_UNREACHABLE',
+    })
     await swtpm.start()
-    expect((await member.unsealKek(record, { signal })).equals(kek)).toBe(true)
+    expect((await member.unsealKek(record, { signal, method: 'tpm-sealed' })).equals(kek)).toBe(true)
   })
 
   it('refuses the record of another member without asking the TPM', async () => {
@@ -54,7 +57,9 @@ describe('a TPM as a seal member', () => {
     const storageKeyName = Uint8Array.from(identity.storageKeyName)
     storageKeyName[33] = (storageKeyName[33] ?? 0) ^ 1
     const other = tpmSealMember({ ...access, expected: { ...identity, storageKeyName }, policy: { kind: 'none' } })
-    await expect(other.unsealKek(record, { signal })).rejects.toMatchObject({ code: 'TPM_BLOB_MALFORMED' })
+    await expect(other.unsealKek(record, { signal, method: 'tpm-sealed' })).rejects.toMatchObject({
+      code: 'TPM_BLOB_MALFORMED',
+    })
   })
 
   it('seals and opens with its PIN, and shows it nowhere', async () => {
@@ -63,12 +68,72 @@ describe('a TPM as a seal member', () => {
     const options = { ...access, expected: await readTpmIdentity(access), policy: { kind: 'none' }, pin } as const
     const member = tpmSealMember(options)
     const record = await member.sealKek(kek, { signal })
-    expect((await member.unsealKek(record, { signal })).equals(kek)).toBe(true)
+    expect((await member.unsealKek(record, { signal, method: 'tpm-sealed' })).equals(kek)).toBe(true)
     expect(inspect(options, { depth: 10 }) + JSON.stringify(options)).not.toContain('sesame')
     const wrong = tpmSealMember({ ...options, pin: new Secret(Uint8Array.of(1)) })
-    const error: unknown = await wrong.unsealKek(record, { signal }).catch((reason: unknown) => reason)
+    const error: unknown = await wrong
+      .unsealKek(record, { signal, method: 'tpm-sealed' })
+      .catch((reason: unknown) => reason)
     expect(error).toMatchObject({ code: 'TPM_PIN_WRONG' })
     expect(inspect(error, { depth: 10, showHidden: true })).not.toContain('sesame')
+  })
+
+  it('refuses what was sealed under weaker conditions than it is configured with, without asking the TPM', async () => {
+    const expected = await readTpmIdentity(access)
+    const kek = new Secret(Uint8Array.from(randomBytes(32)))
+    const record = await tpmSealMember({ ...access, expected, policy: { kind: 'none' } }).sealKek(kek, { signal })
+    await swtpm.stop()
+    const pin = new Secret(Uint8Array.from(Buffer.from('open sesame')))
+    const stricter = tpmSealMember({ ...access, expected, policy: { kind: 'pcr', pcrs: [7, 16] }, pin })
+    await expect(stricter.unsealKek(record, { signal, method: 'tpm-sealed' })).rejects.toMatchObject({
+      code: 'TPM_POLICY_WEAKER',
+      kind: 'operator',
+      message: expect.stringMatching(
+        /it opens without a PIN and it is not bound to PCR 7, 16; run bootstrap-init with the seal key .* or take the setting back/,
+      ) as string,
+    })
+  })
+
+  it('opens what was sealed under stronger conditions than it is configured with', async () => {
+    const expected = await readTpmIdentity(access)
+    const kek = new Secret(Uint8Array.from(randomBytes(32)))
+    const strict = tpmSealMember({ ...access, expected, policy: { kind: 'pcr', pcrs: [7, 16] } })
+    const record = await strict.sealKek(kek, { signal })
+    const lenient = tpmSealMember({ ...access, expected, policy: { kind: 'none' } })
+    expect((await lenient.unsealKek(record, { signal, method: 'tpm-sealed' })).equals(kek)).toBe(true)
+  })
+
+  it('refuses a key that was made in another way than its record says, without asking the TPM', async () => {
+    const identity = await readTpmIdentity(access)
+    const member = tpmSealMember({ ...access, expected: identity, policy: { kind: 'none' }, acceptImported: true })
+    const kek = new Secret(Uint8Array.from(randomBytes(32)))
+    const sealed = await member.sealKek(kek, { signal })
+    const imported = sealKekForRemote(identity, { policy: { kind: 'none' } }, kek, randomBytes)
+    expect((await member.unsealKek(imported, { signal, method: 'tpm-imported' })).equals(kek)).toBe(true)
+    await swtpm.stop()
+    const mismatch = { code: 'TPM_METHOD_MISMATCH', kind: 'permanent' }
+    for (const [container, method] of [
+      [sealed, 'tpm-imported'],
+      [imported, 'tpm-sealed'],
+      [sealed, 'transit'],
+    ] as const) {
+      await expect(member.unsealKek(container, { signal, method })).rejects.toMatchObject(mismatch)
+    }
+  })
+
+  it('refuses a key that anybody could have made who knows the public storage key', async () => {
+    const identity = await readTpmIdentity(access)
+    const member = tpmSealMember({ ...access, expected: identity, policy: { kind: 'none' } })
+    const forged = sealKekForRemote(
+      identity,
+      { policy: { kind: 'none' } },
+      new Secret(Uint8Array.from(randomBytes(32))),
+      randomBytes,
+    )
+    await expect(member.unsealKek(forged, { signal, method: 'tpm-imported' })).rejects.toMatchObject({
+      code: 'TPM_METHOD_REFUSED',
+      kind: 'permanent',
+    })
   })
 
   it('stops when the caller does', async () => {

@@ -1,10 +1,11 @@
-import { ID_BYTES, type SealMember } from '@sealwright/keyring'
+import { ID_BYTES, type RecordMethod, type SealMember } from '@sealwright/keyring'
 import { sha256 } from '@sealwright/tpm-wire'
 
+import { assertNotWeaker } from './conditions.ts'
 import { TpmError } from './errors.ts'
 import { type TpmAccess } from './operation.ts'
 import { type SealConditions, sealKek } from './seal.ts'
-import { decodeSealedKek } from './sealed-kek.ts'
+import { type SealedKek, decodeSealedKek } from './sealed-kek.ts'
 import { type ExpectedTpm } from './storage-key.ts'
 import { type UnsealCredentials, unsealKek } from './unseal.ts'
 
@@ -30,8 +31,16 @@ export type TpmSealMemberOptions = TpmAccess &
   UnsealCredentials & {
     /** From `readTpmIdentity` at enrolment, or from {@link expectedTpmOf} a record of this node. */
     readonly expected: ExpectedTpm
-    /** Conditions for what is sealed from now on; what is sealed already carries its own. */
+    /**
+     * Conditions of the seal, together with whether there is a `pin`: for what is sealed from now on, and the least that is
+     * opened. What was sealed under weaker ones is refused, so that no condition seems to hold that does not.
+     */
     readonly policy: SealConditions['policy']
+    /**
+     * Opens records of method `tpm-imported` too. Their makers need no more than the public storage key, so one proves nothing
+     * about where its key came from. Default: no.
+     */
+    readonly acceptImported?: boolean
   }
 
 /**
@@ -46,11 +55,29 @@ export function tpmSealMember(options: TpmSealMemberOptions): SealMember {
     memberId: tpmMemberId(expected.storageKeyName),
     sealKek: (kek, { signal }) =>
       sealKek(options, expected, pin === undefined ? { policy } : { policy, pin }, kek, { signal }),
-    unsealKek: async (sealedKek, { signal }) => {
-      if (Buffer.compare(expectedTpmOf(sealedKek).storageKeyName, expected.storageKeyName) !== 0) {
+    unsealKek: async (sealedKek, { signal, method }) => {
+      const { storageKeyName, object } = decodeSealedKek(sealedKek)
+      assertMadeBy(method, object.method)
+      if (object.method === 'imported' && options.acceptImported !== true) {
+        throw new TpmError(
+          'TPM_METHOD_REFUSED',
+          'this key was made outside the TPM, by whoever knows its public key, and no such key is expected here: restore the store from a copy, and find out who wrote it',
+        )
+      }
+      if (Buffer.compare(storageKeyName, expected.storageKeyName) !== 0) {
         throw new TpmError('TPM_BLOB_MALFORMED', 'this sealed key is for another TPM than that of this member')
       }
+      assertNotWeaker(sealedKek, { policy, hasPin: pin !== undefined })
       return unsealKek(options, sealedKek, options, { signal })
     },
   }
+}
+
+/** A record must say how its sealed key was made: else one that somebody else has made could pass for our own. */
+function assertMadeBy(recorded: RecordMethod, actual: SealedKek['object']['method']): void {
+  if (recorded === `tpm-${actual}`) return
+  throw new TpmError(
+    'TPM_METHOD_MISMATCH',
+    `this key is ${actual}, and its record says ${recorded}: the record was changed; restore it from a copy, or open by another seal`,
+  )
 }

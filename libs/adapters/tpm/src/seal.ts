@@ -24,6 +24,7 @@ import { createSealed } from './commands/sealed-object.ts'
 import { startSaltedSession, startTrialSession } from './commands/session.ts'
 import { type TpmConnection } from './connection.ts'
 import { TpmError, argumentError } from './errors.ts'
+import { copyKeyBytes } from './key-copy.ts'
 import { type CallOptions, type TpmAccess, withTpm } from './operation.ts'
 import { authValueOfPin } from './pin.ts'
 import {
@@ -76,7 +77,7 @@ export async function sealKek(
     const template = sealedTemplate({ method: 'sealed', authPolicy, hasPin: policy.hasPin })
     const authValue = authValueOfPin(conditions.pin)
     tpm.wipeAtEnd(authValue)
-    const data = kek.reveal(bytes => Uint8Array.from(bytes))
+    const data = kek.reveal(copyKeyBytes)
     tpm.wipeAtEnd(data)
     const object = await createSealed(tpm, storageKey, session, { template, authValue, data })
     const storageKeyName = storageKey.name

@@ -15,6 +15,7 @@ import { flushContext } from './commands/flush.ts'
 import { startPlainSession } from './commands/session.ts'
 import { type TpmConnection } from './connection.ts'
 import { TpmError, bareRcOf, causedBy } from './errors.ts'
+import { copyKeyBytes } from './key-copy.ts'
 
 /** What is known of a TPM from an earlier meeting: names of 34 bytes. */
 export type ExpectedTpm = {
@@ -76,7 +77,7 @@ export async function readEndorsementKeyName(tpm: TpmConnection): Promise<Uint8A
 
 async function ownerAuthorization(tpm: TpmConnection, ownerAuth: Secret | undefined): Promise<Authorization> {
   if (ownerAuth === undefined) return { kind: 'emptyPassword' }
-  const authValue = ownerAuth.reveal(bytes => Uint8Array.from(bytes))
+  const authValue = ownerAuth.reveal(copyKeyBytes)
   tpm.wipeAtEnd(authValue)
   return { kind: 'session', session: await startPlainSession(tpm), authValue, provesAuthValue: true }
 }

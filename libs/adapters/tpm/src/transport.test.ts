@@ -205,7 +205,7 @@ describe('what is not a TPM', () => {
     ['followed by more bytes', '8001' + '0000000a' + '00000922' + '00'],
   ])('is refused for an answer %s', async (_, hex) => {
     proxy.intercept = () => Buffer.from(hex, 'hex')
-    await expect(unsealKek(access, container)).rejects.toMatchObject({ code: 'TPM_PROTOCOL', kind: 'operator' })
+    await expect(unsealKek(access, container)).rejects.toMatchObject({ code: 'TPM_PROTOCOL', kind: 'transient' })
   })
 })
 

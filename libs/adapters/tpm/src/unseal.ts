@@ -29,6 +29,7 @@ import { type NamedHandle, type TpmConnection } from './connection.ts'
 import { type PcrDrift, TpmError, bareRcOf, causedBy } from './errors.ts'
 import { type CallOptions, type TpmAccess, withTpm } from './operation.ts'
 import { authValueOfPin } from './pin.ts'
+import { assertTriesLeft, unlessPinIsUnknown } from './pin-tries.ts'
 import { type ResolvedPolicy, type SignedPcrPolicy } from './seal-policy.ts'
 import { type SealedKek, decodeSealedKek } from './sealed-kek.ts'
 import { createExpectedStorageKey } from './storage-key.ts'
@@ -43,7 +44,8 @@ export type UnsealCredentials = {
 /**
  * Opens a sealed KEK container in the TPM that it is for.
  *
- * A refused PIN or a lockout is never tried again. Nothing here changes or deletes the container.
+ * A PIN is sent at most once, and not at all when a wrong one would lead to lockout. Nothing here changes or deletes the
+ * container.
  *
  * @param container - what `sealKek` or `sealKekForRemote` made.
  * @returns 32 bytes; the caller owns and wipes them.
@@ -102,7 +104,9 @@ type Unsealing = {
 async function unsealUnderPolicy(tpm: TpmConnection, unsealing: Unsealing): Promise<Uint8Array> {
   const { object, session, saltKey, sealed, credentials } = unsealing
   const { policy } = sealed
-  if (policy.state.kind === 'none' && !policy.hasPin) return unsealObject(tpm, object, withEmptyAuth(session))
+  if (policy.state.kind === 'none' && !policy.hasPin) {
+    return unsealObject(tpm, object, withEmptyAuth(session), { triesPin: false })
+  }
   const policySession = await startSaltedSession(tpm, 'policy', saltKey)
   await satisfyState(tpm, policySession, sealed, credentials.signedPolicies ?? [])
   if (policy.hasPin) await runPolicyAuthValue(tpm, policySession.handle)
@@ -114,8 +118,9 @@ async function unsealUnderPolicy(tpm: TpmConnection, unsealing: Unsealing): Prom
     authValue,
     provesAuthValue: policy.hasPin,
   }
+  if (policy.hasPin) await assertTriesLeft(tpm, session)
   try {
-    return await unsealObject(tpm, object, authorization)
+    return await unsealObject(tpm, object, authorization, { triesPin: policy.hasPin })
   } catch (error) {
     throw await explainRefusal(tpm, sealed, error)
   }
@@ -186,7 +191,7 @@ async function explainRefusal(tpm: TpmConnection, sealed: SealedKek, error: unkn
     const message = 'the TPM refused the PIN, and counted it as a failed attempt: do not repeat it, check it first'
     return new TpmError('TPM_PIN_WRONG', message, causedBy(error))
   }
-  return error
+  return sealed.policy.hasPin ? unlessPinIsUnknown(error) : error
 }
 
 /** Reads the PCRs after a refusal and names those that are not as they were at sealing. */

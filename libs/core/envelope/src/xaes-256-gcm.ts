@@ -1,6 +1,8 @@
-import { type Cipheriv, createCipheriv, createDecipheriv, type KeyObject } from 'node:crypto'
+import { createCipheriv, createDecipheriv, type KeyObject } from 'node:crypto'
 
 import { allocateKeyBytes, Secret } from '@sealwright/secret'
+
+import { updateWithoutTrace } from './update-without-trace.ts'
 
 /** Key length in bytes. */
 export const XAES_KEY_BYTES = 32
@@ -79,7 +81,7 @@ export function decryptXaes256Gcm(
     })
     decipher.setAAD(additionalData)
     decipher.setAuthTag(tag)
-    const plaintext = plainView(decipher.update(ciphertext))
+    const plaintext = updateWithoutTrace(decipher, ciphertext)
     try {
       decipher.final()
     } catch {
@@ -105,21 +107,20 @@ export function deriveXaesKey(key: EnvelopeKey, nonce: Uint8Array): Uint8Array {
   if (nonce.byteLength !== XAES_NONCE_BYTES) {
     throw new RangeError(`nonce of ${nonce.byteLength} bytes, not ${XAES_NONCE_BYTES}`)
   }
-  const aes = blockCipher(key)
-  const subkey = aes.update(new Uint8Array(BLOCK_BYTES))
+  const subkey = encryptBlock(key, new Uint8Array(BLOCK_BYTES))
   doubleInPlace(subkey)
-  const blocks = allocateKeyBytes(2 * BLOCK_BYTES)
+  const derivedKey = allocateKeyBytes(2 * BLOCK_BYTES)
   for (const counter of [1, 2]) {
-    const block = blocks.subarray((counter - 1) * BLOCK_BYTES, counter * BLOCK_BYTES)
+    const block = allocateKeyBytes(BLOCK_BYTES)
     block.set([0, counter, KDF_LABEL, 0])
     block.set(nonce.subarray(0, HALF_NONCE_BYTES), BLOCK_BYTES - HALF_NONCE_BYTES)
     for (const [index, byte] of subkey.entries()) block[index] = (block[index] ?? 0) ^ byte
+    const half = encryptBlock(key, block)
+    derivedKey.set(half, (counter - 1) * BLOCK_BYTES)
+    half.fill(0)
+    block.fill(0)
   }
-  const derivedKey = plainView(aes.update(blocks))
-  // Nothing is left to encrypt, but this is what frees the key schedule now and not at the next collection.
-  aes.final()
   subkey.fill(0)
-  blocks.fill(0)
   return derivedKey
 }
 
@@ -128,14 +129,16 @@ export function keyLengthOf(key: EnvelopeKey): number {
   return key instanceof Secret ? key.byteLength : (key.symmetricKeySize ?? 0)
 }
 
-/** AES-256 on single blocks. */
-function blockCipher(key: EnvelopeKey): Cipheriv {
+/** AES-256 of one block: the key stream of counter mode begins with it, and can be taken in small pieces. */
+function encryptBlock(key: EnvelopeKey, block: Uint8Array): Uint8Array {
   const aes =
     key instanceof Secret
-      ? key.reveal(bytes => createCipheriv('aes-256-ecb', bytes, null))
-      : createCipheriv('aes-256-ecb', key, null)
-  aes.setAutoPadding(false)
-  return aes
+      ? key.reveal(bytes => createCipheriv('aes-256-ctr', bytes, block))
+      : createCipheriv('aes-256-ctr', key, block)
+  const encrypted = updateWithoutTrace(aes, new Uint8Array(BLOCK_BYTES))
+  // Nothing is left to encrypt, but this is what frees the key schedule now and not at the next collection.
+  aes.final()
+  return encrypted
 }
 
 /** Doubling in GF(2^128) (NIST SP 800-38B §6.1), without a branch on the secret top bit. */

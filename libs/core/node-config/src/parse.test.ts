@@ -60,6 +60,11 @@ describe('a node configuration', () => {
     ],
     ['a PCR of 24', 'seals: [{ name: a, type: tpm, priority: 1, pcrs: [24] }]', 'seals.0.pcrs.0 must be at most 23'],
     ['a PCR named twice', 'seals: [{ name: a, type: tpm, priority: 1, pcrs: [7, 7] }]', 'names a PCR twice'],
+    [
+      'a storage key name that is too short',
+      'seals: [{ name: a, type: tpm, priority: 1, storageKeyName: 000bff }]',
+      'seals.0.storageKeyName must be 68 of 0-9 and a-f beginning with 000b',
+    ],
     ['a name with a slash', 'seals: [{ name: a/b, type: tpm, priority: 1 }]', 'seals.0.name must be'],
     [
       'two TPM addresses in one',
@@ -91,6 +96,14 @@ describe('a node configuration', () => {
     ['an alias', 'seals: &a []\nx: *a'],
   ])('refuses %s as syntax', (_what, text) => {
     expect(failure(text).code).toBe('CONFIG_SYNTAX')
+  })
+
+  it('takes the name of a TPM as it is printed, with or without quotes', () => {
+    const name = `000b${'0e'.repeat(32)}`
+    for (const written of [name, `"${name}"`]) {
+      const text = `seals: [{ name: a, type: tpm, priority: 1, storageKeyName: ${written} }]`
+      expect(parseNodeConfig(text, 'node.yaml').seals[0]?.storageKeyName).toBe(name)
+    }
   })
 
   it('lets a disabled seal share a name and a priority', () => {

@@ -26,6 +26,12 @@ const tpmAddress = v.union(
   'must be { device: PATH }, { socket: PATH } or { host: NAME, port: NUMBER }',
 )
 
+/** The name of a storage key with a SHA-256 name algorithm, as `bootstrap-init` prints it. It is not secret. */
+const storageKeyName = v.pipe(
+  text,
+  v.regex(/^000b[0-9a-f]{64}$/, 'must be 68 of 0-9 and a-f beginning with 000b, as bootstrap-init prints it'),
+)
+
 const tpmSeal = v.strictObject({
   type: v.literal('tpm'),
   name: sealName,
@@ -40,6 +46,7 @@ const tpmSeal = v.strictObject({
     [],
   ),
   pinFile: v.optional(absolutePath),
+  storageKeyName: v.optional(storageKeyName),
   ownerAuthFile: v.optional(absolutePath),
   deadlineMs: v.optional(wholeNumber(100, 600_000), 30_000),
 })

@@ -8,14 +8,14 @@ const encoder = new TextEncoder()
 export function sha256(...parts: readonly Uint8Array[]): Uint8Array {
   const hash = createHash('sha256')
   for (const part of parts) hash.update(part)
-  return new Uint8Array(hash.digest())
+  return plainView(hash.digest())
 }
 
 /** HMAC-SHA-256 over the parts, one after another. 32 bytes. */
 export function hmacSha256(key: Uint8Array, ...parts: readonly Uint8Array[]): Uint8Array {
   const hmac = createHmac('sha256', key)
   for (const part of parts) hmac.update(part)
-  return new Uint8Array(hmac.digest())
+  return plainView(hmac.digest())
 }
 
 /**
@@ -56,9 +56,16 @@ function counterMode(bits: number, block: (counter: Uint8Array) => Uint8Array): 
   const wantedBytes = bits / 8
   const blocks: Uint8Array[] = []
   for (let counter = 1; blocks.length * 32 < wantedBytes; counter++) blocks.push(block(u32(counter)))
-  return concat(...blocks).slice(0, wantedBytes)
+  const derived = concat(...blocks)
+  for (const derivedBlock of blocks) derivedBlock.fill(0)
+  return derived.subarray(0, wantedBytes)
 }
 
 function terminated(label: string): Uint8Array {
   return concat(encoder.encode(label), Uint8Array.of(0))
+}
+
+/** The same memory as a plain array: a copy would be one more to wipe. */
+function plainView({ buffer, byteOffset, byteLength }: Buffer): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, byteLength)
 }

@@ -30,7 +30,8 @@ export interface OpenByPriorityOptions {
 /**
  * Tries the seals one after another by priority; the first that opens wins.
  *
- * A seal that fails does not stop the next one; only `signal` does.
+ * A seal that fails does not stop the next one; only `signal` does. It hides the failures that it brings about, but not one that
+ * only an operator can mend: were it forgotten, the next caller would try again and do harm.
  */
 export async function openByPriority<Opened>(
   seals: readonly NamedSeal<Opened>[],
@@ -44,11 +45,24 @@ export async function openByPriority<Opened>(
       onAttempt({ kind: 'opened', sealName: seal.name, tookMs: now() - startedAtMs })
       return { kind: 'opened', sealName: seal.name, opened }
     } catch (error) {
+      const failure = signal.aborted ? harmfulFailure(error, classify) : classify(error)
+      if (failure !== undefined) {
+        onAttempt({ kind: 'failed', sealName: seal.name, tookMs: now() - startedAtMs, failure })
+        failures.push({ ...failure, sealName: seal.name })
+      }
       signal.throwIfAborted()
-      const failure = classify(error)
-      onAttempt({ kind: 'failed', sealName: seal.name, tookMs: now() - startedAtMs, failure })
-      failures.push({ ...failure, sealName: seal.name })
     }
   }
   return { kind: 'not-opened', failures }
+}
+
+/** What `error` says about the seal although somebody has given up on it; `undefined` if nothing has to be remembered. */
+function harmfulFailure(error: unknown, classify: (error: unknown) => SealFailure): SealFailure | undefined {
+  try {
+    const failure = classify(error)
+    return failure.kind === 'operator' ? failure : undefined
+  } catch {
+    // No failure of a seal: most likely the abort itself, which is thrown next.
+    return undefined
+  }
 }

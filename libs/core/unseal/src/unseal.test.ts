@@ -84,6 +84,42 @@ describe('opening by priority', () => {
     await expect(tryAll([cancels, opens('second', 2)], controller.signal)).rejects.toThrow('stopping')
   })
 
+  it('remembers what only an operator can mend, also when it is cancelled at the same time', async () => {
+    const controller = new AbortController()
+    const attempts: SealAttempt[] = []
+    const sent: NamedSeal<string> = {
+      name: 'first',
+      priority: 1,
+      open: () => {
+        controller.abort(new Error('stopping'))
+        return Promise.reject(new Failed(wrongPin))
+      },
+    }
+    const { signal } = controller
+    const opening = openByPriority([sent, opens('second', 2)], {
+      signal,
+      now: () => 0,
+      classify,
+      onAttempt: attempt => attempts.push(attempt),
+    })
+    await expect(opening).rejects.toThrow('stopping')
+    expect(attempts).toEqual([{ kind: 'failed', sealName: 'first', tookMs: 0, failure: wrongPin }])
+  })
+
+  it('ends with the reason it was cancelled for, also when that is all a seal has to say', async () => {
+    const controller = new AbortController()
+    const reason = new Error('stopping')
+    const cancels: NamedSeal<string> = {
+      name: 'first',
+      priority: 1,
+      open: () => {
+        controller.abort(reason)
+        return Promise.reject(reason)
+      },
+    }
+    await expect(tryAll([cancels], controller.signal)).rejects.toBe(reason)
+  })
+
   it('does not hide a failure that nobody can classify', async () => {
     await expect(tryAll([fails('first', 1, new RangeError('a bug'))])).rejects.toThrow('a bug')
   })

@@ -7,9 +7,11 @@ import {
   u32,
 } from '@sealwright/tpm-wire'
 
+import { type Session } from '../authorization.ts'
 import { type TpmConnection } from '../connection.ts'
 import { readResult } from '../result.ts'
 
+const NOTHING = new Uint8Array(0)
 /** More handles of one kind than any TPM has loaded at once. */
 const MAX_HANDLES = 64
 
@@ -27,17 +29,18 @@ export async function readHandles(tpm: TpmConnection, first: number): Promise<re
 /**
  * TPM2_GetCapability of TPM_CAP_TPM_PROPERTIES (Part 3, clause 30.2; Part 2, clause 10.8.2).
  *
+ * @param auditSession - a salted session, for an answer that nobody on the bus can change.
  * @returns The properties from `first` on, at most `count`; a TPM leaves out those it does not have.
  */
 export async function readProperties(
   tpm: TpmConnection,
   first: number,
   count: number,
+  auditSession?: Session,
 ): Promise<ReadonlyMap<number, number>> {
-  return getCapability(tpm, TPM_CAP_TPM_PROPERTIES, first, count, reader => {
-    const pairs = Array.from({ length: reader.u32() }, () => [reader.u32(), reader.u32()] as const)
-    return new Map(pairs)
-  })
+  const read = (reader: TpmReader) =>
+    new Map(Array.from({ length: reader.u32() }, () => [reader.u32(), reader.u32()] as const))
+  return getCapability(tpm, TPM_CAP_TPM_PROPERTIES, first, count, read, auditSession)
 }
 
 async function getCapability<T>(
@@ -46,13 +49,23 @@ async function getCapability<T>(
   first: number,
   count: number,
   read: (reader: TpmReader) => T,
+  auditSession?: Session,
 ): Promise<T> {
-  const result = await tpm.run({
-    name: 'TPM2_GetCapability',
-    commandCode: TPM_CC_GetCapability,
-    handles: [],
-    parameters: concat(u32(capability), u32(first), u32(count)),
-  })
+  const result = await tpm.run(
+    {
+      name: 'TPM2_GetCapability',
+      commandCode: TPM_CC_GetCapability,
+      handles: [],
+      parameters: concat(u32(capability), u32(first), u32(count)),
+    },
+    auditSession && {
+      kind: 'session',
+      session: auditSession,
+      authValue: NOTHING,
+      provesAuthValue: false,
+      audits: true,
+    },
+  )
   return readResult('TPM2_GetCapability', result.parameters, reader => {
     reader.u8() // moreData: we ask for more than there can be, or for a known range
     const answered = reader.u32()

@@ -20,6 +20,7 @@ import {
 import { type Authorization, type Session } from '../authorization.ts'
 import { type NamedHandle, type TpmConnection } from '../connection.ts'
 import { TpmError } from '../errors.ts'
+import { copyKeyBytes } from '../key-copy.ts'
 import { onlyHandle, readResult } from '../result.ts'
 import { readCreation } from './create-primary.ts'
 
@@ -145,24 +146,27 @@ export async function importSealed(
 }
 
 /**
- * TPM2_Unseal (Part 3, clause 12.7). The data travels encrypted; the caller owns and wipes what is returned, outside any pool.
+ * TPM2_Unseal (Part 3, clause 12.7). The data travels encrypted; the caller owns and wipes what is returned, outside the
+ * JavaScript heap.
  *
  * @param authorization - a salted session; it must encrypt, or the data would cross the bus in the clear.
+ * @param options.triesPin - whether the authorisation is by a PIN, which the TPM counts if it is wrong.
  */
 export async function unsealObject(
   tpm: TpmConnection,
   object: NamedHandle,
   authorization: Extract<Authorization, { kind: 'session' }>,
+  { triesPin }: { readonly triesPin: boolean },
 ): Promise<Uint8Array> {
   const name = 'TPM2_Unseal'
   if (!authorization.session.encrypts)
     throw new TpmError('TPM_INVALID_ARGUMENT', 'refused to unseal without encryption')
   const result = await tpm.run(
-    { name, commandCode: TPM_CC_Unseal, handles: [object], respondsWithTpm2b: true },
+    { name, commandCode: TPM_CC_Unseal, handles: [object], respondsWithTpm2b: true, triesPin },
     authorization,
   )
   try {
-    return readResult(name, result.parameters, reader => Uint8Array.from(reader.sized(MAX_SEALED_BYTES)))
+    return readResult(name, result.parameters, reader => copyKeyBytes(reader.sized(MAX_SEALED_BYTES)))
   } finally {
     result.parameters.fill(0)
   }

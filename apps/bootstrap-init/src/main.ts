@@ -1,0 +1,82 @@
+import { randomFillSync } from 'node:crypto'
+import { hostname } from 'node:os'
+import { Command } from 'commander'
+import { configuredSeals } from '@sealwright/node-seals'
+import { loadNodeConfig, runProgram } from '@sealwright/program'
+import { allocateKeyBytes } from '@sealwright/secret'
+import packageJson from '../package.json' with { type: 'json' }
+import { bootstrap } from './bootstrap.ts'
+import { placeConnector } from './connector.ts'
+import { EXIT_CODES, EXIT_CODES_HELP } from './exit-codes.ts'
+import { type RunReport, toJson, toText } from './report.ts'
+import { readHandedKey } from './seal-key.ts'
+
+const DEFAULT_CONFIG = '/etc/sealwright/node.yaml'
+const DEFAULT_SEAL_KEY = '/run/secrets/bootstrap'
+
+interface Options {
+  readonly config: string
+  readonly sealKey: string
+  readonly connector?: string
+  readonly label: string
+  readonly tightenModes: boolean
+  readonly json: boolean
+}
+
+async function run(options: Options, signal: AbortSignal): Promise<RunReport> {
+  const config = await loadNodeConfig(options.config)
+  const handedKey = await readHandedKey(options.sealKey)
+  try {
+    // First: should a file be in its way, then nothing else has been done yet.
+    const connector =
+      options.connector === undefined ? undefined : await placeConnector(options.connector, import.meta.dirname)
+    const report = await bootstrap({
+      storePath: config.store,
+      tightenModes: options.tightenModes,
+      seals: configuredSeals(config).filter(seal => !seal.disabled),
+      handedKey,
+      handedKeyPath: options.sealKey,
+      label: options.label,
+      now: Date.now,
+      randomBytes: byteLength => randomFillSync(allocateKeyBytes(byteLength)),
+      signal,
+    })
+    return { storePath: config.store, bootstrap: report, connector }
+  } finally {
+    handedKey?.sealKey.wipe()
+  }
+}
+
+await runProgram({
+  name: 'bootstrap-init',
+  exitCodes: EXIT_CODES,
+  async main(signal) {
+    await new Command('bootstrap-init')
+      .description(
+        "Wraps a cluster's seal key with the seals of this node, proves that they open it, and writes the seal store.\nRuns again harmlessly, and never replaces a way in that works.",
+      )
+      .version(packageJson.version)
+      .option('--config <file>', 'configuration of this node', DEFAULT_CONFIG)
+      .option(
+        '--seal-key <path>',
+        'the 32-byte seal key in base64: a file, or a folder with seal-key and maybe key-id',
+        DEFAULT_SEAL_KEY,
+      )
+      .option('--connector <folder>', "OpenBao's plugin folder, to put the connector into")
+      .option('--label <text>', 'how people call this node', hostname())
+      .option(
+        '--tighten-modes',
+        "take the bits of group and others away from the store's folder and files, instead of refusing them",
+        false,
+      )
+      .option('--json', 'print one JSON object', false)
+      .showHelpAfterError()
+      .addHelpText('after', EXIT_CODES_HELP)
+      .action(async (options: Options) => {
+        const report = await run(options, signal)
+        process.stdout.write(options.json ? toJson(report) : toText(report))
+      })
+      .parseAsync()
+    return 0
+  },
+})

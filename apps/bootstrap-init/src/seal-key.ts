@@ -1,0 +1,123 @@
+import { join } from 'node:path'
+import { KEY_BYTES } from '@sealwright/keyring'
+import { decodeBase64, type Secret, SecretError } from '@sealwright/secret'
+import { BootstrapError } from './errors.ts'
+import { currentVersionOf, MAX_FILE_BYTES, readMounted } from './mounted-file.ts'
+
+/** The cluster's seal key as it was handed to this node. */
+export interface HandedKey {
+  readonly sealKey: Secret
+  /** What OpenBao will be told the key is called; derived from the key when nobody chose one. */
+  readonly keyId: string | undefined
+}
+
+const LINE_FEED = 0x0a
+const CARRIAGE_RETURN = 0x0d
+const SPACE = 0x20
+const TILDE = 0x7e
+
+/**
+ * Reads the seal key from a mounted file, or from a folder in the form of the Kubernetes Secret
+ * `openbao-bootstrap-seal-key`: `seal-key` (base64) and, if wanted, `key-id`.
+ *
+ * @returns `undefined` if there is nothing at `path`: the Secret is deleted once every node has its own way in.
+ * @throws {@link BootstrapError} `BOOTSTRAP_KEY_UNREADABLE`, `_NEWLINE`, `_BASE64`, `_LENGTH`, `_ID` for what is there and cannot
+ *   be used.
+ */
+export async function readHandedKey(path: string): Promise<HandedKey | undefined> {
+  const mounted = await readMounted(path)
+  if (mounted.kind === 'absent') return undefined
+  if (mounted.kind === 'file') return { sealKey: takeSealKey(mounted.bytes), keyId: undefined }
+  const folder = await currentVersionOf(path)
+  const keyId = await readKeyId(join(folder, 'key-id'))
+  const inFolder = await readMounted(join(folder, 'seal-key'))
+  switch (inFolder.kind) {
+    case 'absent':
+      return undefined
+    case 'folder':
+      throw notAFile(join(path, 'seal-key'))
+    case 'file':
+      return { sealKey: takeSealKey(inFolder.bytes), keyId }
+  }
+}
+
+/** Parses, and wipes the text whatever comes of it. */
+function takeSealKey(text: Uint8Array): Secret {
+  try {
+    return parseSealKey(text)
+  } finally {
+    text.fill(0)
+  }
+}
+
+/**
+ * Decodes the base64 text of a 32-byte key, byte by byte: it never becomes a string.
+ *
+ * @param text - stays the caller's, who wipes it.
+ * @throws {@link BootstrapError} `BOOTSTRAP_KEY_NEWLINE`, `BOOTSTRAP_KEY_BASE64`, `BOOTSTRAP_KEY_LENGTH`.
+ */
+export function parseSealKey(text: Uint8Array): Secret {
+  if (text.byteLength === 0) throw new BootstrapError('BOOTSTRAP_KEY_LENGTH', 'the file of the seal key is empty')
+  if (text.byteLength > MAX_FILE_BYTES) {
+    throw new BootstrapError('BOOTSTRAP_KEY_LENGTH', `the file of the seal key holds more than ${MAX_FILE_BYTES} bytes`)
+  }
+  const sealKey = decode(text)
+  if (sealKey.byteLength === KEY_BYTES) return sealKey
+  const { byteLength } = sealKey
+  sealKey.wipe()
+  throw new BootstrapError(
+    'BOOTSTRAP_KEY_LENGTH',
+    `the seal key has ${byteLength} bytes once its base64 is decoded; it must have ${KEY_BYTES}`,
+  )
+}
+
+function decode(text: Uint8Array): Secret {
+  try {
+    return decodeBase64(text)
+  } catch (cause) {
+    if (!(cause instanceof SecretError)) throw cause
+    if (isBrokenText(text)) {
+      throw new BootstrapError(
+        'BOOTSTRAP_KEY_NEWLINE',
+        'the seal key has a line break: write it without one, as `head -c 32 /dev/urandom | base64 -w 0` does',
+        { cause },
+      )
+    }
+    throw new BootstrapError('BOOTSTRAP_KEY_BASE64', `the seal key is ${cause.message}`, { cause })
+  }
+}
+
+/** Text with a line break. A key of 32 bare bytes may hold that byte as well, and is another mistake. */
+function isBrokenText(bytes: Uint8Array): boolean {
+  const isLineBreak = (byte: number): boolean => byte === LINE_FEED || byte === CARRIAGE_RETURN
+  return bytes.some(isLineBreak) && bytes.every(byte => isLineBreak(byte) || (byte >= SPACE && byte <= TILDE))
+}
+
+async function readKeyId(path: string): Promise<string | undefined> {
+  const mounted = await readMounted(path)
+  switch (mounted.kind) {
+    case 'absent':
+      return undefined
+    case 'folder':
+      throw notAFile(path)
+    case 'file':
+      return parseKeyId(Buffer.from(mounted.bytes).toString('latin1'))
+  }
+}
+
+/**
+ * Checks the name that OpenBao will store beside everything this key seals.
+ *
+ * @throws {@link BootstrapError} `BOOTSTRAP_KEY_ID`.
+ */
+export function parseKeyId(text: string): string {
+  if (/^[!-~]{1,64}$/.test(text)) return text
+  throw new BootstrapError(
+    'BOOTSTRAP_KEY_ID',
+    'key-id must be 1 to 64 printable ASCII characters without spaces or line breaks',
+  )
+}
+
+function notAFile(path: string): BootstrapError {
+  return new BootstrapError('BOOTSTRAP_KEY_UNREADABLE', `${path} is a folder: mount the Secret one level up`)
+}

@@ -1,0 +1,61 @@
+import { findSeal, type Keyring } from '@sealwright/keyring'
+import { classifySealFailure, type ConfiguredSeal, openThrough, proveThrough } from '@sealwright/node-seals'
+import { type SealFailure } from '@sealwright/unseal'
+
+/**
+ * What is known of a seal at the end.
+ * - `opens`: it opened what is stored, just now and for real;
+ * - `fails`: it did not;
+ * - `not-tried`: it has a PIN and nothing new, so that trying could only cost attempts.
+ */
+export type SealReport =
+  | { readonly name: string; readonly state: 'opens' }
+  | { readonly name: string; readonly state: 'fails'; readonly failure: SealFailure }
+  | { readonly name: string; readonly state: 'not-tried' }
+
+/** Which seals to try on what. */
+export interface Trial {
+  readonly seals: readonly ConfiguredSeal[]
+  readonly keyring: Keyring
+  /** Names of the seals that must be tried, PIN or not: they were given a record just now. */
+  readonly enrolled: ReadonlySet<string>
+  /** Seals that did not answer a moment ago. They are not asked again: a TPM that hangs costs its deadline each time. */
+  readonly unreachable: ReadonlyMap<string, SealFailure>
+  readonly signal: AbortSignal
+}
+
+/** Opens `keyring` through each seal, for real, one after the other. */
+export async function trySeals({ seals, keyring, enrolled, unreachable, signal }: Trial): Promise<SealReport[]> {
+  const reports: SealReport[] = []
+  for (const seal of seals) {
+    const { name } = seal
+    const known = unreachable.get(name)
+    if (known !== undefined) reports.push({ name, state: 'fails', failure: known })
+    else if (seal.hasPin && !enrolled.has(name) && !isTooWeak(seal, keyring)) reports.push({ name, state: 'not-tried' })
+    else reports.push(await trySeal(seal, keyring, { isEnrolled: enrolled.has(name), signal }))
+  }
+  return reports
+}
+
+/** Whether each record of a seal is refused before a PIN is used: then the agent would not open it either, and must not be promised. */
+function isTooWeak(seal: ConfiguredSeal, keyring: Keyring): boolean {
+  const sealId = findSeal(keyring, seal.name)?.sealId
+  const records = keyring.records.filter(record => sealId !== undefined && Buffer.compare(record.sealId, sealId) === 0)
+  return records.length > 0 && records.every(({ sealedKek }) => seal.compareConditions(sealedKek) === 'weaker')
+}
+
+async function trySeal(
+  seal: ConfiguredSeal,
+  keyring: Keyring,
+  { isEnrolled, signal }: { readonly isEnrolled: boolean; readonly signal: AbortSignal },
+): Promise<SealReport> {
+  const { name } = seal
+  try {
+    if (isEnrolled) await proveThrough(seal, keyring, signal)
+    else (await openThrough(seal, keyring, signal)).close()
+    return { name, state: 'opens' }
+  } catch (error) {
+    signal.throwIfAborted()
+    return { name, state: 'fails', failure: classifySealFailure(error) }
+  }
+}

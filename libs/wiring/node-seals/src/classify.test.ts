@@ -1,0 +1,34 @@
+import { EnvelopeError } from '@sealwright/envelope'
+import { KeyringError } from '@sealwright/keyring'
+import { ProgramError } from '@sealwright/program'
+import { StoreError } from '@sealwright/seal-store'
+import { TpmError } from '@sealwright/tpm'
+import { classifySealFailure } from './classify.ts'
+
+describe('what stopped a seal', () => {
+  it.each([
+    [new TpmError('TPM_UNREACHABLE', 'no'), 'transient'],
+    [new TpmError('TPM_RC', 'no', { rc: 0x922 }), 'transient'],
+    [new TpmError('TPM_CLEARED', 'no'), 'permanent'],
+    [new TpmError('TPM_PIN_WRONG', 'no'), 'operator'],
+    [new StoreError('STORE_NOT_FOUND', 'no'), 'permanent'],
+    [new KeyringError('KEYRING_NO_RECORD', 'no'), 'permanent'],
+    [new EnvelopeError('ENVELOPE_AUTH_FAILED', 'no'), 'permanent'],
+    [new ProgramError('SECRET_FILE_UNREADABLE', 'no'), 'permanent'],
+  ])('%s is %s', (error, kind) => {
+    expect(classifySealFailure(error)).toEqual({ code: error.code, message: 'no', kind })
+  })
+
+  it.each([new Error('a bug'), new TypeError('this secret was wiped'), 'a text', undefined])(
+    '%s is a bug, not an outage',
+    error => {
+      let thrown: unknown = 'nothing'
+      try {
+        classifySealFailure(error)
+      } catch (cause) {
+        thrown = cause
+      }
+      expect(thrown).toBe(error)
+    },
+  )
+})

@@ -1,0 +1,40 @@
+import { type Keyring, type RecordMethod, type SealMember, type SealType } from '@sealwright/keyring'
+import { type ConditionsComparison } from '@sealwright/tpm'
+
+/** A named seal of this node, as its configuration describes it. */
+export interface ConfiguredSeal {
+  readonly name: string
+  readonly type: SealType
+  readonly priority: number
+  readonly disabled: boolean
+  /** Whether it has a PIN: a failed attempt may count towards a lockout, so never try without need. */
+  readonly hasPin: boolean
+  /** How records for this seal are made on this node. */
+  readonly method: RecordMethod
+  /**
+   * How the conditions that a record's sealed KEK opens under compare with those that are configured now. Asks no device.
+   *
+   * @throws {TpmError} `TPM_BLOB_MALFORMED`.
+   */
+  compareConditions(sealedKek: Uint8Array): ConditionsComparison
+  /** The devices that the keyring has records for, newest record first: names for the configuration. Asks none of them. */
+  enrolledDevices(keyring: Keyring): readonly string[]
+  /**
+   * Lends the member that this node has now, whatever the keyring says: for making a record.
+   *
+   * @throws {TpmError} `TPM_NAME_MISMATCH` if the configuration names another one.
+   */
+  withLocalMember<T>(signal: AbortSignal, use: (member: SealMember) => Promise<T>): Promise<T>
+  /**
+   * Lends the member of this node that the keyring knows: for opening.
+   *
+   * @throws {KeyringError} `KEYRING_NO_RECORD` if the keyring has no record for this seal.
+   * @throws {TpmError} `TPM_CLEARED`, `TPM_REPLACED` if it has records, but none of this machine's member; `TPM_NAME_MISMATCH` if none
+   *   of the one that the configuration names.
+   */
+  withRecordedMember<T>(
+    keyring: Keyring,
+    signal: AbortSignal,
+    use: (member: SealMember, sealId: Uint8Array) => Promise<T>,
+  ): Promise<T>
+}
