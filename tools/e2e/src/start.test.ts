@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { temporaryFolder, type TemporaryFolder } from '@sealwright/testing-rig'
+import { temporaryFolder, type TemporaryFolder, waitUntil } from '@sealwright/testing-rig'
 import { expectPrograms } from './node-programs.ts'
 import { bootstrapNode, endNode, initialise, type ServedNode } from './served-node.ts'
 import { boot, cutPower, expectOpensByItself, waitForAgentLine, waitForOpenBaoLog } from './tpm-node.ts'
@@ -58,6 +58,34 @@ describe('OpenBao', () => {
     await node.startAgent()
     await node.startOpenBao({ ...options, until: 'active' })
     await expectPrograms(folder.path, ...ALL)
+  })
+
+  it('tells callers without a token nothing of this machine while no agent is there', async () => {
+    const { node, apiPort, clusterPort } = served
+    await node.startAgent()
+    await initialise(served)
+    await node.openBao().stop()
+    const bao = await node.startOpenBao({ apiPort, clusterPort, connectorWaitSeconds: 2, until: 'active' })
+    node.agent().kill('SIGKILL')
+    await node.agent().exited
+    const absent = await waitUntil(
+      async signal => {
+        const path = 'sys/storage/raft/bootstrap/challenge'
+        const { body } = await bao.request({
+          method: 'POST',
+          path,
+          body: { server_id: 'x' },
+          timeoutMs: 30_000,
+          signal,
+        })
+        const text = JSON.stringify(body)
+        // The first caller may still meet the dead agent's socket, and gRPC's own words for that.
+        return text.includes('SEAL_AGENT_ABSENT') ? text : false
+      },
+      { what: 'the connector to give up', timeoutMs: 60_000 },
+    )
+    expect(absent).not.toContain(folder.path)
+    expect(absent).not.toContain('sealwright-connector')
   })
 
   it('refuses a connector whose checksum does not match, starts nothing, and opens with the right one', async () => {
