@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { rm, writeFile } from 'node:fs/promises'
+import { mkdir, rm, writeFile } from 'node:fs/promises'
 
 import { Secret } from '@sealwright/secret'
 import { type Swtpm, type TemporaryFolder, startSwtpm, temporaryFolder } from '@sealwright/testing-rig'
@@ -12,13 +12,19 @@ import { unsealKek } from './unseal.ts'
 
 /**
  * A character device in front of swtpm: a raw pseudo-terminal whose other end Python relays, one write and one read per command.
- * It stops relaying while a file named `hold` is there.
+ * It stops relaying while a file named `hold` is there. The terminals are of its own mount, so that no `/dev/pts` is needed.
  */
 const RELAY = `
-import os, pty, socket, sys, time, tty
-master, slave = pty.openpty()
+import fcntl, os, socket, struct, subprocess, sys, time, tty
+tpm_path, hold_path, terminals = sys.argv[1:]
+subprocess.run(['mount', '-t', 'devpts', '-o', 'newinstance,ptmxmode=0600', 'devpts', terminals], check=True)
+master = os.open(terminals + '/ptmx', os.O_RDWR | os.O_NOCTTY)
+TIOCSPTLCK, TIOCGPTN = 0x40045431, 0x80045430 # ioctl_tty(2)
+fcntl.ioctl(master, TIOCSPTLCK, struct.pack('i', 0))
+number, = struct.unpack('I', fcntl.ioctl(master, TIOCGPTN, struct.pack('I', 0)))
+slave = os.open(f'{terminals}/{number}', os.O_RDWR | os.O_NOCTTY)
 tty.setraw(slave)
-print(os.ttyname(slave), flush=True)
+print(f'/proc/{os.getpid()}/fd/{slave}', flush=True)
 def exactly(read, count):
     data = b''
     while len(data) < count:
@@ -29,9 +35,9 @@ def exactly(read, count):
 while True:
     header = exactly(lambda n: os.read(master, n), 10)
     body = exactly(lambda n: os.read(master, n), int.from_bytes(header[2:6], 'big') - 10)
-    while os.path.exists(sys.argv[2]): time.sleep(0.01)
+    while os.path.exists(hold_path): time.sleep(0.01)
     with socket.socket(socket.AF_UNIX) as tpm:
-        tpm.connect(sys.argv[1])
+        tpm.connect(tpm_path)
         tpm.sendall(header + body)
         answer = exactly(tpm.recv, 10)
         answer += exactly(tpm.recv, int.from_bytes(answer[2:6], 'big') - 10)
@@ -46,12 +52,17 @@ let access: TpmAccess
 beforeEach(async () => {
   folder = await temporaryFolder()
   swtpm = await startSwtpm({ directory: folder.path })
-  const child = spawn('python3', ['-c', RELAY, swtpm.socketPath, folder.join('hold')], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
+  const terminals = folder.join('pts')
+  await mkdir(terminals)
+  const asRoot = process.getuid?.() === 0 ? [] : ['--map-root-user']
+  const program = ['python3', '-c', RELAY, swtpm.socketPath, folder.join('hold'), terminals]
+  const child = spawn('unshare', ['--mount', ...asRoot, '--', ...program], { stdio: ['ignore', 'pipe', 'inherit'] })
   relay = child
   const path = await new Promise<string>((resolve, reject) => {
     child.once('error', reject)
+    child.once('exit', code => {
+      reject(new Error(`the relay ended with ${String(code)}: a mount of devpts is needed`))
+    })
     child.stdout.once('data', (chunk: Buffer) => {
       resolve(chunk.toString('utf8').trim())
     })
@@ -60,9 +71,11 @@ beforeEach(async () => {
 })
 
 afterEach(async () => {
-  const ended = new Promise(resolve => relay.once('close', resolve))
-  relay.kill('SIGKILL')
-  await ended
+  if (relay.exitCode === null) {
+    const ended = new Promise(resolve => relay.once('exit', resolve))
+    relay.kill('SIGKILL')
+    await ended
+  }
   await swtpm.stop()
   await folder.remove()
 })
