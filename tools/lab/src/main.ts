@@ -23,7 +23,7 @@ async function run({ once, json }: Options, signal: AbortSignal): Promise<void> 
   const folder = await temporaryFolder()
   try {
     write(
-      `Sealwright lab: ${NODE_NAMES.length} OpenBao nodes, ${NODE_NAMES.length} TPMs, all on loopback (${folder.path})\n\n`,
+      `Sealwright lab: ${NODE_NAMES.length} OpenBao nodes, ${NODE_NAMES.length} TPMs, all on loopback (${folder.path}); about 45 s\n\n`,
     )
     await using cluster = await createSealedCluster({ directory: folder.path, nodeNames: NODE_NAMES })
     const steps: StoryStep[] = []
@@ -48,7 +48,6 @@ async function run({ once, json }: Options, signal: AbortSignal): Promise<void> 
       await keepAlive({ cluster, signal, write }).catch((error: unknown) => {
         if (!signal.aborted) throw error
       })
-      write('\nstopping\n')
     }
     if (json) write(`${JSON.stringify({ ...figures, wholeStoryMs })}\n`)
   } catch (error) {
@@ -67,6 +66,7 @@ async function run({ once, json }: Options, signal: AbortSignal): Promise<void> 
 const controller = new AbortController()
 for (const name of ['SIGINT', 'SIGTERM'] as const) {
   process.on(name, () => {
+    if (!controller.signal.aborted) process.stderr.write('\nstopping\n')
     controller.abort(new Error(`stopped by ${name}`))
   })
 }

@@ -73,16 +73,19 @@ export async function tellStory({ cluster, onStep, signal }: StoryDependencies):
     await Promise.all(nodes.map(({ node }) => node.startAgent()))
     await Promise.all(nodes.map(({ node, openBaoOptions }) => node.startOpenBao(openBaoOptions)))
   })
-  const { value: token, tookMs: initialiseMs } = await step('OpenBao is initialised, the others join', async () => {
-    const { rootToken, recoveryKeys } = await first.client.init(
-      { recoveryShares: RECOVERY_SHARES, recoveryThreshold: RECOVERY_THRESHOLD },
-      { signal },
-    )
-    // A lab's recovery keys protect nothing. A real operator hands them out now.
-    for (const key of recoveryKeys) key.wipe()
-    await cluster.waitUntilFormed(rootToken, FORM_TIMEOUT_MS)
-    return rootToken
-  })
+  const { value: token, tookMs: initialiseMs } = await step(
+    'OpenBao is initialised, the others join and become voters',
+    async () => {
+      const { rootToken, recoveryKeys } = await first.client.init(
+        { recoveryShares: RECOVERY_SHARES, recoveryThreshold: RECOVERY_THRESHOLD },
+        { signal },
+      )
+      // A lab's recovery keys protect nothing. A real operator hands them out now.
+      for (const key of recoveryKeys) key.wipe()
+      await cluster.waitUntilFormed(rootToken, FORM_TIMEOUT_MS, signal)
+      return rootToken
+    },
+  )
 
   const proof = new Secret(textOf(randomBytes(SECRET_BYTES)))
   try {
@@ -110,7 +113,7 @@ export async function tellStory({ cluster, onStep, signal }: StoryDependencies):
           await node.openBao().start({ until: 'nothing' })
         }),
       )
-      await cluster.waitUntilFormed(token, FORM_TIMEOUT_MS)
+      await cluster.waitUntilFormed(token, FORM_TIMEOUT_MS, signal)
     })
 
     const statuses = await Promise.all(nodes.map(({ client }) => client.sealStatus({ signal })))

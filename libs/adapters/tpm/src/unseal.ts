@@ -201,7 +201,7 @@ async function pcrError(tpm: TpmConnection, sealed: SealedKek, why: string, caus
     drift.length > 0
       ? `PCR ${drift.map(({ index }) => index).join(', ')} changed since sealing`
       : 'no recorded PCR differs from sealing'
-  const message = `this machine is not in the state that the seal demands: ${changed} (${why}); open by another seal, and seal anew if the change was meant`
+  const message = `this machine is not in the state that the seal demands: ${changed} (${why}); boot as before, or open by another seal; if the change was meant, move the store away and run bootstrap-init with the seal key`
   return new TpmError('TPM_PCR_MISMATCH', message, { ...causedBy(cause), drift })
 }
 

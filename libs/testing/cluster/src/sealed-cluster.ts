@@ -27,7 +27,7 @@ export interface SealedCluster extends AsyncDisposable {
   /** Judges the whole cluster with a token that may read autopilot and raft configuration. */
   verdict(token: Secret, signal: AbortSignal): Promise<ClusterVerdict>
   /** Waits until the cluster has formed. */
-  waitUntilFormed(token: Secret, timeoutMs: number): Promise<void>
+  waitUntilFormed(token: Secret, timeoutMs: number, signal?: AbortSignal): Promise<void>
 }
 
 export interface SealedClusterOptions {
@@ -107,7 +107,7 @@ export async function createSealedCluster({
       await overwriteAndRemove(join(sealKeyPath, 'seal-key'))
     },
     verdict,
-    waitUntilFormed: async (token, timeoutMs) => {
+    waitUntilFormed: async (token, timeoutMs, callerSignal) => {
       let last = 'no answer yet'
       await waitUntil(
         async signal => {
@@ -117,11 +117,18 @@ export async function createSealedCluster({
             return judged.kind === 'formed'
           } catch (error) {
             // A node that is not up yet, or a cluster without a leader: look again until the deadline.
+            callerSignal?.throwIfAborted()
             last = error instanceof Error ? error.message : String(error)
             return false
           }
         },
-        { what: 'the whole cluster to form', timeoutMs, intervalMs: 50, describe: () => `last look: ${last}` },
+        {
+          what: 'the whole cluster to form',
+          timeoutMs,
+          intervalMs: 50,
+          describe: () => `last look: ${last}`,
+          ...(callerSignal === undefined ? {} : { signal: callerSignal }),
+        },
       )
     },
     [Symbol.asyncDispose]: dispose,
