@@ -57,7 +57,9 @@ export async function prepareAgentDirectory(parameters: {
     await chmod(requestPipePath, shared ? 0o620 : 0o600)
   } catch (cause) {
     if (cause instanceof SealPluginError) throw cause
-    throw new SealPluginError('SEAL_PLUGIN_IO_FAILED', `cannot prepare ${path}`, { cause })
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    const message = `cannot prepare ${path}: ${reason}; the folder above it must exist, at every boot if it lies in /run`
+    throw new SealPluginError('SEAL_PLUGIN_IO_FAILED', message, { cause })
   }
   return {
     path,
