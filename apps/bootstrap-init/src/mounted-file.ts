@@ -1,6 +1,7 @@
 import { constants } from 'node:fs'
 import { type FileHandle, open, realpath } from 'node:fs/promises'
 import { join } from 'node:path'
+import { codeOf } from '@sealwright/program'
 import { BootstrapError } from './errors.ts'
 
 /** Far more than a seal key or its name needs. */
@@ -23,7 +24,7 @@ export async function readMounted(path: string): Promise<Mounted> {
     if (status.isDirectory()) return { kind: 'folder' }
     if (status.isFile()) return { kind: 'file', bytes: await readStart(file) }
   } catch (cause) {
-    if (errnoOf(cause) === 'ENOENT') return { kind: 'absent' }
+    if (codeOf(cause) === 'ENOENT') return { kind: 'absent' }
     const reason = cause instanceof Error ? cause.message : String(cause)
     throw new BootstrapError(
       'BOOTSTRAP_KEY_UNREADABLE',
@@ -46,7 +47,7 @@ export async function currentVersionOf(folder: string): Promise<string> {
     return await realpath(join(folder, '..data'))
   } catch (cause) {
     // Whatever else is wrong with the folder shows, with a better message, when its files are read.
-    if (errnoOf(cause) !== undefined) return folder
+    if (codeOf(cause) !== undefined) return folder
     throw cause
   }
 }
@@ -61,10 +62,4 @@ async function readStart(file: FileHandle): Promise<Uint8Array> {
     length += bytesRead
   }
   return buffer.subarray(0, length)
-}
-
-/** By shape, not by `instanceof Error`: an error of the system may come from another realm. */
-function errnoOf(cause: unknown): string | undefined {
-  if (typeof cause !== 'object' || cause === null || !('code' in cause)) return undefined
-  return typeof cause.code === 'string' ? cause.code : undefined
 }

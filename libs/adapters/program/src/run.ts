@@ -50,7 +50,10 @@ export function describeError(error: unknown): string {
   return code === undefined ? `${error.name}: ${error.message}` : `${code}: ${error.message}`
 }
 
-/** The stable code of an error, if it has one. */
+/**
+ * The stable code of an error, if it has one; for an error of the system its name, such as `ENOENT`. By shape, not by
+ * `instanceof Error`: an error of the system may come from another realm.
+ */
 export function codeOf(error: unknown): string | undefined {
   if (typeof error !== 'object' || error === null || !('code' in error)) return undefined
   return typeof error.code === 'string' ? error.code : undefined
