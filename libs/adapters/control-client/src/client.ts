@@ -6,6 +6,7 @@ import {
   type ProbeView,
   type StatusView,
 } from '@sealwright/control-api'
+import { errorCodeOf } from '@sealwright/system-error'
 import { ControlClientError } from './errors.ts'
 
 export interface ControlClientOptions {
@@ -68,8 +69,7 @@ export function controlClient({ socketPath, timeoutMs }: ControlClientOptions): 
 }
 
 function explain(socketPath: string, cause: unknown): ControlClientError {
-  const code = typeof cause === 'object' && cause !== null && 'code' in cause ? String(cause.code) : ''
-  switch (code) {
+  switch (errorCodeOf(cause)) {
     case 'ENOENT':
     case 'ECONNREFUSED':
       return new ControlClientError(
@@ -82,6 +82,7 @@ function explain(socketPath: string, cause: unknown): ControlClientError {
       return new ControlClientError('CONTROL_DENIED', `not allowed to use ${socketPath}: run as the agent's user`, {
         cause,
       })
+    case undefined:
     default:
       return new ControlClientError('CONTROL_UNREACHABLE', `cannot talk to the agent on ${socketPath}`, { cause })
   }

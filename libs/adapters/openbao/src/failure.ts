@@ -1,3 +1,4 @@
+import { errorCodeOf } from '@sealwright/system-error'
 import { errors } from 'undici'
 import { OpenBaoError, type OpenBaoErrorCode } from './error.ts'
 
@@ -124,7 +125,9 @@ export function connectionError(request: string, cause: unknown, trust: string):
  * `instanceof`, which knows only the errors of its own realm.
  */
 function codeOfCause(cause: unknown): string {
-  if (typeof cause !== 'object' || cause === null) return 'no code'
-  if ('errors' in cause && Array.isArray(cause.errors) && cause.errors.length > 0) return codeOfCause(cause.errors[0])
-  return 'code' in cause && typeof cause.code === 'string' ? cause.code : 'no code'
+  const isObject = typeof cause === 'object' && cause !== null
+  if (isObject && 'errors' in cause && Array.isArray(cause.errors) && cause.errors.length > 0) {
+    return codeOfCause(cause.errors[0])
+  }
+  return errorCodeOf(cause) ?? 'no code'
 }

@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { errorCodeOf } from '@sealwright/system-error'
 
 /** How a program ends for one error code; codes that are not listed end with 1. */
 export type ExitCodes = Readonly<Record<string, number>>
@@ -34,7 +35,7 @@ export async function runProgram({ name, exitCodes, main }: ProgramOptions): Pro
       process.exitCode = INTERRUPTED_EXIT_CODE
     } else {
       process.stderr.write(`${name}: ${describeError(error)}\n`)
-      process.exitCode = exitCodes[codeOf(error) ?? ''] ?? 1
+      process.exitCode = exitCodes[errorCodeOf(error) ?? ''] ?? 1
     }
   } finally {
     process.off('SIGINT', stop).off('SIGTERM', stop)
@@ -45,18 +46,9 @@ export async function runProgram({ name, exitCodes, main }: ProgramOptions): Pro
 
 /** `CODE: message` for our own errors; name and message for anything else. */
 export function describeError(error: unknown): string {
-  const code = codeOf(error)
+  const code = errorCodeOf(error)
   if (!(error instanceof Error)) return String(error)
   return code === undefined ? `${error.name}: ${error.message}` : `${code}: ${error.message}`
-}
-
-/**
- * The stable code of an error, if it has one; for an error of the system its name, such as `ENOENT`. By shape, not by
- * `instanceof Error`: an error of the system may come from another realm.
- */
-export function codeOf(error: unknown): string | undefined {
-  if (typeof error !== 'object' || error === null || !('code' in error)) return undefined
-  return typeof error.code === 'string' ? error.code : undefined
 }
 
 function ignoreSignal(): void {

@@ -2,7 +2,8 @@ import { type Stats, constants } from 'node:fs'
 import { chmod, chown, lstat, mkdir, open, readdir, unlink } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { join } from 'node:path'
-import { SealPluginError, systemCodeOf } from './errors.ts'
+import { hasErrorCode } from '@sealwright/system-error'
+import { SealPluginError } from './errors.ts'
 import { makeFifos } from './mkfifo.ts'
 
 /** Longest path of a Unix socket in bytes: `sun_path` of Linux without its end. */
@@ -83,7 +84,7 @@ async function makeDirectory(path: string, mode: number, groupId: number | undef
   try {
     await mkdir(path, { mode: 0o700 })
   } catch (error) {
-    if (systemCodeOf(error) !== 'EEXIST') throw error
+    if (!hasErrorCode(error, 'EEXIST')) throw error
   }
   const stats = await lstat(path)
   if (!stats.isDirectory()) throw unsafe(path, 'it is not a folder')
@@ -101,7 +102,7 @@ async function assertNobodyReads(requestPipePath: string): Promise<void> {
     const pipe = await open(requestPipePath, constants.O_WRONLY | constants.O_NONBLOCK)
     await pipe.close()
   } catch (error) {
-    if (systemCodeOf(error) === 'ENXIO') return
+    if (hasErrorCode(error, 'ENXIO')) return
     throw error
   }
   throw new SealPluginError('SEAL_PLUGIN_DIRECTORY_IN_USE', `another live agent reads ${requestPipePath}`)
@@ -135,7 +136,7 @@ function answersConnection(path: string): Promise<boolean> {
       answer(true)
     })
     socket.once('error', error => {
-      answer(systemCodeOf(error) !== 'ECONNREFUSED')
+      answer(!hasErrorCode(error, 'ECONNREFUSED'))
     })
   })
 }
@@ -158,7 +159,7 @@ async function statIfAny(path: string): Promise<Stats | undefined> {
   try {
     return await lstat(path)
   } catch (error) {
-    if (systemCodeOf(error) === 'ENOENT') return undefined
+    if (hasErrorCode(error, 'ENOENT')) return undefined
     throw error
   }
 }

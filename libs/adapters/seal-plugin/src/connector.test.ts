@@ -1,66 +1,47 @@
 import { type TemporaryFolder, findProcesses, temporaryFolder, waitUntil } from '@sealwright/testing-rig'
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
-import { randomBytes, randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { constants } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { type SelfSignedCertificate } from './self-signed-certificate.ts'
-import { type SealPluginServer, serveSealPlugin } from './serve.ts'
-import { memorySeal } from './testing/memory-seal.ts'
+import { type ServedFolder, servedFolder } from './testing/served-folder.ts'
 import { CONNECTOR_PATH, SHELLS, installConnector } from './testing/shells.ts'
-import { connectHost, makeHostCertificate, pemOfHandshake } from './testing/test-host.ts'
-import { Wrapper } from './generated/pb/wrapper_pb.ts'
+import { configured, makeHostCertificate, pemOfHandshake } from './testing/test-host.ts'
 
 /** go-plugin's magic cookie of OpenBao's KMS plugins. */
 const COOKIE = { OPENBAO_KMS_PLUGIN: '39704a18-7da7-4bda-9a2d-f7c488d70328' }
 const WAIT = { timeoutMs: 20_000, intervalMs: 5 }
 
 describe.each(SHELLS)('the connector in $name', shell => {
-  let folder: TemporaryFolder
-  let directory: string
+  let around: TemporaryFolder
+  let folder: ServedFolder
   let path: string
   let client: SelfSignedCertificate
-  let servers: SealPluginServer[]
 
   beforeAll(async () => {
     client = await makeHostCertificate()
   })
 
   beforeEach(async () => {
-    folder = await temporaryFolder()
-    directory = folder.join('seal')
-    path = folder.join('connector')
+    around = await temporaryFolder()
+    folder = servedFolder(around)
+    path = around.join('connector')
     installConnector(path, shell)
-    servers = []
   })
 
   afterEach(async () => {
-    await Promise.all(servers.map(server => server.close()))
     for (const { pid } of ours()) process.kill(pid, 'SIGKILL')
-    await folder.remove()
+    await folder.close()
   })
 
   /** Every process that was started with a path inside our folder: connectors and their children. */
   function ours() {
-    return findProcesses(each => each.commandLine.some(argument => argument.includes(folder.path)))
+    return findProcesses(each => each.commandLine.some(argument => argument.includes(around.path)))
   }
 
-  async function serve(): Promise<SealPluginServer> {
-    const server = await serveSealPlugin({
-      directory,
-      service: memorySeal(randomBytes(32)),
-      onEvent: () => undefined,
-      now: Date.now,
-      randomUuid: randomUUID,
-      signal: new AbortController().signal,
-    })
-    servers.push(server)
-    return server
-  }
-
-  function start(args: readonly string[] = [directory], environment: NodeJS.ProcessEnv = {}): ChildProcess {
+  function start(args: readonly string[] = [folder.directory], environment: NodeJS.ProcessEnv = {}): ChildProcess {
     const env = { ...COOKIE, PLUGIN_CLIENT_CERT: client.certificatePem, ...environment }
     return spawn(path, args, { env, stdio: ['ignore', 'pipe', 'pipe'] })
   }
@@ -79,18 +60,17 @@ describe.each(SHELLS)('the connector in $name', shell => {
   }
 
   it('prints the handshake line of an agent, whose socket answers', async () => {
-    await serve()
+    await folder.serve()
     const [, , network, socketPath = '', protocol, certificate = ''] = (await firstLine(start())).split('|')
     expect([network, protocol]).toEqual(['unix', 'grpc'])
-    const host = connectHost({ socketPath, serverCertificatePem: pemOfHandshake(certificate), client })
-    expect((await host.call(Wrapper.method.setConfig, {})).wrapperId).not.toBe('')
-    host.close()
+    const host = folder.connect({ socketPath, certificatePem: pemOfHandshake(certificate), client })
+    expect(await configured(host)).not.toBe('')
   })
 
   it('sends its request whole, also when many write at once', async () => {
-    await (await serve()).close()
+    await (await folder.serve()).close()
     // We are the reader, and read nothing before all have written.
-    const pipe = await open(join(directory, 'in'), constants.O_RDWR | constants.O_NONBLOCK)
+    const pipe = await open(join(folder.directory, 'in'), constants.O_RDWR | constants.O_NONBLOCK)
     const connectors = Array.from({ length: 12 }, () => start())
     const asking = () => ours().filter(each => each.commandLine.includes(path)).length
     await waitUntil(() => asking() >= 12, { what: 'all connectors', ...WAIT })
@@ -115,7 +95,7 @@ describe.each(SHELLS)('the connector in $name', shell => {
   })
 
   it('gives each of twelve at once its own line', async () => {
-    await serve()
+    await folder.serve()
     const lines = await Promise.all(Array.from({ length: 12 }, () => firstLine(start())))
     expect(new Set(lines).size).toBe(12)
   })
@@ -123,12 +103,12 @@ describe.each(SHELLS)('the connector in $name', shell => {
   it('waits for an agent that comes later', async () => {
     const connector = start()
     await waitUntil(() => ours().length > 0, { what: 'the connector', ...WAIT })
-    await serve()
+    await folder.serve()
     expect(await firstLine(connector)).toMatch(/^1\|1\|unix\|/)
   })
 
   it('asks again when an agent ended after it took the request', async () => {
-    const first = await serve()
+    const first = await folder.serve()
     await first.close()
     const connector = start()
     // The request pipe is there and nobody reads it: the child of the connector waits in open().
@@ -136,13 +116,13 @@ describe.each(SHELLS)('the connector in $name', shell => {
       what: 'the asking child',
       ...WAIT,
     })
-    execFileSync('dd', [`if=${directory}/in`, 'of=/dev/null', 'count=1', 'status=none'])
-    await serve()
+    execFileSync('dd', [`if=${folder.directory}/in`, 'of=/dev/null', 'count=1', 'status=none'])
+    await folder.serve()
     expect(await firstLine(connector)).toMatch(/^1\|1\|unix\|/)
   })
 
   it('ends with its session, and at once', async () => {
-    const server = await serve()
+    const server = await folder.serve()
     const connector = start()
     await firstLine(connector)
     const [, { code, errors }] = await Promise.all([server.close(), ended(connector)])
@@ -151,9 +131,9 @@ describe.each(SHELLS)('the connector in $name', shell => {
   })
 
   it('ends with its OpenBao while it waits for an agent, and leaves no child', async () => {
-    await (await serve()).close()
+    await (await folder.serve()).close()
     const program = `require('node:child_process').spawn(process.argv[1], [process.argv[2]], { stdio: 'ignore' })`
-    const parent = spawn(process.execPath, ['-e', program, path, directory], {
+    const parent = spawn(process.execPath, ['-e', program, path, folder.directory], {
       env: { ...COOKIE, PLUGIN_CLIENT_CERT: client.certificatePem },
       stdio: 'ignore',
     })
@@ -164,15 +144,15 @@ describe.each(SHELLS)('the connector in $name', shell => {
   })
 
   it('ends when nobody answers in time, says so, and leaves nothing that holds its output', async () => {
-    await (await serve()).close()
-    const { code, errors } = await ended(start([directory, '1']))
+    await (await folder.serve()).close()
+    const { code, errors } = await ended(start([folder.directory, '1']))
     expect(code).toBe(1)
     expect(errors).toMatch(/^\[ERROR\] sealwright connector: no answer from the seal agent in .* after 1 s/)
     await waitUntil(() => ours().length === 0, { what: 'no child', ...WAIT })
   })
 
   it('is not ended by the signals of a service manager or a terminal', async () => {
-    const server = await serve()
+    const server = await folder.serve()
     const connector = start()
     await firstLine(connector)
     for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) connector.kill(signal)

@@ -19,9 +19,3 @@ export class SealPluginError extends Error {
     this.code = code
   }
 }
-
-/** The system's code of a failed call (`ENOENT`, …), or `undefined`. */
-export function systemCodeOf(error: unknown): string | undefined {
-  if (typeof error !== 'object' || error === null || !('code' in error)) return undefined
-  return typeof error.code === 'string' ? error.code : undefined
-}

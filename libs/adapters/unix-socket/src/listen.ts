@@ -1,6 +1,7 @@
 import { lstat, unlink } from 'node:fs/promises'
 import { connect, type Server } from 'node:net'
 import { umask } from 'node:process'
+import { hasErrorCode } from '@sealwright/system-error'
 import { UnixSocketError } from './errors.ts'
 
 /** `sun_path` holds 108 bytes with the closing zero (unix(7)). */
@@ -62,7 +63,7 @@ async function kindOf(path: string): Promise<'nothing' | 'socket' | 'other'> {
   try {
     return (await lstat(path)).isSocket() ? 'socket' : 'other'
   } catch (cause) {
-    if (hasCode(cause, 'ENOENT')) return 'nothing'
+    if (hasErrorCode(cause, 'ENOENT')) return 'nothing'
     throw explainListenFailure(path, cause)
   }
 }
@@ -76,16 +77,16 @@ async function isAnswered(path: string): Promise<boolean> {
       resolve(true)
     })
     probe.once('error', error => {
-      resolve(!hasCode(error, 'ECONNREFUSED', 'ENOENT'))
+      resolve(!hasErrorCode(error, 'ECONNREFUSED', 'ENOENT'))
     })
   })
 }
 
 function explainListenFailure(path: string, cause: unknown): unknown {
-  if (hasCode(cause, 'EADDRINUSE')) {
+  if (hasErrorCode(cause, 'EADDRINUSE')) {
     return new UnixSocketError('SOCKET_IN_USE', `another program took ${path} just now`, { cause })
   }
-  if (hasCode(cause, 'ENOENT', 'ENOTDIR', 'EACCES', 'EROFS', 'EPERM')) {
+  if (hasErrorCode(cause, 'ENOENT', 'ENOTDIR', 'EACCES', 'EROFS', 'EPERM')) {
     return new UnixSocketError(
       'SOCKET_FOLDER_UNUSABLE',
       `cannot make ${path}: its folder must exist and be writable by this user`,
@@ -93,8 +94,4 @@ function explainListenFailure(path: string, cause: unknown): unknown {
     )
   }
   return cause
-}
-
-function hasCode(error: unknown, ...codes: readonly string[]): boolean {
-  return typeof error === 'object' && error !== null && 'code' in error && codes.includes(String(error.code))
 }

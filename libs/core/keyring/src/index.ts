@@ -22,4 +22,4 @@ export {
 export { openKeyring, OpenKeyring } from './open-keyring.ts'
 export { type EntryState, type RecordMethod } from './registry.ts'
 export { ID_BYTES, KEY_BYTES, type SealMember, type SealType } from './seal.ts'
-export { matchSealKey, SealKeys, unwrapSealKeys, type UnwrapInput } from './seal-keys.ts'
+export { matchSealKey, proveRecords, SealKeys, unwrapSealKeys, type UnwrapInput } from './seal-keys.ts'

@@ -5,7 +5,7 @@ import { hex, sameBytes } from './bytes.ts'
 import { climb, planRecords } from './climb.ts'
 import { assertSealKey, deriveClusterId, deriveMacKey, isKeyOf } from './key-schedule.ts'
 import { KeyringError } from './keyring-error.ts'
-import { findRecords, type Keyring, requireGeneration } from './keyring.ts'
+import { findRecords, type Keyring, type KeyringRecord, requireGeneration } from './keyring.ts'
 import { type SealMember } from './seal.ts'
 import { unwrapRecord } from './wrapped-key.ts'
 
@@ -71,27 +71,53 @@ export interface UnwrapInput {
  * @throws {@link KeyringError} `KEYRING_NO_RECORD`, `KEYRING_RECORD_AUTH_FAILED`, `KEYRING_LINK_BROKEN` or
  *   `KEYRING_AUTH_FAILED`.
  */
-export async function unwrapSealKeys({ keyring, sealId, member, signal }: UnwrapInput): Promise<SealKeys> {
-  const records = findRecords(keyring, { sealId, memberId: member.memberId })
-  if (records.length === 0) {
-    throw new KeyringError('KEYRING_NO_RECORD', `member ${hex(member.memberId)} of seal ${hex(sealId)} has no record`)
-  }
+export async function unwrapSealKeys(input: UnwrapInput): Promise<SealKeys> {
+  const { keyring } = input
   const held = new Map<number, Secret>()
   try {
-    for (const record of planRecords(keyring, records)) {
-      const generation = requireGeneration(keyring, record.generation)
-      const kek = await member.unsealKek(record.sealedKek, { signal, method: record.method })
-      try {
-        held.set(generation.number, unwrapRecord(record, kek, { clusterId: keyring.clusterId, generation }))
-      } finally {
-        kek.wipe()
-      }
-      climb(keyring, held, generation)
+    for (const record of planRecords(keyring, recordsOf(input))) {
+      held.set(record.generation, await unwrapThrough(input, record))
+      climb(keyring, held, requireGeneration(keyring, record.generation))
     }
     return authenticated(keyring, held)
   } catch (error) {
     wipeAll(held)
     throw error
+  }
+}
+
+/**
+ * Proves that a member opens the keyring, and that so does every record which it has there: each gives the seal key of its
+ * generation. Opening alone asks for one record, or for few. For what is about to take the place of records that work.
+ *
+ * @throws as {@link unwrapSealKeys}; at the first record that does not open, and no other is tried.
+ */
+export async function proveRecords(input: UnwrapInput): Promise<void> {
+  const records = recordsOf(input)
+  const sealKeys = await unwrapSealKeys(input)
+  sealKeys.wipe()
+  const opened = planRecords(input.keyring, records)
+  for (const record of records) {
+    if (opened.includes(record)) continue
+    const sealKey = await unwrapThrough(input, record)
+    sealKey.wipe()
+  }
+}
+
+function recordsOf({ keyring, sealId, member: { memberId } }: UnwrapInput): readonly KeyringRecord[] {
+  const records = findRecords(keyring, { sealId, memberId })
+  if (records.length > 0) return records
+  throw new KeyringError('KEYRING_NO_RECORD', `member ${hex(memberId)} of seal ${hex(sealId)} has no record`)
+}
+
+/** The seal key of one record, owned by the caller: checked against its generation. */
+async function unwrapThrough({ keyring, member, signal }: UnwrapInput, record: KeyringRecord): Promise<Secret> {
+  const generation = requireGeneration(keyring, record.generation)
+  const kek = await member.unsealKek(record.sealedKek, { signal, method: record.method })
+  try {
+    return unwrapRecord(record, kek, { clusterId: keyring.clusterId, generation })
+  } finally {
+    kek.wipe()
   }
 }
 

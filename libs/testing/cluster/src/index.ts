@@ -1,3 +1,4 @@
+export { writeFirstSecret } from './first-secret.ts'
 export { programCommand, type ProgramCommand, type ProgramName } from './programs.ts'
 export { type ProgramResult, runProgramToEnd } from './run-program.ts'
 export {

@@ -1,3 +1,4 @@
+import { hasErrorCode } from '@sealwright/system-error'
 import { RigError } from './error.ts'
 
 /** Process groups that must not outlive us, by the pid of their leader. */
@@ -41,7 +42,7 @@ function sendSignal(target: number, signal: NodeJS.Signals): void {
   try {
     process.kill(target, signal)
   } catch (error) {
-    if (!(typeof error === 'object' && error !== null && 'code' in error && error.code === 'ESRCH')) throw error
+    if (!hasErrorCode(error, 'ESRCH')) throw error
   }
 }
 

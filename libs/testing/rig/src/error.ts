@@ -6,6 +6,7 @@ export type RigErrorCode =
   | 'RIG_CANCELLED' // the caller's signal ended the waiting
   | 'RIG_INVALID' // a value that cannot be used: a path too long, a word that needs quoting
   | 'RIG_UNREACHABLE' // a started program does not answer on its address
+  | 'RIG_UNREADABLE' // the memory of a process cannot be read
 
 /** What goes wrong in the rig, with a code to switch on. */
 export class RigError extends Error {

@@ -4,6 +4,8 @@ export { type NotYet, type WaitOptions, waitUntil } from './wait.ts'
 export { MAX_FOLDER_PATH_BYTES, temporaryFolder, type TemporaryFolder } from './folder.ts'
 export { freePort } from './port.ts'
 export { findProcesses, processGroup, type ProcessInfo, processTree } from './proc.ts'
+export { countInMemory, type MemoryPart, readMemory } from './memory.ts'
+export { type NodeProgram, type WaitingProgram, withNodeProgram } from './node-program.ts'
 export { type ProcessEnd, type ProcessOptions, SEARCH_PATH, startProcess, type StartedProcess } from './process.ts'
 export {
   type CertificateAuthority,

@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { hasErrorCode } from '@sealwright/system-error'
 
 /** A running process as /proc shows it. What may not be read, or is gone by now, reads as empty. */
 export interface ProcessInfo {
@@ -54,14 +55,12 @@ function splitAtZeros(text: string): readonly string[] {
   return text.split('\0').filter(part => part !== '')
 }
 
-/** Gone or ours not to read: ENOENT, ESRCH (ended while we read), EACCES, EPERM. */
-const UNREADABLE = new Set(['ENOENT', 'ESRCH', 'EACCES', 'EPERM'])
-
 function readOrEmpty(read: () => string): string {
   try {
     return read()
   } catch (error) {
-    if (typeof error === 'object' && error !== null && 'code' in error && UNREADABLE.has(String(error.code))) return ''
+    // Gone, ended while we read (ESRCH), or ours not to read.
+    if (hasErrorCode(error, 'ENOENT', 'ESRCH', 'EACCES', 'EPERM')) return ''
     throw error
   }
 }

@@ -4,6 +4,7 @@ import { mkdir, rm } from 'node:fs/promises'
 import { type AddressInfo, type NetConnectOpts, type Server, connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { hasErrorCode } from '@sealwright/system-error'
 
 /** TPM2_GetRandom of 8 bytes (Part 3, clause 16.1): harmless, and answered only by a started TPM. */
 const GET_RANDOM = Buffer.from('80010000000c0000017b0008', 'hex')
@@ -137,20 +138,29 @@ type Running = {
 function run(stateDirectory: string, logPath: string, channels: readonly string[]): Running {
   // A file, not a pipe: swtpm prints a line for every client, and would stop once a busy parent no longer reads.
   const log = openSync(logPath, 'w', 0o600)
+  // Should our own process be killed, its TPM must not stay behind.
   const child = spawn(
-    'swtpm',
-    ['socket', '--tpm2', '--tpmstate', `dir=${stateDirectory}`, '--flags', 'not-need-init,startup-clear', ...channels],
+    'setpriv',
+    [
+      '--pdeathsig',
+      'KILL',
+      '--',
+      'swtpm',
+      'socket',
+      '--tpm2',
+      '--tpmstate',
+      `dir=${stateDirectory}`,
+      '--flags',
+      'not-need-init,startup-clear',
+      ...channels,
+    ],
     { stdio: ['ignore', log, log] },
   )
   closeSync(log)
-  // Should our own process be told to exit, its TPM must not stay behind.
-  const killWithUs = () => child.kill('SIGKILL')
-  process.once('exit', killWithUs)
   let alive = true
   const ended = new Promise<string>(resolve => {
     const settle = (text: string) => {
       alive = false
-      process.removeListener('exit', killWithUs)
       resolve(text)
     }
     child.once('error', error => {
@@ -223,7 +233,7 @@ async function findPortPair(): Promise<number> {
       await close(second)
       return port
     } catch (cause) {
-      if (!(cause instanceof Error && 'code' in cause && cause.code === 'EADDRINUSE')) throw cause
+      if (!hasErrorCode(cause, 'EADDRINUSE')) throw cause
     } finally {
       await close(first)
     }

@@ -13,7 +13,8 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import { open, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { systemCodeOf } from '../errors.ts'
+import { hasErrorCode } from '@sealwright/system-error'
+import { Wrapper } from '../generated/pb/wrapper_pb.ts'
 import { type SelfSignedCertificate, makeSelfSignedCertificate } from '../self-signed-certificate.ts'
 
 const HOUR_MS = 3_600_000
@@ -46,14 +47,17 @@ export async function writeRequest(directory: string, bytes: string | Buffer): P
   }
 }
 
+/** Where an agent lets a host in. */
+export interface Handshake {
+  readonly socketPath: string
+  readonly certificatePem: string
+}
+
 /** Waits for the answer to a request, and reads its line. The pipe itself is left to the agent. */
-export async function readHandshake(
-  directory: string,
-  sessionId: string,
-): Promise<{ readonly socketPath: string; readonly certificatePem: string }> {
+export async function readHandshake(directory: string, sessionId: string): Promise<Handshake> {
   const path = join(directory, 'out', sessionId)
   const deadlineMs = Date.now() + REPLY_TIMEOUT_MS
-  while (!(await exists(path))) {
+  while (!(await isPipe(path))) {
     if (Date.now() > deadlineMs) throw new Error(`no reply pipe for ${sessionId} in ${REPLY_TIMEOUT_MS} ms`)
     await sleep(REPLY_INTERVAL_MS)
   }
@@ -69,13 +73,27 @@ export async function readHandshake(
   }
 }
 
-async function exists(path: string): Promise<boolean> {
+async function isPipe(path: string): Promise<boolean> {
   try {
     return (await stat(path)).isFIFO()
   } catch (error) {
-    if (systemCodeOf(error) === 'ENOENT') return false
+    if (hasErrorCode(error, 'ENOENT')) return false
     throw error
   }
+}
+
+/** What a request was answered with, and what it was asked for with. */
+export interface SessionAnswer extends Handshake {
+  readonly sessionId: string
+  readonly client: SelfSignedCertificate
+}
+
+/** Asks the agent in `directory` for a session, with a certificate of its own. */
+export async function requestSession(directory: string): Promise<SessionAnswer> {
+  const client = await makeHostCertificate()
+  const sessionId = randomUUID()
+  await writeRequest(directory, requestLine(sessionId, client))
+  return { sessionId, client, ...(await readHandshake(directory, sessionId)) }
 }
 
 /** The certificate of a handshake line as PEM, with the padding that go-plugin leaves out. */
@@ -97,16 +115,15 @@ export interface TestHost {
 }
 
 /** Connects to the socket of a session. */
-export function connectHost(parameters: {
-  readonly socketPath: string
-  readonly serverCertificatePem: string
-  readonly client: SelfSignedCertificate
-}): TestHost {
-  const { socketPath, serverCertificatePem, client } = parameters
+export function connectHost({
+  socketPath,
+  certificatePem,
+  client,
+}: Handshake & { readonly client: SelfSignedCertificate }): TestHost {
   const grpc = new Client(
     `unix:${socketPath}`,
     credentials.createSsl(
-      Buffer.from(serverCertificatePem),
+      Buffer.from(certificatePem),
       Buffer.from(client.privateKeyPem),
       Buffer.from(client.certificatePem),
     ),
@@ -149,13 +166,20 @@ export function connectHost(parameters: {
   }
 }
 
-/** All of it: asks the agent in `directory` for a session of its own, and connects. */
-export async function openHost(directory: string): Promise<TestHost & { readonly sessionId: string }> {
-  const client = await makeHostCertificate()
-  const sessionId = randomUUID()
-  await writeRequest(directory, requestLine(sessionId, client))
-  const { socketPath, certificatePem } = await readHandshake(directory, sessionId)
-  return { sessionId, ...connectHost({ socketPath, serverCertificatePem: certificatePem, client }) }
+/** An instance of the wrapper, configured without options. Returns its id. */
+export async function configured(host: TestHost): Promise<string> {
+  return (await host.call(Wrapper.method.setConfig, {})).wrapperId
+}
+
+/** How a call or a start failed: its code and its words; code `answered` if it did not. */
+export async function failureOf(call: Promise<unknown>): Promise<{ readonly code: unknown; readonly text: string }> {
+  try {
+    await call
+    return { code: 'answered', text: '' }
+  } catch (error) {
+    const { code, details } = error as { code: unknown; details?: string }
+    return { code, text: details ?? String(error) }
+  }
 }
 
 /** One of the files under `vectors/seal-plugin`. */

@@ -1,0 +1,1 @@
+export { errorCodeOf, hasErrorCode } from './error-code.ts'
