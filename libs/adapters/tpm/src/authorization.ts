@@ -43,7 +43,7 @@ export type Authorization =
       readonly authValue: Uint8Array
       /** Whether it goes into the HMAC key: not in a policy session without TPM2_PolicyAuthValue (Part 1, clause 19.6.5). */
       readonly provesAuthValue: boolean
-      /** Set where nothing has to be authorised, and the session only protects the answer by its HMAC (Part 1, clause 17.5). */
+      /** Set where nothing has to be authorised, and the session only protects the answer by its HMAC (Part 1, clause 20.1). */
       readonly audits?: boolean
     }
 
@@ -59,7 +59,7 @@ export type Authorized = {
 export type AuthorizationTools = { readonly randomBytes: RandomBytes; wipeAtEnd(bytes: Uint8Array): void }
 
 const NOTHING = new Uint8Array(0)
-/** A session that authorises and encrypts nothing must at least audit (Part 2, clause 8.4: TPMA_SESSION). */
+/** A session that authorises and encrypts nothing must at least audit (TPMA_SESSION; Part 2, clause 8.4). */
 const TPMA_SESSION_audit = 0x80
 /** Set by the TPM in its answer to a session that audits; says nothing that we need. */
 const TPMA_SESSION_auditExclusive = 0x02

@@ -25,7 +25,7 @@ import { type Deadline } from './deadline.ts'
 import { TpmError, lockoutError, rcError } from './errors.ts'
 import { pinUnknownError } from './pin-tries.ts'
 
-/** "Ask again": the same bytes may be sent once more, since no nonce has rolled (Part 2, clause 6.6.3). */
+/** "Ask again": the same bytes may be sent once more, since no nonce has rolled (Part 2, clause 6.6.3; Part 1, clause 39.2). */
 const RETRY_CODES: ReadonlySet<number> = new Set([TPM_RC_RETRY, TPM_RC_YIELDED, TPM_RC_TESTING, TPM_RC_NV_RATE])
 /** Slots that are taken, by us or by others. */
 const NO_SPACE_CODES: ReadonlySet<number> = new Set([

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { rm, writeFile } from 'node:fs/promises'
 
 import { Secret } from '@sealwright/secret'
 import { type Swtpm, type TemporaryFolder, startSwtpm, temporaryFolder } from '@sealwright/testing-rig'
@@ -12,11 +12,14 @@ import { unsealKek } from './unseal.ts'
 
 /**
  * A character device in front of swtpm: a raw pseudo-terminal whose other end Python relays, one write and one read per command.
- * It stops relaying while a file named `hold` is there. The terminals are of its own mount, so that no `/dev/pts` is needed.
+ * It stops relaying while a file named `hold` is there. The terminals are of its own mount, so that no `/dev/pts` is needed; it
+ * lies over a folder of `/proc`, which is a mount of its own everywhere, also where `/` is none because of a chroot.
  */
 const RELAY = `
 import fcntl, os, socket, struct, subprocess, sys, time, tty
-tpm_path, hold_path, terminals = sys.argv[1:]
+tpm_path, hold_path = sys.argv[1:]
+terminals = '/proc/tty'
+subprocess.run(['mount', '--make-rprivate', '/proc'], check=True)
 subprocess.run(['mount', '-t', 'devpts', '-o', 'newinstance,ptmxmode=0600', 'devpts', terminals], check=True)
 master = os.open(terminals + '/ptmx', os.O_RDWR | os.O_NOCTTY)
 TIOCSPTLCK, TIOCGPTN = 0x40045431, 0x80045430 # ioctl_tty(2)
@@ -52,11 +55,11 @@ let access: TpmAccess
 beforeEach(async () => {
   folder = await temporaryFolder()
   swtpm = await startSwtpm({ directory: folder.path })
-  const terminals = folder.join('pts')
-  await mkdir(terminals)
   const asRoot = process.getuid?.() === 0 ? [] : ['--map-root-user']
-  const program = ['python3', '-c', RELAY, swtpm.socketPath, folder.join('hold'), terminals]
-  const child = spawn('unshare', ['--mount', ...asRoot, '--', ...program], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const program = ['python3', '-c', RELAY, swtpm.socketPath, folder.join('hold')]
+  const child = spawn('unshare', ['--mount', '--propagation', 'unchanged', ...asRoot, '--', ...program], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
   relay = child
   const path = await new Promise<string>((resolve, reject) => {
     child.once('error', reject)

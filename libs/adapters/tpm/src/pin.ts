@@ -4,7 +4,7 @@ import { sha256, trimAuthValue } from '@sealwright/tpm-wire'
 import { copyKeyBytes } from './key-copy.ts'
 
 /**
- * The auth value made from a PIN: SHA-256, so that any length fits, without trailing zeros as a TPM stores it (Part 1, clause 19.6.5).
+ * The auth value made from a PIN: SHA-256, so that any length fits, without trailing zeros as a TPM wants it (Part 1, clause 19.6.4.3).
  * Empty without a PIN. The caller wipes it.
  */
 export function authValueOfPin(pin: Secret | undefined): Uint8Array {

@@ -20,7 +20,7 @@ import { MAX_POLICY_REF_BYTES, type ResolvedPolicy } from './seal-policy.ts'
 import { type Tss2Policy } from './tss2-key.ts'
 
 /**
- * Writes a policy as the list of a "TSS2 PRIVATE KEY" file (draft-bottomley-tpm2-keys, clause 4.1):
+ * Writes a policy as the list of a "TSS2 PRIVATE KEY" file (draft-bottomley-tpm2-keys, clauses 4.1 and 4.2.1):
  * TPM2_PolicyPCR as TPML_PCR_SELECTION ‖ digest, TPM2_PolicyAuthorize as TPM2B_PUBLIC ‖ TPM2B policyRef ‖ TPMT_SIGNATURE,
  * the latter null since signed policies come with the unseal, not with the file.
  */

@@ -96,7 +96,7 @@ export function resolvePolicy(policy: SealPolicy, hasPin: boolean, values: reado
   }
 }
 
-/** The authPolicy of the sealed object: 32 bytes, or empty without any condition (Part 1, clause 19.7). */
+/** The authPolicy of the sealed object: 32 bytes, or empty without any condition (Part 1, clause 27.2.5). */
 export function authPolicyOf(policy: ResolvedPolicy): Uint8Array {
   const { state, hasPin } = policy
   if (state.kind === 'none' && !hasPin) return new Uint8Array(0)

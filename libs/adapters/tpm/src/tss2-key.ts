@@ -33,7 +33,7 @@ export type Tss2SealedKey = {
 export type Tss2Policy = { readonly commandCode: number; readonly commandPolicy: Uint8Array }
 
 const SEALED_DATA_OID = '2.23.133.10.1.5'
-/** TPM_RH_OWNER as parent means: derive the H-2 storage key in the owner hierarchy (draft, clause 3.1.8). */
+/** TPM_RH_OWNER as parent means: derive the H-2 storage key in the owner hierarchy (draft-bottomley-tpm2-keys, clause 3.1.8). */
 const OWNER_PARENT = 0x4000_0001
 /** Far above any key of ours; a bound for what is parsed at all. */
 const MAX_DER_BYTES = 4096

@@ -6,7 +6,7 @@ import { createCipheriv, createDecipheriv } from 'node:crypto'
  */
 const PIECE_BYTES = 4
 
-/** AES-128-CFB as the TPM uses it, with full 128-bit feedback and no padding (Part 1, clause 11.4.7 and clause 21.3). */
+/** AES-128-CFB as the TPM uses it, with full 128-bit feedback and no padding (Part 1, clauses 11.4.7 and 21.3). */
 export function encryptCfb(key: Uint8Array, iv: Uint8Array, plaintext: Uint8Array): Uint8Array {
   const cipher = createCipheriv('aes-128-cfb', key, iv)
   const ciphertext = new Uint8Array(cipher.update(plaintext))

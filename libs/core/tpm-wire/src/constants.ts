@@ -1,5 +1,5 @@
 /**
- * Constants of the TPM 2.0 Library Specification, family 2.0, revision 1.59, with its own spelling.
+ * Constants of the TPM 2.0 Library, family 2.0, revision 1.59, with its own spelling.
  * Only what this library uses is listed.
  */
 

@@ -21,9 +21,9 @@ export type SharedSecret = {
 const MAX_DRAWS = 8
 
 /**
- * One-pass ECDH to a storage key (TPM 2.0 Library, Part 1, clause C.6.1): secret = KDFe(z, label, Q_e.x, Q_s.x).
+ * One-pass ECDH to a storage key (Part 1, clause C.6.1): secret = KDFe(z, label, Q_e.x, Q_s.x).
  *
- * @param label - `SECRET` for a session salt (clause 19.6.13), `DUPLICATE` for an import seed (clause 23.3.2.3).
+ * @param label - `SECRET` for a session salt (Part 1, clause C.6.2), `DUPLICATE` for an import seed (Part 1, clause C.6.3).
  * @throws {@link TpmWireError} `TPM_WIRE_RANGE` if `recipient` is not on the curve or `randomBytes` yields no key.
  */
 export function shareSecret(

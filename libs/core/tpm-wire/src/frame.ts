@@ -3,7 +3,7 @@ import { TpmWireError } from './errors.ts'
 import { TpmReader, readAll } from './reader.ts'
 import { concat, sized, u16, u32, u8 } from './writer.ts'
 
-/** Length of every command and response header: tag (2) ‖ size (4) ‖ code (4) (Part 1, clause 18.2 and 18.3). */
+/** Length of every command and response header: tag (2) ‖ size (4) ‖ code (4) (Part 1, clause 18.2). */
 export const HEADER_BYTES = 10
 
 /** One authorisation of a command: TPMS_AUTH_COMMAND (Part 2, clause 10.13.2). */
@@ -27,7 +27,7 @@ export type TpmResponse = {
 }
 
 /**
- * Writes one command (Part 1, clause 18.2): header ‖ handles ‖ [authorisation size ‖ authorisation] ‖ parameters.
+ * Writes one command (Part 1, clause 18.1): header ‖ handles ‖ [authorisation size ‖ authorisation] ‖ parameters.
  *
  * @throws {@link TpmWireError} `TPM_WIRE_RANGE` above {@link MAX_FRAME_BYTES}.
  */
@@ -64,7 +64,7 @@ export function responseSizeBytes(header: Uint8Array): number {
 }
 
 /**
- * Takes a whole response apart (Part 1, clause 18.3).
+ * Takes a whole response apart (Part 1, clause 18.1).
  *
  * @param shape - how many handles a successful response carries, and whether the command had a session.
  * @throws {@link TpmWireError} if anything is missing, left over, or has another tag than it must have.
@@ -78,7 +78,7 @@ export function decodeResponse(
     if (reader.u32() !== bytes.byteLength) throw new TpmWireError('TPM_WIRE_RANGE', 'the size in the header is wrong')
     const rc = reader.u32()
     const empty = { rc, handles: [], parameters: new Uint8Array(0), auth: undefined }
-    // An error response is a bare header with the tag for no sessions, whatever the command was (clause 18.3).
+    // An error response is a bare header with the tag for no sessions, whatever the command was (Part 1, clause 18.2.4).
     if (rc !== 0) return empty
     if (tag !== (shape.hasSession ? TPM_ST_SESSIONS : TPM_ST_NO_SESSIONS)) {
       throw new TpmWireError('TPM_WIRE_UNKNOWN', `response tag 0x${tag.toString(16)}`)

@@ -24,9 +24,9 @@ export type ImportBlob = {
 /**
  * Seals `data` for another TPM, which need not be there: only it can import the result.
  *
- * Duplication with no inner and an outer wrapper (TPM 2.0 Library, Part 1, clause 23.3.2.3): the seed is shared with the storage
- * key by ECDH and KDFe "DUPLICATE" (clause C.6.1); AES-128-CFB with a zero IV encrypts the sensitive area under KDFa "STORAGE"
- * and the object's name (clause 22.4); HMAC-SHA-256 under KDFa "INTEGRITY" covers it and the name (clause 22.5).
+ * Duplication with no inner and an outer wrapper (Part 1, clause 23.3.2.3): the seed is shared with the storage key by ECDH and
+ * KDFe "DUPLICATE" (Part 1, clause C.6.3); AES-128-CFB with a zero IV encrypts the sensitive area under KDFa "STORAGE" and the
+ * object's name (Part 1, clause 22.4); HMAC-SHA-256 under KDFa "INTEGRITY" covers it and the name (Part 1, clause 22.5).
  *
  * @param storageKey - public area of the target's storage key.
  * @param authValue - empty, or the 32 bytes made from a PIN.
@@ -43,7 +43,7 @@ export function createImportBlob(input: {
 }): ImportBlob {
   assertStorageKey(input.storageKey)
   const obfuscation = input.randomBytes(SHA256_BYTES)
-  // unique = SHA-256(seed value ‖ data): Part 1, clause 27.6.3.2.
+  // unique = SHA-256(seed value ‖ data) (Part 1, clause 27.5.3.2)
   const template = sealedTemplate({ method: 'imported', authPolicy: input.authPolicy, hasPin: input.hasPin })
   const publicArea = encodePublic({ ...template, unique: sha256(obfuscation, input.data) })
   const name = objectName(publicArea)

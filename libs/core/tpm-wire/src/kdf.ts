@@ -19,7 +19,7 @@ export function hmacSha256(key: Uint8Array, ...parts: readonly Uint8Array[]): Ui
 }
 
 /**
- * KDFa with HMAC-SHA-256: SP 800-108 in counter mode (TPM 2.0 Library, Part 1, clause 11.4.10.2).
+ * KDFa with HMAC-SHA-256: SP 800-108 in counter mode (Part 1, clause 11.4.10.2).
  *
  * @param label - without its terminating zero, which is added here.
  * @param bits - how much to derive, a multiple of 8.

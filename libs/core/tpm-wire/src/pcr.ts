@@ -4,7 +4,7 @@ import { sha256 } from './kdf.ts'
 import { type TpmReader } from './reader.ts'
 import { concat, u16, u32, u8 } from './writer.ts'
 
-/** PCRs of a PC client TPM: 0…23 (TCG PC Client Platform TPM Profile, clause 4.6). */
+/** PCRs of a PC client TPM: 0…23 (TCG PC Client Platform TPM Profile, "PCR Attributes"). */
 export const PCR_COUNT = 24
 /** Bytes of the bit map for {@link PCR_COUNT} PCRs: sizeofSelect (Part 2, clause 10.6.2). */
 const SELECT_BYTES = 3
@@ -32,7 +32,7 @@ export function assertPcrIndices(indices: readonly number[]): void {
 }
 
 /**
- * A TPML_PCR_SELECTION of one SHA-256 bank (Part 2, clause 10.9.7 and clause 10.6.2).
+ * A TPML_PCR_SELECTION of one SHA-256 bank (Part 2, clauses 10.9.7 and 10.6.2).
  *
  * @throws {@link TpmWireError} as {@link assertPcrIndices}.
  */

@@ -4,7 +4,7 @@ import { encodePcrSelection } from './pcr.ts'
 import { assertObjectName } from './public-area.ts'
 import { u32 } from './writer.ts'
 
-/** Where every policy starts: 32 zero bytes (Part 1, clause 19.7.5). */
+/** Where every policy starts: 32 zero bytes (Part 1, clause 19.7.8). */
 export function emptyPolicyDigest(): Uint8Array {
   return new Uint8Array(SHA256_BYTES)
 }

@@ -1,7 +1,7 @@
 import { TpmWireError } from './errors.ts'
 
 /**
- * Reads big-endian TPM structures from front to back (TPM 2.0 Library, Part 2, clause 5 and clause 10.4).
+ * Reads big-endian TPM structures from front to back (Part 1, clause 7.1; Part 2, clauses 5.1 and 10.4.1).
  *
  * Every read either returns exactly what was asked for or throws. Returned arrays are views, not copies.
  */

@@ -1,5 +1,5 @@
 /**
- * Response codes with the number bits taken out (TPM 2.0 Library, Part 2, clause 6.6.3).
+ * Response codes with the number bits taken out (Part 2, clause 6.6.3).
  * Format-one codes are given as RC_FMT1 + N.
  */
 export const TPM_RC_SUCCESS = 0x000

@@ -26,7 +26,7 @@ export function encodeSensitiveCreateOfKey(): Uint8Array {
 /**
  * A TPMT_SENSITIVE of type TPM_ALG_KEYEDHASH (Part 2, clause 12.3.2.4). Holds secrets: the caller wipes it.
  *
- * @param seedValue - 32 random bytes which hide the data in the public `unique` (Part 1, clause 27.6.3.2).
+ * @param seedValue - 32 random bytes which hide the data in the public `unique` (Part 1, clauses 27.5.3.2 and 27.7.4).
  */
 export function encodeKeyedHashSensitive(authValue: Uint8Array, seedValue: Uint8Array, data: Uint8Array): Uint8Array {
   assertSealable(data)

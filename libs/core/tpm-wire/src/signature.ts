@@ -10,7 +10,7 @@ export const ECDSA_P256_SIGNATURE_BYTES = 2 * P256_COORDINATE_BYTES
 export const NULL_SIGNATURE = u16(TPM_ALG_NULL)
 
 /**
- * A TPMT_SIGNATURE of ECDSA P-256 with SHA-256 (Part 2, clause 11.3.4 and clause 11.3.2).
+ * A TPMT_SIGNATURE of ECDSA P-256 with SHA-256 (Part 2, clauses 11.3.4 and 11.3.2).
  *
  * @param signature - r ‖ s, 64 bytes (`dsaEncoding: 'ieee-p1363'` in Node).
  * @throws {@link TpmWireError} `TPM_WIRE_RANGE` for another length.

@@ -14,9 +14,9 @@ import { type EccPoint, type EccPublic, type KeyedHashPublic } from './public-ar
 const NOTHING = new Uint8Array(0)
 
 /**
- * The storage root key: template H-2 of the TCG EK Credential Profile 2.5, appendix B.4.5 in the form of
- * TCG TPM v2.0 Provisioning Guidance, clause 7.5.1: ECC P-256, SHA-256, AES-128-CFB, attributes 0x30472, *empty* unique.
- * The "TSS2 PRIVATE KEY" draft, clause 3.1.8, demands the same for a parent of 0x40000001.
+ * The storage root key: template H-2 (TCG EK Credential Profile 2.5, clause B.4.5) as a storage key (TCG TPM v2.0 Provisioning
+ * Guidance, clause 7.5.1): ECC P-256, SHA-256, AES-128-CFB, attributes 0x30472, *empty* unique. It is what a parent of
+ * 0x40000001 means in a "TSS2 PRIVATE KEY" file (draft-bottomley-tpm2-keys, clause 3.1.8).
  */
 export const STORAGE_KEY_TEMPLATE: EccPublic = {
   type: 'ecc',
@@ -34,13 +34,13 @@ export const STORAGE_KEY_TEMPLATE: EccPublic = {
   unique: { x: NOTHING, y: NOTHING },
 }
 
-/** PolicyA for SHA-256: TPM2_PolicySecret(TPM_RH_ENDORSEMENT) (TCG EK Credential Profile 2.5, appendix B.6.2). */
+/** PolicyA for SHA-256: TPM2_PolicySecret(TPM_RH_ENDORSEMENT) (TCG EK Credential Profile 2.5, clause B.6.2). */
 const EK_POLICY_A = Uint8Array.from(
   Buffer.from('837197674484b3f81a90cc8d46a5d724fd52d76e06520b64f2a1da1b331469aa', 'hex'),
 )
 
 /**
- * The endorsement key: template L-2 (TCG EK Credential Profile 2.5, appendix B.3.4): ECC P-256, unique of 2 × 32 zero bytes.
+ * The endorsement key: template L-2 (TCG EK Credential Profile 2.5, clause B.3.4): ECC P-256, unique of 2 × 32 zero bytes.
  * It comes from the endorsement seed, which survives TPM2_Clear: so it tells a cleared TPM from another TPM.
  */
 export const ENDORSEMENT_KEY_TEMPLATE: EccPublic = {
@@ -69,7 +69,7 @@ export type SealedKind = {
 }
 
 /**
- * The public area of data sealed by us (Part 1, clause 27.6.2.2 and Part 2, clause 8.3).
+ * The public area of data sealed by us (Part 1, clause 27.2; Part 2, clause 8.3).
  * `userWithAuth` is clear whenever there is a policy, else the auth value alone would go round it.
  */
 export function sealedTemplate(kind: SealedKind): KeyedHashPublic {
@@ -79,7 +79,7 @@ export function sealedTemplate(kind: SealedKind): KeyedHashPublic {
   return { type: 'keyedHash', attributes: fixed | auth | lockout, authPolicy: kind.authPolicy, unique: NOTHING }
 }
 
-/** The public area under which a P-256 signer of policies is loaded and named (Part 3, clause 12.3, TPM2_LoadExternal). */
+/** The public area under which a P-256 signer of policies is loaded and named (TPM2_LoadExternal; Part 3, clause 12.3). */
 export function policySignerPublic(point: EccPoint): EccPublic {
   return {
     type: 'ecc',

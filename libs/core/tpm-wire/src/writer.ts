@@ -1,6 +1,6 @@
 import { TpmWireError } from './errors.ts'
 
-/** The largest value of a 16-bit size field (TPM 2.0 Library, Part 2, clause 10.4.1). */
+/** The largest value of a 16-bit size field (Part 2, clause 10.4.1). */
 const MAX_UINT16 = 0xffff
 const MAX_UINT32 = 0xffff_ffff
 

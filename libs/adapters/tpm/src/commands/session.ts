@@ -33,7 +33,7 @@ const NO_SYMMETRIC = u16(TPM_ALG_NULL)
 export type SaltKey = { readonly handle: number; readonly point: EccPoint }
 
 /**
- * Starts a session whose salt only the TPM that holds `saltKey` can read (Part 3, clause 11.1; Part 1, clauses 19.6.8 and C.6.1).
+ * Starts a session whose salt only the TPM that holds `saltKey` can read (Part 3, clause 11.1; Part 1, clauses 19.6.11 and C.6.2).
  * It encrypts parameters both ways. Its key is wiped and the session flushed when the operation ends.
  */
 export async function startSaltedSession(
