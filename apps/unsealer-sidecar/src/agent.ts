@@ -8,8 +8,10 @@ import { type SealPluginServer, serveSealPlugin } from '@sealwright/seal-plugin'
 import { StoreError } from '@sealwright/seal-store'
 import { openControlSocket } from './control-socket.ts'
 import { createKeyholder, type Keyholder } from './keyholder.ts'
+import { joinGuard } from './join-guard.ts'
 import { agentReporter } from './log.ts'
 import { agentMetrics } from './metrics.ts'
+import { type OpenBaoWatch } from './openbao-view.ts'
 import { sealService } from './seal-service.ts'
 import { viewSeals, viewStatus } from './status.ts'
 import { agentLock, type AgentLock } from './store-lock.ts'
@@ -81,13 +83,18 @@ export async function runAgent({ config, version, log, signal, onReload }: Agent
   let listSessions: SealPluginServer['sessions'] = () => []
   const countSessions = (): number => listSessions().filter(session => session.live).length
 
+  // Loaded once the agent serves: an HTTP client takes longer to load than a TPM to open.
+  const openBao = lazyOpenBaoWatch(config.openbao)
+  resources.use(openBao)
+  const guard = joinGuard({
+    ask: async callSignal =>
+      (await (await openBao.load())?.membership(callSignal)) ?? { kind: 'unknown', reason: NO_OPENBAO_CONFIGURED },
+    steadyNow: () => performance.now(),
+    signal,
+  })
+
   const loadApi = async (): Promise<RequestListener> => {
-    const [{ controlApi }, { watchOpenBao }] = await Promise.all([
-      import('./control-api.ts'),
-      config.openbao === undefined ? { watchOpenBao: undefined } : import('./openbao-view.ts'),
-    ])
-    const openBao = config.openbao === undefined ? undefined : watchOpenBao?.(config.openbao)
-    if (openBao !== undefined) resources.use(openBao)
+    const [{ controlApi }, watch] = await Promise.all([import('./control-api.ts'), openBao.load()])
     const api = controlApi({
       status: async callSignal =>
         viewStatus({
@@ -95,7 +102,7 @@ export async function runAgent({ config, version, log, signal, onReload }: Agent
           held: keyholder.held(),
           seals: viewSeals(seals, keyholder),
           sessions: countSessions(),
-          openbao: (await openBao?.view(callSignal)) ?? { state: 'not-configured' },
+          openbao: (await watch?.view(callSignal)) ?? { state: 'not-configured' },
         }),
       probe: async callSignal => {
         await keyholder.probe(AbortSignal.any([callSignal, signal]))
@@ -141,6 +148,7 @@ export async function runAgent({ config, version, log, signal, onReload }: Agent
           const health = keyholder.health(name)
           return health.kind === 'failing' ? [{ ...health.failure, sealName: name }] : []
         }),
+      admit: (plaintextBytes, callSignal) => guard.admit(plaintextBytes, callSignal),
       version,
       randomBytes,
     }),
@@ -155,8 +163,28 @@ export async function runAgent({ config, version, log, signal, onReload }: Agent
   resources.defer(() => plugin.close())
   listSessions = () => plugin.sessions()
   log.info({ version, ...uptime() }, 'agent serves')
+  await openBao.load()
   await holding.ended
   log.info('agent stops')
+}
+
+const NO_OPENBAO_CONFIGURED = 'its address is not configured (openbao.address)'
+
+/** The watch on this node's OpenBao, loaded with its HTTP client when it is first needed; `undefined` if none is configured. */
+function lazyOpenBaoWatch(
+  config: NodeConfig['openbao'],
+): AsyncDisposable & { load(): Promise<OpenBaoWatch | undefined> } {
+  let loading: Promise<OpenBaoWatch> | undefined
+  return {
+    async load() {
+      if (config === undefined) return undefined
+      loading ??= import('./openbao-view.ts').then(({ watchOpenBao }) => watchOpenBao(config))
+      return await loading
+    },
+    async [Symbol.asyncDispose]() {
+      await (await loading)?.[Symbol.asyncDispose]()
+    },
+  }
 }
 
 /** Starts holding the key. `ended` resolves when `signal` is aborted, and rejects with anything else that ended it. */

@@ -1,7 +1,7 @@
 import { destination, type Logger, pino, stdTimeFunctions } from 'pino'
 import { type SealPluginEvent } from '@sealwright/seal-plugin'
 import { type SealAttempt } from '@sealwright/unseal'
-import { codeOf } from '@sealwright/program'
+import { errorCodeOf } from '@sealwright/system-error'
 import { createRepeatLimit } from './repeat-limit.ts'
 
 /** A log that nobody takes away (a full disk, say) is kept up to this size, then dropped. */
@@ -122,8 +122,8 @@ export function agentReporter(log: Logger, now: () => number): AgentReporter {
  * not.
  */
 export function failureOf(error: unknown): Readonly<Record<string, string>> {
-  const code = codeOf(error)
-  const causeCode = error instanceof Error ? codeOf(error.cause) : undefined
+  const code = errorCodeOf(error)
+  const causeCode = error instanceof Error ? errorCodeOf(error.cause) : undefined
   return {
     ...(code === undefined ? {} : { code }),
     reason: error instanceof Error ? error.message : String(error),

@@ -1,6 +1,7 @@
 import { type OpenBaoView } from '@sealwright/control-api'
 import { type NodeConfig } from '@sealwright/node-config'
-import { type OpenBaoClient, openBaoClient, OpenBaoError } from '@sealwright/openbao'
+import { type Health, type OpenBaoClient, openBaoClient, OpenBaoError } from '@sealwright/openbao'
+import { type Membership } from './join-guard.ts'
 
 /** A status must not wait long for a server that may be down. */
 const TIMEOUT_MS = 2_000
@@ -9,23 +10,48 @@ const TIMEOUT_MS = 2_000
 export interface OpenBaoWatch extends AsyncDisposable {
   /** Whatever keeps us from looking is part of the view. */
   view(signal: AbortSignal): Promise<OpenBaoView>
+  /** Whether it holds the data of a cluster. */
+  membership(signal: AbortSignal): Promise<Membership>
 }
 
 /**
  * Prepares to look at the OpenBao of this node's configuration.
  *
- * Its CA file is read with the first look, and again until it can be used: a file that is not there yet is no reason to
- * keep OpenBao sealed.
+ * Its CA file is read with the first look, and again after every look at which it did not fit: a file that comes late, or is
+ * replaced, needs no restart.
  */
 export function watchOpenBao({ address, caFile }: NonNullable<NodeConfig['openbao']>): OpenBaoWatch {
   let client: OpenBaoClient | undefined
   const connect = (): OpenBaoClient =>
     openBaoClient({ address, timeoutMs: TIMEOUT_MS, connectTimeoutMs: TIMEOUT_MS, ...trustFor(address, caFile) })
+  const readHealth = async (signal: AbortSignal): Promise<Health> => {
+    const asked = (client ??= connect())
+    try {
+      return await asked.health({ signal })
+    } catch (error) {
+      if (error instanceof OpenBaoError && error.code === 'OPENBAO_TLS' && client === asked) {
+        // The authority may have changed since: its file is read again with the next look.
+        client = undefined
+        await asked.close()
+      }
+      throw error
+    }
+  }
   return {
+    async membership(signal) {
+      try {
+        const { kind } = await readHealth(signal)
+        // A server that fails to read its own data has some, and joins nobody.
+        return { kind: kind === 'uninitialised' ? 'uninitialised' : 'initialised' }
+      } catch (error) {
+        if (!(error instanceof OpenBaoError)) throw error
+        signal.throwIfAborted()
+        return { kind: 'unknown', reason: `${error.code}: ${error.message}` }
+      }
+    },
     async view(signal) {
       try {
-        client ??= connect()
-        const health = await client.health({ signal })
+        const health = await readHealth(signal)
         if (health.kind === 'failing') {
           return { state: 'unreachable', address, code: 'OPENBAO_FAILING', message: health.errors.join('; ') }
         }

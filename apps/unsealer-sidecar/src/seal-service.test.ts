@@ -30,6 +30,7 @@ function serviceFor(keyring: OpenKeyring | undefined, overrides: Partial<SealSer
     heldKeyring: () => keyring,
     waitForKeyring: () => Promise.resolve(),
     failures: () => [],
+    admit: () => Promise.resolve(),
     version: '1.2.3',
     randomBytes,
     ...overrides,
@@ -156,6 +157,20 @@ describe('the seal service', () => {
       'SEAL_BLOB_CHANGED',
       'SEAL_BLOB_CHANGED',
     ])
+  })
+
+  it('hands out no plaintext that is not admitted, whatever its blob', async () => {
+    const asked: number[] = []
+    const refusal = new SealServiceRefusal('SEAL_NOT_INITIALISED', 'this OpenBao is not initialised')
+    const service = serviceFor(keyring, {
+      admit: plaintextBytes => {
+        asked.push(plaintextBytes)
+        return Promise.reject(refusal)
+      },
+    })
+    const blob = await service.encrypt(Buffer.alloc(48, 1), NO_AAD)
+    expect(await refusalOf(() => service.decrypt(blob, NO_AAD, signal))).toBe(refusal)
+    expect(asked).toEqual([48])
   })
 })
 

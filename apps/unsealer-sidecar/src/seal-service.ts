@@ -39,13 +39,15 @@ export interface SealServiceDependencies {
   readonly waitForKeyring: (timeoutMs: number, signal: AbortSignal) => Promise<unknown>
   /** Why no seal has opened yet, best priority first. */
   readonly failures: () => readonly (SealFailure & { readonly sealName: string })[]
+  /** Throws a {@link SealServiceRefusal} unless a plaintext of this length may be handed to OpenBao. */
+  readonly admit: (plaintextBytes: number, signal: AbortSignal) => Promise<void>
   readonly version: string
   readonly randomBytes: RandomBytes
 }
 
 /** What OpenBao asks its seal, answered from an opened keyring in memory. */
 export function sealService(dependencies: SealServiceDependencies): SealService {
-  const { heldKeyring, waitForKeyring, failures, version, randomBytes } = dependencies
+  const { heldKeyring, waitForKeyring, failures, admit, version, randomBytes } = dependencies
   let waitingCalls = 0
 
   const keyringOrRefusal = (): OpenKeyring => {
@@ -101,7 +103,14 @@ export function sealService(dependencies: SealServiceDependencies): SealService 
       // Asked for only now: a keyring that was replaced meanwhile is closed.
       const keyring = heldKeyring()
       if (keyring === undefined) throw new SealServiceRefusal('SEAL_NOT_OPEN', explain(failures()))
-      return decryptBlob(keyring, blob, aad)
+      const plaintext = decryptBlob(keyring, blob, aad)
+      try {
+        await admit(plaintext.byteLength, signal)
+        return plaintext
+      } catch (error) {
+        plaintext.fill(0)
+        throw error
+      }
     },
   }
 }
