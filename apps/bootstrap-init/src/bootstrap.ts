@@ -3,7 +3,7 @@ import { openKeyringStore } from '@sealwright/node-seals'
 import { type SealStore, StoreError } from '@sealwright/seal-store'
 import { type Enrolment, type EnrolmentInput, enrolSeals } from './enrol-seals.ts'
 import { BootstrapError } from './errors.ts'
-import { type HandedKey } from './seal-key.ts'
+import { type HandedKey } from './handed-key.ts'
 import { type SealReport, trySeals } from './try-seals.ts'
 
 export interface BootstrapInput extends Omit<EnrolmentInput, 'current' | 'handedKey'> {
@@ -19,8 +19,8 @@ export interface BootstrapInput extends Omit<EnrolmentInput, 'current' | 'handed
 /** What a bootstrap did. */
 export interface BootstrapReport {
   /**
-   * `created`: first keyring. `extended`: records were added. `renewed`: records were made anew under the conditions that are
-   * configured now. `unchanged`: no file was touched.
+   * `created`: first keyring. `extended`: records were added. `renewed`: records were made anew in their places, under the
+   * conditions that are configured now. `unchanged`: no file was touched.
    */
   readonly result: 'created' | 'extended' | 'renewed' | 'unchanged'
   readonly keyring: Keyring
@@ -39,16 +39,17 @@ export interface BootstrapReport {
  * to another key, or that cannot be read, is left as it is.
  *
  * @throws {@link BootstrapError} `BOOTSTRAP_KEY_MISSING`, `BOOTSTRAP_KEY_ID`, `BOOTSTRAP_PROOF_FAILED`; what the store, the keyring
- *   and the seals throw passes through. After each, the store is as it was; at most its empty folder was made.
+ *   and the seals throw passes through. After each, the store is as it was; at most its folder and lock files were made.
  */
 export async function bootstrap(input: BootstrapInput): Promise<BootstrapReport> {
-  const { seals, handedKey, signal } = input
+  const { seals, handedKey, permissions, signal } = input
+  if (handedKey === undefined) assertNothingAsked(input)
   await using store = await openStore(input)
   const stored = await store.readKeyring()
   const current = stored === undefined ? undefined : decodeKeyring(stored)
   if (handedKey === undefined) {
     if (current === undefined) throw keyMissing(input)
-    const untouched = { enrolled: new Set<string>(), unreachable: new Map<string, never>() }
+    const untouched = { enrolled: new Set<string>(), unreachable: new Map<string, never>(), tryPins: false }
     const reports = await trySeals({ ...untouched, seals, keyring: current, signal })
     // To open a keyring is to check its MAC.
     const isAuthentic = reports.some(({ state }) => state === 'opens')
@@ -59,7 +60,8 @@ export async function bootstrap(input: BootstrapInput): Promise<BootstrapReport>
   const { keyring, enrolled, hasRenewed } = enrolment
   const devices = devicesOf(seals, keyring)
   if (enrolled.size === 0) {
-    return { result: 'unchanged', keyring, seals: await trySeals({ ...enrolment, seals, signal }), devices }
+    const reports = await trySeals({ ...enrolment, seals, tryPins: permissions.reseal, signal })
+    return { result: 'unchanged', keyring, seals: reports, devices }
   }
   const reports = await writeProven(store, stored, enrolment, { ...input, handedKey })
   const added = hasRenewed ? 'renewed' : 'extended'
@@ -86,7 +88,7 @@ async function writeProven(
   store: SealStore,
   stored: Uint8Array | undefined,
   { keyring, enrolled, unreachable }: Enrolment,
-  { seals, handedKey, signal }: Pick<BootstrapInput, 'seals' | 'signal'> & { readonly handedKey: HandedKey },
+  { seals, handedKey, permissions, signal }: Omit<EnrolmentInput, 'current'>,
 ): Promise<readonly SealReport[]> {
   let reports: readonly SealReport[] = []
   try {
@@ -98,7 +100,8 @@ async function writeProven(
         const readBack = decodeKeyring(bytesReadBack)
         // The MAC ties what a seal opens to the key that was handed in: both must fit it.
         matchSealKey({ keyring: readBack, sealKey: handedKey.sealKey }).wipe()
-        reports = await trySeals({ seals, keyring: readBack, enrolled, unreachable, signal })
+        const tryPins = permissions.reseal
+        reports = await trySeals({ seals, keyring: readBack, enrolled, unreachable, tryPins, signal })
         assertEnrolledOpen(reports, enrolled)
       },
     })
@@ -120,6 +123,16 @@ function assertEnrolledOpen(reports: readonly SealReport[], enrolled: ReadonlySe
       `the seal ${report.name} does not open what it was just given (${why}); the store is as it was`,
     )
   }
+}
+
+/** What changes a store on somebody's word needs the seal key; without it that word would be lost in silence. */
+function assertNothingAsked({ permissions, handedKeyPath }: BootstrapInput): void {
+  const asked = [...(permissions.reseal ? ['--reseal'] : []), ...(permissions.newTpm ? ['--new-tpm'] : [])]
+  if (asked.length === 0) return
+  throw new BootstrapError(
+    'BOOTSTRAP_KEY_MISSING',
+    `there is no seal key at ${handedKeyPath}, and ${asked.join(' and ')} can do nothing without: mount it, or leave that out`,
+  )
 }
 
 function keyMissing({ handedKeyPath, storePath }: BootstrapInput, cause?: unknown): BootstrapError {

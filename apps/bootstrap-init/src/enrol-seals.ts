@@ -7,16 +7,27 @@ import {
   type KeyringRecord,
   matchSealKey,
   type RecordInput,
+  type SealKeys,
   type SealMember,
   type Surroundings,
 } from '@sealwright/keyring'
 import { classifySealFailure, type ConfiguredSeal } from '@sealwright/node-seals'
 import { type SealFailure } from '@sealwright/unseal'
 import { BootstrapError } from './errors.ts'
-import { type HandedKey } from './seal-key.ts'
+import { type HandedKey } from './handed-key.ts'
+import { needsResealing } from './reseal.ts'
+
+/** What an operator allows once, by hand: each takes somebody's word that a change of the machine was meant. */
+export interface Permissions {
+  /** Give a record to a device that has none, although the seal has records of others. */
+  readonly newTpm: boolean
+  /** Make records anew that do not open, since the PCRs changed or the sealed key was damaged. Tries PINs. */
+  readonly reseal: boolean
+}
 
 /** Whom to give a way in. */
 export interface EnrolmentInput extends Surroundings {
+  readonly permissions: Permissions
   /** What is stored; `undefined` on a new node. */
   readonly current: Keyring | undefined
   readonly handedKey: HandedKey
@@ -32,7 +43,7 @@ export interface Enrolment {
   readonly keyring: Keyring
   /** Names of the seals that have a new record. */
   readonly enrolled: ReadonlySet<string>
-  /** Whether a record was made anew in the place of one with other conditions. */
+  /** Whether a record was made anew in its place. */
   readonly hasRenewed: boolean
   /** Seals that could not be looked at now. Only on a node that was bootstrapped before: a new node needs them all. */
   readonly unreachable: ReadonlyMap<string, SealFailure>
@@ -40,16 +51,20 @@ export interface Enrolment {
 
 /**
  * Makes the keyring in which the device that each seal has now holds the current seal key, under the conditions that are configured.
- * Records are added; and one of that device which was made under other conditions gives its place to a new one. So the result may
- * be stored only after each seal in `enrolled` was proven to open all its records.
+ * Records are added; and one of that device which was made under other conditions, or with `reseal` does not open, gives its place
+ * to a new one. So the result may be stored only after each seal in `enrolled` was proven to open all its records.
  *
  * @throws {@link BootstrapError} `BOOTSTRAP_KEY_ID`.
+ * @throws {TpmError} `TPM_CLEARED`, `TPM_REPLACED` for a device that is a stranger to its seal, without `newTpm`.
  * @throws {KeyringError} `KEYRING_OTHER_KEY` before any device is asked, and the codes of `matchSealKey` and `addRecord`.
  *   What a seal throws passes through, unless it is transient and the node was bootstrapped before: a TPM that comes late
  *   must not keep such a node down.
  */
-export async function enrolSeals({ current, handedKey, seals, ...making }: EnrolmentInput): Promise<Enrolment> {
+export async function enrolSeals(input: EnrolmentInput): Promise<Enrolment> {
+  const { current, handedKey, seals, signal, permissions } = input
+  // Also authenticates it: only then does it say which devices are known.
   if (current !== undefined) assertOurKey(current, handedKey)
+  const knownIn = permissions.newTpm ? undefined : current
   const enrolled = new Set<string>()
   const unreachable = new Map<string, SealFailure>()
   let keyring = current
@@ -58,14 +73,14 @@ export async function enrolSeals({ current, handedKey, seals, ...making }: Enrol
     try {
       const before = keyring
       const result = await seal.withLocalMember(
-        making.signal,
-        async member => await withRecords(before, handedKey, seal, recordFor(seal, member, making)),
+        { knownIn, signal },
+        async member => await withRecords(before, seal, member, input),
       )
       keyring = result.keyring
       hasRenewed ||= result.hasRenewed
       if (keyring !== before) enrolled.add(seal.name)
     } catch (error) {
-      making.signal.throwIfAborted()
+      signal.throwIfAborted()
       const failure = classifySealFailure(error)
       if (current === undefined || failure.kind !== 'transient') throw error
       unreachable.set(seal.name, failure)
@@ -75,32 +90,26 @@ export async function enrolSeals({ current, handedKey, seals, ...making }: Enrol
   return { keyring, enrolled, hasRenewed, unreachable }
 }
 
-type NewRecord = RecordInput & Surroundings & { readonly member: SealMember }
-
-function recordFor(
-  { name: sealName, method }: ConfiguredSeal,
-  member: SealMember,
-  making: Surroundings & { readonly label: string },
-): NewRecord {
-  return { ...making, sealName, method, member }
-}
-
 /** `keyring` itself if the member holds the current seal key already, under the conditions that are configured. */
 async function withRecords(
   keyring: Keyring | undefined,
-  { sealKey, keyId }: HandedKey,
   seal: ConfiguredSeal,
-  record: NewRecord,
+  member: SealMember,
+  { handedKey: { sealKey, keyId }, permissions, label, now, randomBytes, signal }: EnrolmentInput,
 ): Promise<{ readonly keyring: Keyring; readonly hasRenewed: boolean }> {
+  const { name: sealName, method } = seal
+  const record: RecordInput & Surroundings = { sealName, method, member, label, now, randomBytes, signal }
   if (keyring === undefined) return { keyring: await createKeyring({ ...record, sealKey, keyId }), hasRenewed: false }
-  const records = recordsOf(keyring, record)
+  const records = recordsOf(keyring, sealName, member)
   const sealKeys = matchSealKey({ keyring, sealKey })
   try {
-    // A generation whose key is out of reach keeps its record: where that is too weak, the proof will say so.
-    const outdated = records.filter(
-      ({ generation, sealedKek }) =>
-        sealKeys.generations.includes(generation) && seal.compareConditions(sealedKek) !== 'same',
-    )
+    const outdated: KeyringRecord[] = []
+    for (const candidate of records.filter(({ generation }) => isInReach(sealKeys, generation))) {
+      const hasOtherConditions = seal.compareConditions(candidate.sealedKek) !== 'same'
+      if (hasOtherConditions || (permissions.reseal && (await needsResealing(member, candidate, signal)))) {
+        outdated.push(candidate)
+      }
+    }
     const places = outdated.map(({ generation, slot }) => ({ generation, slot }))
     const { currentGeneration } = keyring
     if (!records.some(({ generation }) => generation === currentGeneration)) {
@@ -114,7 +123,12 @@ async function withRecords(
   }
 }
 
-function recordsOf(keyring: Keyring, { sealName, member: { memberId } }: NewRecord): readonly KeyringRecord[] {
+/** Where it is not, a record keeps its place: if it does not open, or is too weak, the proof will say so. */
+function isInReach({ generations }: SealKeys, generation: number): boolean {
+  return generations.includes(generation)
+}
+
+function recordsOf(keyring: Keyring, sealName: string, { memberId }: SealMember): readonly KeyringRecord[] {
   const seal = findSeal(keyring, sealName)
   return seal === undefined ? [] : findRecords(keyring, { sealId: seal.sealId, memberId })
 }

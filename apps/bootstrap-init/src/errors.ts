@@ -1,7 +1,8 @@
 /** Stable codes. Adding one is minor; renaming or removing one is breaking. */
 export type BootstrapErrorCode =
-  | 'BOOTSTRAP_KEY_MISSING' // no seal key where it was said to be, and nothing stored that could stand in
+  | 'BOOTSTRAP_KEY_MISSING' // no seal key where it was said to be, and nothing stored that could stand in, or an option that needs it
   | 'BOOTSTRAP_KEY_UNREADABLE' // something is there, but it is not a regular file, or we may not read it
+  | 'BOOTSTRAP_KEY_UNSAFE' // others than root and ourselves own it, or may write it: they would choose the cluster's key
   | 'BOOTSTRAP_KEY_NEWLINE' // a line break in or after the base64 text
   | 'BOOTSTRAP_KEY_BASE64' // not standard base64
   | 'BOOTSTRAP_KEY_LENGTH' // not 32 bytes once decoded

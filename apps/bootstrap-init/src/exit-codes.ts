@@ -15,6 +15,9 @@ const OTHER_KEY = 4
 const SEAL = 5
 const STORE = 6
 
+/** Nothing went wrong, but not every seal was proven to open: an operator must not destroy the seal key yet. */
+export const NOT_PROVEN = 7
+
 /** How the program ends for each error code; part of the contract with scripts. */
 export const EXIT_CODES: Readonly<Record<KnownCode, number>> = {
   CONFIG_UNREADABLE: CONFIGURATION,
@@ -29,6 +32,7 @@ export const EXIT_CODES: Readonly<Record<KnownCode, number>> = {
 
   BOOTSTRAP_KEY_MISSING: SEAL_KEY,
   BOOTSTRAP_KEY_UNREADABLE: SEAL_KEY,
+  BOOTSTRAP_KEY_UNSAFE: SEAL_KEY,
   BOOTSTRAP_KEY_NEWLINE: SEAL_KEY,
   BOOTSTRAP_KEY_BASE64: SEAL_KEY,
   BOOTSTRAP_KEY_LENGTH: SEAL_KEY,
@@ -104,5 +108,6 @@ export const EXIT_CODES: Readonly<Record<KnownCode, number>> = {
 }
 
 export const EXIT_CODES_HELP = `
-Exit codes: 0 done, 1 unexpected error or unknown option, 2 configuration, 3 seal key missing or unusable, 4 the store belongs to
-another key, 5 a seal does not do its part, 6 the seal store or the connector cannot be read or written, 130 stopped by a signal.`
+Exit codes: 0 done and proven, 1 unexpected error or unknown option, 2 configuration, 3 seal key missing or unusable, 4 the store
+belongs to another key, 5 a seal does not do its part, 6 the seal store or the connector cannot be read or written,
+7 done, but a seal was not proven to open (keep the seal key; it is 0 with --allow-unproven), 130 stopped by a signal.`

@@ -7,9 +7,10 @@ import { allocateKeyBytes } from '@sealwright/secret'
 import packageJson from '../package.json' with { type: 'json' }
 import { bootstrap } from './bootstrap.ts'
 import { placeConnector } from './connector.ts'
-import { EXIT_CODES, EXIT_CODES_HELP } from './exit-codes.ts'
+import { EXIT_CODES, EXIT_CODES_HELP, NOT_PROVEN } from './exit-codes.ts'
+import { readHandedKey } from './handed-key.ts'
 import { type RunReport, toJson, toText } from './report.ts'
-import { readHandedKey } from './seal-key.ts'
+import { unprovenSeals } from './try-seals.ts'
 
 const DEFAULT_CONFIG = '/etc/sealwright/node.yaml'
 const DEFAULT_SEAL_KEY = '/run/secrets/bootstrap'
@@ -18,7 +19,11 @@ interface Options {
   readonly config: string
   readonly sealKey: string
   readonly connector?: string
+  readonly replaceConnector: boolean
   readonly label: string
+  readonly newTpm: boolean
+  readonly reseal: boolean
+  readonly allowUnproven: boolean
   readonly tightenModes: boolean
   readonly json: boolean
 }
@@ -28,20 +33,21 @@ async function run(options: Options, signal: AbortSignal): Promise<RunReport> {
   const handedKey = await readHandedKey(options.sealKey)
   try {
     // First: should a file be in its way, then nothing else has been done yet.
-    const connector =
-      options.connector === undefined ? undefined : await placeConnector(options.connector, import.meta.dirname)
+    const placing = { programDirectory: import.meta.dirname, replace: options.replaceConnector }
+    const connector = options.connector === undefined ? undefined : await placeConnector(options.connector, placing)
     const report = await bootstrap({
       storePath: config.store,
       tightenModes: options.tightenModes,
       seals: configuredSeals(config).filter(seal => !seal.disabled),
       handedKey,
       handedKeyPath: options.sealKey,
+      permissions: { newTpm: options.newTpm, reseal: options.reseal },
       label: options.label,
       now: Date.now,
       randomBytes: byteLength => randomFillSync(allocateKeyBytes(byteLength)),
       signal,
     })
-    return { storePath: config.store, bootstrap: report, connector }
+    return { storePath: config.store, bootstrap: report, connector, warnings: handedKey?.warnings ?? [] }
   } finally {
     handedKey?.sealKey.wipe()
   }
@@ -51,6 +57,7 @@ await runProgram({
   name: 'bootstrap-init',
   exitCodes: EXIT_CODES,
   async main(signal) {
+    let exitCode = 0
     await new Command('bootstrap-init')
       .description(
         "Wraps a cluster's seal key with the seals of this node, proves that they open it, and writes the seal store.\nRuns again harmlessly, and never replaces a way in that works.",
@@ -63,7 +70,19 @@ await runProgram({
         DEFAULT_SEAL_KEY,
       )
       .option('--connector <folder>', "OpenBao's plugin folder, to put the connector into")
+      .option('--replace-connector', "also over one of another version: its hash is in OpenBao's configuration", false)
       .option('--label <text>', 'how people call this node', hostname())
+      .option('--new-tpm', 'enrol a TPM that was cleared or is another one than before', false)
+      .option(
+        '--reseal',
+        'make anew what does not open since PCRs changed or a sealed key was damaged; tries PINs',
+        false,
+      )
+      .option(
+        '--allow-unproven',
+        'end with 0 also if a seal was not proven to open: a late TPM must not block a start',
+        false,
+      )
       .option(
         '--tighten-modes',
         "take the bits of group and others away from the store's folder and files, instead of refusing them",
@@ -75,8 +94,10 @@ await runProgram({
       .action(async (options: Options) => {
         const report = await run(options, signal)
         process.stdout.write(options.json ? toJson(report) : toText(report))
+        const isProven = unprovenSeals(report.bootstrap.seals).length === 0
+        exitCode = isProven || options.allowUnproven ? 0 : NOT_PROVEN
       })
       .parseAsync()
-    return 0
+    return exitCode
   },
 })

@@ -6,7 +6,7 @@ import { fakeSeal } from './testing/fake-seal.ts'
 
 async function sampleReport(): Promise<RunReport> {
   const { signal } = new AbortController()
-  const keyring = await fakeSeal().withLocalMember(signal, member =>
+  const keyring = await fakeSeal().withLocalMember({ knownIn: undefined, signal }, member =>
     createKeyring({
       sealName: 'tpm',
       member,
@@ -35,7 +35,14 @@ async function sampleReport(): Promise<RunReport> {
       ],
     },
     connector: { outcome: 'placed', path: '/plugins/sealwright-connector', sha256: 'ab' },
+    warnings: ['others may read the plain seal key in /run/secrets/bootstrap/seal-key (mode 0644)'],
   }
+}
+
+/** The same run with all seals open and nothing to complain about. */
+async function goodReport(): Promise<RunReport> {
+  const report = await sampleReport()
+  return { ...report, bootstrap: { ...report.bootstrap, seals: [{ name: 'tpm', state: 'opens' }] }, warnings: [] }
 }
 
 describe('the report of a run', () => {
@@ -44,6 +51,7 @@ describe('the report of a run', () => {
     expect(json.endsWith('\n')).toBe(true)
     expect(JSON.parse(json)).toEqual({
       result: 'unchanged',
+      proven: false,
       store: '/var/lib/sealwright/seal',
       clusterId: expect.stringMatching(/^[0-9a-f]{32}$/) as unknown,
       generation: 1,
@@ -60,20 +68,63 @@ describe('the report of a run', () => {
         { name: 'pin', state: 'not-tried', storageKeyNames: [] },
       ],
       connector: { outcome: 'placed', path: '/plugins/sealwright-connector', sha256: 'ab' },
+      warnings: ['others may read the plain seal key in /run/secrets/bootstrap/seal-key (mode 0644)'],
     })
+    expect(JSON.parse(toJson(await goodReport()))).toMatchObject({ proven: true, warnings: [] })
   })
 
-  it('is a few lines for people', async () => {
+  it('is a few lines for people, and begins with what is not proven', async () => {
     expect(toText(await sampleReport()).split('\n')).toEqual([
-      '/var/lib/sealwright/seal: the seal store holds all it should; nothing was changed',
+      'NOT PROVEN to open: seal late (TPM_UNREACHABLE), seal pin (not tried); keep the seal key: do not destroy it yet',
+      'warning: others may read the plain seal key in /run/secrets/bootstrap/seal-key (mode 0644)',
+      '/var/lib/sealwright/seal: nothing was changed',
       'seal tpm: opens, proven just now',
       'seal tpm: storageKeyName: "000b01"',
       'seal late: NOT PROVEN: TPM_UNREACHABLE: not there',
       'seal late: storageKeyName: "000b02"',
       'seal late: storageKeyName: "000b01"',
-      'seal pin: not tried, since it has a PIN; the agent will',
+      'seal pin: NOT PROVEN: not tried, since it has a PIN; the agent will',
       '/plugins/sealwright-connector: placed, sha256sum = "ab"',
       '',
     ])
+  })
+
+  it('says that all is well only if each seal was proven to open', async () => {
+    expect(
+      toText(await goodReport())
+        .split('\n')
+        .slice(0, 2),
+    ).toEqual([
+      '/var/lib/sealwright/seal: the seal store holds all it should; nothing was changed',
+      'seal tpm: opens, proven just now',
+    ])
+  })
+
+  it.each([
+    ['TPM_PCR_MISMATCH', true],
+    ['TPM_BLOB_CORRUPT', true],
+    ['TPM_UNREACHABLE', false],
+    ['TPM_PIN_WRONG', false],
+  ])('names --reseal where that mends it: %s', async (code, isNamed) => {
+    const report = await goodReport()
+    const failure = { code, message: 'why', kind: 'permanent' } as const
+    const failing = {
+      ...report,
+      bootstrap: { ...report.bootstrap, seals: [{ name: 'tpm', state: 'fails', failure }] },
+    } as const
+    for (const text of [toText(failing), toJson(failing)]) {
+      expect(text.includes('why, or run bootstrap-init --reseal with the seal key')).toBe(isNamed)
+    }
+  })
+
+  it('says which connector is there and which one is not, and how to take it', async () => {
+    const kept = { outcome: 'kept', path: '/plugins/sealwright-connector', sha256: 'ab', carriedSha256: 'cd' } as const
+    const report = { ...(await goodReport()), connector: kept }
+    expect(toText(report)).toContain(
+      '/plugins/sealwright-connector: kept, sha256sum = "ab"\n' +
+        '/plugins/sealwright-connector: this version carries another one, sha256sum = "cd": to take it, put that sum into ' +
+        "OpenBao's configuration, run this again with --replace-connector, and restart OpenBao\n",
+    )
+    expect(JSON.parse(toJson(report))).toMatchObject({ connector: kept })
   })
 })

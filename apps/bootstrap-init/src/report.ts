@@ -1,19 +1,23 @@
 import { type BootstrapReport } from './bootstrap.ts'
 import { type PlacedConnector } from './connector.ts'
-import { type SealReport } from './try-seals.ts'
+import { type SealReport, unprovenSeals } from './try-seals.ts'
 
 /** All that a run has to say. Nothing in it is secret. */
 export interface RunReport {
   readonly storePath: string
   readonly bootstrap: BootstrapReport
   readonly connector: PlacedConnector | undefined
+  /** What was not right, though it was used. */
+  readonly warnings: readonly string[]
 }
 
 /** One line of JSON; part of the contract with scripts. */
-export function toJson({ storePath, bootstrap: { result, keyring, seals, devices }, connector }: RunReport): string {
+export function toJson({ storePath, bootstrap, connector, warnings }: RunReport): string {
+  const { result, keyring, seals, devices } = bootstrap
   const generation = keyring.currentGeneration
   return `${JSON.stringify({
     result,
+    proven: unprovenSeals(seals).length === 0,
     store: storePath,
     clusterId: Buffer.from(keyring.clusterId).toString('hex'),
     generation,
@@ -24,6 +28,7 @@ export function toJson({ storePath, bootstrap: { result, keyring, seals, devices
       return { name, state, ...failure, storageKeyNames: devices.get(name) ?? [] }
     }),
     connector,
+    warnings,
   })}\n`
 }
 
@@ -31,21 +36,33 @@ const RESULT_TEXT: Readonly<Record<BootstrapReport['result'], string>> = {
   created: 'wrapped the seal key and wrote the seal store',
   extended: 'gave a seal of this node a new way in, beside those that were there',
   renewed:
-    'sealed anew under the conditions that are configured now; older copies of the store still open without them',
-  unchanged: 'the seal store holds all it should; nothing was changed',
+    'sealed anew under the conditions that are configured now; older copies of the store open as they did before',
+  unchanged: 'nothing was changed',
 }
 
-/** The same for people. */
-export function toText({ storePath, bootstrap: { result, seals, devices }, connector }: RunReport): string {
+/** Said of a store that was not touched, if each seal opens it. */
+const ALL_IS_WELL = 'the seal store holds all it should; nothing was changed'
+
+/** The same for people. What nobody must overlook comes first. */
+export function toText({ storePath, bootstrap: { result, seals, devices }, connector, warnings }: RunReport): string {
+  const unproven = unprovenSeals(seals)
   const lines = [
-    `${storePath}: ${RESULT_TEXT[result]}`,
+    ...(unproven.length === 0 ? [] : [`NOT PROVEN to open: ${unproven.map(inShort).join(', ')}; ${KEEP_THE_KEY}`]),
+    ...warnings.map(warning => `warning: ${warning}`),
+    `${storePath}: ${result === 'unchanged' && unproven.length === 0 ? ALL_IS_WELL : RESULT_TEXT[result]}`,
     ...seals.flatMap(seal => [
       sealLine(seal),
       ...(devices.get(seal.name) ?? []).map(name => `seal ${seal.name}: storageKeyName: "${name}"`),
     ]),
-    ...(connector === undefined ? [] : [`${connector.path}: ${connector.outcome}, sha256sum = "${connector.sha256}"`]),
+    ...(connector === undefined ? [] : connectorLines(connector)),
   ]
   return `${lines.join('\n')}\n`
+}
+
+const KEEP_THE_KEY = 'keep the seal key: do not destroy it yet'
+
+function inShort(seal: Exclude<SealReport, { state: 'opens' }>): string {
+  return `seal ${seal.name} (${seal.state === 'fails' ? seal.failure.code : 'not tried'})`
 }
 
 function sealLine(seal: SealReport): string {
@@ -55,6 +72,16 @@ function sealLine(seal: SealReport): string {
     case 'fails':
       return `seal ${seal.name}: NOT PROVEN: ${seal.failure.code}: ${seal.failure.message}`
     case 'not-tried':
-      return `seal ${seal.name}: not tried, since it has a PIN; the agent will`
+      return `seal ${seal.name}: NOT PROVEN: not tried, since it has a PIN; the agent will`
   }
+}
+
+function connectorLines({ path, outcome, sha256, carriedSha256 }: PlacedConnector): readonly string[] {
+  const lines = [`${path}: ${outcome}, sha256sum = "${sha256}"`]
+  if (carriedSha256 === undefined) return lines
+  return [
+    ...lines,
+    `${path}: this version carries another one, sha256sum = "${carriedSha256}": to take it, put that sum into OpenBao's ` +
+      'configuration, run this again with --replace-connector, and restart OpenBao',
+  ]
 }

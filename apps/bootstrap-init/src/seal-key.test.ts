@@ -1,38 +1,9 @@
-import { execFileSync } from 'node:child_process'
-import { mkdir, rename, symlink, truncate, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
-import { once } from 'node:events'
-import { join } from 'node:path'
 import { BootstrapError } from './errors.ts'
-import { type HandedKey, parseKeyId, parseSealKey, readHandedKey } from './seal-key.ts'
-import { tempFolder, type TempFolder } from './testing/temp-folder.ts'
+import { parseKeyId, parseSealKey } from './seal-key.ts'
+import { bootstrapError } from './testing/bootstrap-error.ts'
 
 const KEY = Buffer.from('00112233445566778899aabbccddeeff0102030405060708090a0b0c0d0e0ffb', 'hex')
 const TEXT = KEY.toString('base64')
-
-/** What a matcher of Jest compares a thrown error with. */
-function bootstrapError(code: string, message = /./): unknown {
-  return expect.objectContaining({
-    name: 'BootstrapError',
-    code,
-    message: expect.stringMatching(message) as unknown,
-  })
-}
-
-function hexOf(handed: HandedKey | undefined): string | undefined {
-  return handed?.sealKey.reveal(bytes => Buffer.from(bytes).toString('hex'))
-}
-
-let folder: TempFolder
-const at = (...names: string[]): string => join(folder.path, ...names)
-
-beforeEach(async () => {
-  folder = await tempFolder()
-})
-
-afterEach(async () => {
-  await folder[Symbol.asyncDispose]()
-})
 
 describe('the text of a seal key', () => {
   it.each<[string, Uint8Array, string, RegExp]>([
@@ -101,7 +72,7 @@ describe('the text of a seal key', () => {
 
   it('gives the 32 bytes, and leaves the text to the caller', () => {
     const text = Buffer.from(TEXT)
-    expect(hexOf({ sealKey: parseSealKey(text), keyId: undefined })).toBe(KEY.toString('hex'))
+    expect(parseSealKey(text).reveal(bytes => Buffer.from(bytes))).toEqual(KEY)
     expect(text.toString()).toBe(TEXT)
   })
 })
@@ -113,86 +84,5 @@ describe('a key id', () => {
 
   it.each(['1', 'bootstrap-2025', '~', 'x'.repeat(64)])('%j is taken', text => {
     expect(parseKeyId(text)).toBe(text)
-  })
-})
-
-describe('a handed seal key', () => {
-  it('is read from a file', async () => {
-    await writeFile(at('key'), TEXT)
-    const handed = await readHandedKey(at('key'))
-    expect(hexOf(handed)).toBe(KEY.toString('hex'))
-    expect(handed?.keyId).toBeUndefined()
-  })
-
-  it('is read from a folder, with the name that stands beside it', async () => {
-    await writeFile(at('seal-key'), TEXT)
-    expect((await readHandedKey(folder.path))?.keyId).toBeUndefined()
-    await writeFile(at('key-id'), 'bootstrap-1')
-    const handed = await readHandedKey(folder.path)
-    expect(hexOf(handed)).toBe(KEY.toString('hex'))
-    expect(handed?.keyId).toBe('bootstrap-1')
-  })
-
-  it('is read from a Secret as Kubernetes mounts it, key and name from the same version', async () => {
-    const version = async (name: string, files: Record<string, string>): Promise<void> => {
-      await mkdir(at(name))
-      for (const [file, text] of Object.entries(files)) await writeFile(at(name, file), text)
-      await symlink(name, at('..data_tmp'))
-      await rename(at('..data_tmp'), at('..data'))
-    }
-    await version('..2025_01_01', { 'seal-key': TEXT, 'key-id': 'one' })
-    for (const file of ['seal-key', 'key-id']) await symlink(join('..data', file), at(file))
-    expect(await readHandedKey(folder.path)).toMatchObject({ keyId: 'one' })
-    await version('..2025_01_02', { 'seal-key': TEXT })
-    const handed = await readHandedKey(folder.path)
-    expect(hexOf(handed)).toBe(KEY.toString('hex'))
-    expect(handed?.keyId).toBeUndefined()
-  })
-
-  it('is absent where there is nothing, a folder without it, or a link that leads nowhere', async () => {
-    await expect(readHandedKey(at('nothing'))).resolves.toBeUndefined()
-    await expect(readHandedKey(folder.path)).resolves.toBeUndefined()
-    await symlink('..data/seal-key', at('seal-key'))
-    await expect(readHandedKey(folder.path)).resolves.toBeUndefined()
-    await expect(readHandedKey(at('seal-key'))).resolves.toBeUndefined()
-  })
-
-  it('is refused, without a wait, where a pipe, a socket, a device or a folder takes its place', async () => {
-    execFileSync('mkfifo', [at('pipe')])
-    await mkdir(at('folder/seal-key'), { recursive: true })
-    await mkdir(at('named/key-id'), { recursive: true })
-    await writeFile(at('named/seal-key'), TEXT)
-    const server = createServer().listen(at('socket'))
-    await once(server, 'listening')
-    const unreadable = (message: RegExp): unknown => bootstrapError('BOOTSTRAP_KEY_UNREADABLE', message)
-    await expect(readHandedKey(at('pipe'))).rejects.toEqual(unreadable(/pipe is not a regular file/))
-    await expect(readHandedKey(at('socket'))).rejects.toEqual(unreadable(/socket cannot be read/))
-    await expect(readHandedKey('/dev/null')).rejects.toEqual(unreadable(/not a regular file/))
-    await expect(readHandedKey(at('folder'))).rejects.toEqual(unreadable(/seal-key is a folder/))
-    await expect(readHandedKey(at('named'))).rejects.toEqual(unreadable(/key-id is a folder/))
-    server.close()
-  })
-
-  it('is refused when the path cannot be followed', async () => {
-    await writeFile(at('file'), TEXT)
-    await symlink('loop', at('loop'))
-    await expect(readHandedKey(at('file', 'seal-key'))).rejects.toEqual(
-      bootstrapError('BOOTSTRAP_KEY_UNREADABLE', /ENOTDIR/),
-    )
-    await expect(readHandedKey(at('loop'))).rejects.toEqual(bootstrapError('BOOTSTRAP_KEY_UNREADABLE', /ELOOP/))
-  })
-
-  it('is refused when its file is huge, and no more than a little of it is read', async () => {
-    await writeFile(at('key'), TEXT)
-    await truncate(at('key'), 2 ** 40)
-    await expect(readHandedKey(at('key'))).rejects.toEqual(
-      bootstrapError('BOOTSTRAP_KEY_LENGTH', /more than 4096 bytes/),
-    )
-  })
-
-  it('is refused with a name that cannot be used', async () => {
-    await writeFile(at('seal-key'), TEXT)
-    await writeFile(at('key-id'), 'name\n')
-    await expect(readHandedKey(folder.path)).rejects.toEqual(bootstrapError('BOOTSTRAP_KEY_ID'))
   })
 })

@@ -1,54 +1,12 @@
-import { join } from 'node:path'
 import { KEY_BYTES } from '@sealwright/keyring'
 import { decodeBase64, type Secret, SecretError } from '@sealwright/secret'
 import { BootstrapError } from './errors.ts'
-import { currentVersionOf, MAX_FILE_BYTES, readMounted } from './mounted-file.ts'
-
-/** The cluster's seal key as it was handed to this node. */
-export interface HandedKey {
-  readonly sealKey: Secret
-  /** What OpenBao will be told the key is called; derived from the key when nobody chose one. */
-  readonly keyId: string | undefined
-}
+import { MAX_FILE_BYTES } from './mounted-file.ts'
 
 const LINE_FEED = 0x0a
 const CARRIAGE_RETURN = 0x0d
 const SPACE = 0x20
 const TILDE = 0x7e
-
-/**
- * Reads the seal key from a mounted file, or from a folder in the form of the Kubernetes Secret
- * `openbao-bootstrap-seal-key`: `seal-key` (base64) and, if wanted, `key-id`.
- *
- * @returns `undefined` if there is nothing at `path`: the Secret is deleted once every node has its own way in.
- * @throws {@link BootstrapError} `BOOTSTRAP_KEY_UNREADABLE`, `_NEWLINE`, `_BASE64`, `_LENGTH`, `_ID` for what is there and cannot
- *   be used.
- */
-export async function readHandedKey(path: string): Promise<HandedKey | undefined> {
-  const mounted = await readMounted(path)
-  if (mounted.kind === 'absent') return undefined
-  if (mounted.kind === 'file') return { sealKey: takeSealKey(mounted.bytes), keyId: undefined }
-  const folder = await currentVersionOf(path)
-  const keyId = await readKeyId(join(folder, 'key-id'))
-  const inFolder = await readMounted(join(folder, 'seal-key'))
-  switch (inFolder.kind) {
-    case 'absent':
-      return undefined
-    case 'folder':
-      throw notAFile(join(path, 'seal-key'))
-    case 'file':
-      return { sealKey: takeSealKey(inFolder.bytes), keyId }
-  }
-}
-
-/** Parses, and wipes the text whatever comes of it. */
-function takeSealKey(text: Uint8Array): Secret {
-  try {
-    return parseSealKey(text)
-  } finally {
-    text.fill(0)
-  }
-}
 
 /**
  * Decodes the base64 text of a 32-byte key, byte by byte: it never becomes a string.
@@ -93,18 +51,6 @@ function isBrokenText(bytes: Uint8Array): boolean {
   return bytes.some(isLineBreak) && bytes.every(byte => isLineBreak(byte) || (byte >= SPACE && byte <= TILDE))
 }
 
-async function readKeyId(path: string): Promise<string | undefined> {
-  const mounted = await readMounted(path)
-  switch (mounted.kind) {
-    case 'absent':
-      return undefined
-    case 'folder':
-      throw notAFile(path)
-    case 'file':
-      return parseKeyId(Buffer.from(mounted.bytes).toString('latin1'))
-  }
-}
-
 /**
  * Checks the name that OpenBao will store beside everything this key seals.
  *
@@ -116,8 +62,4 @@ export function parseKeyId(text: string): string {
     'BOOTSTRAP_KEY_ID',
     'key-id must be 1 to 64 printable ASCII characters without spaces or line breaks',
   )
-}
-
-function notAFile(path: string): BootstrapError {
-  return new BootstrapError('BOOTSTRAP_KEY_UNREADABLE', `${path} is a folder: mount the Secret one level up`)
 }

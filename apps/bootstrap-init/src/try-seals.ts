@@ -13,6 +13,11 @@ export type SealReport =
   | { readonly name: string; readonly state: 'fails'; readonly failure: SealFailure }
   | { readonly name: string; readonly state: 'not-tried' }
 
+/** The seals that this run did not prove to open what is stored: while there is one, nobody should destroy the seal key. */
+export function unprovenSeals(reports: readonly SealReport[]): readonly Exclude<SealReport, { state: 'opens' }>[] {
+  return reports.filter(report => report.state !== 'opens')
+}
+
 /** Which seals to try on what. */
 export interface Trial {
   readonly seals: readonly ConfiguredSeal[]
@@ -21,17 +26,27 @@ export interface Trial {
   readonly enrolled: ReadonlySet<string>
   /** Seals that did not answer a moment ago. They are not asked again: a TPM that hangs costs its deadline each time. */
   readonly unreachable: ReadonlyMap<string, SealFailure>
+  /** Try each seal with a PIN too, although it got no record: somebody has asked whether it opens. */
+  readonly tryPins: boolean
   readonly signal: AbortSignal
 }
 
 /** Opens `keyring` through each seal, for real, one after the other. */
-export async function trySeals({ seals, keyring, enrolled, unreachable, signal }: Trial): Promise<SealReport[]> {
+export async function trySeals({
+  seals,
+  keyring,
+  enrolled,
+  unreachable,
+  tryPins,
+  signal,
+}: Trial): Promise<SealReport[]> {
   const reports: SealReport[] = []
   for (const seal of seals) {
     const { name } = seal
     const known = unreachable.get(name)
+    const mayTry = !seal.hasPin || tryPins || enrolled.has(name) || isTooWeak(seal, keyring)
     if (known !== undefined) reports.push({ name, state: 'fails', failure: known })
-    else if (seal.hasPin && !enrolled.has(name) && !isTooWeak(seal, keyring)) reports.push({ name, state: 'not-tried' })
+    else if (!mayTry) reports.push({ name, state: 'not-tried' })
     else reports.push(await trySeal(seal, keyring, { isEnrolled: enrolled.has(name), signal }))
   }
   return reports

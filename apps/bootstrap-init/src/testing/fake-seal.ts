@@ -1,16 +1,29 @@
 import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto'
-import { findSeal, ID_BYTES, KeyringError, type SealMember } from '@sealwright/keyring'
+import {
+  findSeal,
+  ID_BYTES,
+  type Keyring,
+  KeyringError,
+  type KeyringRecord,
+  type SealMember,
+} from '@sealwright/keyring'
 import { type ConfiguredSeal } from '@sealwright/node-seals'
 import { Secret } from '@sealwright/secret'
 import { type ConditionsComparison, TpmError } from '@sealwright/tpm'
 
 const NONCE_BYTES = 12
 const TAG_BYTES = 16
+/** Before what the device sealed: the conditions, and the state of the machine. */
+const HEADER_BYTES = 2
 
 /** A seal whose device is in memory and does what a test wants. */
 export interface FakeSeal extends ConfiguredSeal {
   /** Swaps the device for the one of this name; the same name is the same device. */
   useDevice(name: string): void
+  /** Lets the machine be in another state from now on: what was sealed before opens no more. */
+  drift(): void
+  /** Lets the device refuse all that it sealed so far, as if somebody had changed it. */
+  spoil(): void
   /** Which conditions the configuration asks for from now on; the first ones are `none`. */
   configure(conditions: FakeConditions): void
   /** What each contact with the device throws from now on; `undefined` mends it. */
@@ -31,6 +44,9 @@ const CONDITIONS: readonly FakeConditions[] = ['none', 'pin', 'pin and pcrs']
 export function fakeSeal({ name = 'tpm', priority = 1, hasPin = false, disabled = false } = {}): FakeSeal {
   let device = deviceNamed('first')
   let configured = 0
+  let machineState = 0
+  const spoilt = new Set<string>()
+  const made: string[] = []
   let failure: Error | undefined
   let openingFailure: Error | undefined
   const asked = { toEnrol: 0, toOpen: 0 }
@@ -47,13 +63,17 @@ export function fakeSeal({ name = 'tpm', priority = 1, hasPin = false, disabled 
     sealKek: (kek, { signal }) => {
       signal.throwIfAborted()
       keks.push(kek)
-      return Promise.resolve(Uint8Array.from([configured, ...device.seal(kek)]))
+      const sealedKek = Uint8Array.from([configured, machineState, ...device.seal(kek)])
+      made.push(Buffer.from(sealedKek).toString('hex'))
+      return Promise.resolve(sealedKek)
     },
     unsealKek: async (sealedKek, { signal }) => {
       signal.throwIfAborted()
       if (openingFailure !== undefined) throw openingFailure
       if (compare(sealedKek) === 'weaker') throw new TpmError('TPM_POLICY_WEAKER', 'it opens without a PIN')
-      const kek = device.unseal(sealedKek.subarray(1))
+      if (spoilt.has(Buffer.from(sealedKek).toString('hex'))) throw new TpmError('TPM_BLOB_CORRUPT', 'it was changed')
+      if (sealedKek[1] !== machineState) throw new TpmError('TPM_PCR_MISMATCH', 'PCR 7 changed since sealing')
+      const kek = device.unseal(sealedKek.subarray(HEADER_BYTES))
       keks.push(kek)
       return await Promise.resolve(kek)
     },
@@ -69,6 +89,12 @@ export function fakeSeal({ name = 'tpm', priority = 1, hasPin = false, disabled 
     useDevice(deviceName) {
       device = deviceNamed(deviceName)
     },
+    drift() {
+      machineState += 1
+    },
+    spoil() {
+      for (const sealedKek of made) spoilt.add(sealedKek)
+    },
     configure(conditions) {
       configured = CONDITIONS.indexOf(conditions)
     },
@@ -82,24 +108,32 @@ export function fakeSeal({ name = 'tpm', priority = 1, hasPin = false, disabled 
     },
     asked: () => ({ ...asked }),
     keks,
-    async withLocalMember(_signal, use) {
+    async withLocalMember({ knownIn }, use) {
       asked.toEnrol += 1
       if (failure !== undefined) throw failure
+      const known = knownIn === undefined ? [] : recordsIn(knownIn)
+      if (known.length > 0) assertKnown(known)
       return await use(member())
     },
     async withRecordedMember(keyring, _signal, use) {
       const sealId = findSeal(keyring, name)?.sealId
-      const records = keyring.records.filter(
-        record => sealId !== undefined && Buffer.compare(record.sealId, sealId) === 0,
-      )
+      const records = recordsIn(keyring)
       if (sealId === undefined || records.length === 0) throw new KeyringError('KEYRING_NO_RECORD', `none for ${name}`)
       asked.toOpen += 1
       if (failure !== undefined) throw failure
-      if (!records.some(({ memberId }) => Buffer.compare(memberId, device.memberId) === 0)) {
-        throw new TpmError('TPM_REPLACED', 'this is another TPM')
-      }
+      assertKnown(records)
       return await use(member(), sealId)
     },
+  }
+
+  function recordsIn(keyring: Keyring): readonly KeyringRecord[] {
+    const sealId = findSeal(keyring, name)?.sealId
+    return keyring.records.filter(record => sealId !== undefined && Buffer.compare(record.sealId, sealId) === 0)
+  }
+
+  function assertKnown(records: readonly KeyringRecord[]): void {
+    if (records.some(({ memberId }) => Buffer.compare(memberId, device.memberId) === 0)) return
+    throw new TpmError('TPM_REPLACED', 'this is another TPM')
   }
 }
 

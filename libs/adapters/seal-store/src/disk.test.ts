@@ -12,14 +12,17 @@ const PAGE_BYTES = 4096
 const FILLER_BYTES = 2 * PAGE_BYTES + 100
 const KEYRING_PAGES = 3
 
-/** keyring, keyring.previous and writer.lock. */
+/** More files than any test but one needs. */
+const DISK_INODES = 16
+
+/** keyring, keyring.previous and writer.lock; agent.lock is empty. */
 const STORE_PAGES = 2 * KEYRING_PAGES + 1
 
 /** What a write needs besides: the new one and a copy of the old one. */
 const WRITE_PAGES = 2 * KEYRING_PAGES
 
 /** Mounts a small tmpfs on $1, runs the rest, unmounts. */
-const MOUNT_SCRIPT = `mount -t tmpfs -o size=${DISK_BYTES},mode=0700 tmpfs "$1" || exit 1
+const MOUNT_SCRIPT = `mount -t tmpfs -o size=${DISK_BYTES},nr_inodes=${DISK_INODES},mode=0700 tmpfs "$1" || exit 1
 mounted=$1; shift; "$@"; status=$?; umount "$mounted"; exit $status`
 
 /**
@@ -62,7 +65,7 @@ describe('a full disk', () => {
         await expect(child.order({ op: 'read', path })).resolves.toEqual(done(sequence))
         await expect(child.order({ op: 'list', path })).resolves.toEqual({
           kind: 'listed',
-          names: ['keyring', 'keyring.previous', 'writer.lock'],
+          names: ['agent.lock', 'keyring', 'keyring.previous', 'writer.lock'],
         })
       }
       expect(sequence).toBe(3)
@@ -81,8 +84,24 @@ describe('a full disk', () => {
   })
 })
 
+describe('a disk that is full to the last file', () => {
+  it('does not keep the first agent of a store from locking it', async () => {
+    await onSmallDisk(async (child, path, disk) => {
+      await expect(child.order({ op: 'write', path, sequence: 1, fillerBytes: 10 })).resolves.toEqual(done(1))
+      const fill = `for n in $(seq ${DISK_INODES}); do touch ${disk}/$n || exit 0; done; exit 1`
+      await expect(shell(child, fill)).resolves.toEqual(done(0))
+      await expect(child.order({ op: 'write', path, sequence: 2, fillerBytes: 10 })).resolves.toHaveProperty(
+        'code',
+        'STORE_DISK_FULL',
+      )
+      await expect(child.order({ op: 'hold-agent-lock', path })).resolves.toEqual(done(0))
+      await expect(child.order({ op: 'read', path })).resolves.toEqual(done(1))
+    })
+  })
+})
+
 describe('a read-only file system', () => {
-  it('can be read and, where the lock files exist, locked; a write is refused and works again after', async () => {
+  it('can be read and locked, also for the first time; a write is refused and works again after', async () => {
     await onSmallDisk(async (child, path, disk) => {
       const write = (sequence: number): ReturnType<Child['order']> =>
         child.order({ op: 'write', path, sequence, fillerBytes: 10 })
@@ -90,19 +109,24 @@ describe('a read-only file system', () => {
       await expect(shell(child, `mount -o remount,bind,ro ${disk}`)).resolves.toEqual(done(0))
       await expect(child.order({ op: 'read', path })).resolves.toEqual(done(1))
       await expect(write(2)).resolves.toHaveProperty('code', 'STORE_READ_ONLY')
-      await expect(child.order({ op: 'hold-agent-lock', path })).resolves.toHaveProperty('code', 'STORE_READ_ONLY')
       await expect(
         child.order({ op: 'write', path: `${path}-new`, sequence: 1, fillerBytes: 10 }),
       ).resolves.toHaveProperty('code', 'STORE_READ_ONLY')
-      await expect(
-        shell(child, `mount -o remount,bind,rw ${disk}; umask 077; : > ${path}/agent.lock`),
-      ).resolves.toEqual(done(0))
-      await expect(shell(child, `mount -o remount,bind,ro ${disk}`)).resolves.toEqual(done(0))
       await expect(child.order({ op: 'hold-agent-lock', path })).resolves.toEqual(done(0))
       await expect(child.order({ op: 'hold-agent-lock', path })).resolves.toHaveProperty('code', 'STORE_IN_USE')
       await expect(child.order({ op: 'read', path })).resolves.toEqual(done(1))
       await expect(shell(child, `mount -o remount,bind,rw ${disk}`)).resolves.toEqual(done(0))
       await expect(write(2)).resolves.toEqual(done(2))
+    })
+  })
+
+  it('cannot be locked where somebody removed the lock file', async () => {
+    await onSmallDisk(async (child, path, disk) => {
+      await expect(child.order({ op: 'write', path, sequence: 1, fillerBytes: 10 })).resolves.toEqual(done(1))
+      await expect(shell(child, `rm ${path}/agent.lock; mount -o remount,bind,ro ${disk}`)).resolves.toEqual(done(0))
+      await expect(child.order({ op: 'hold-agent-lock', path })).resolves.toHaveProperty('code', 'STORE_READ_ONLY')
+      await expect(shell(child, `mount -o remount,bind,rw ${disk}`)).resolves.toEqual(done(0))
+      await expect(child.order({ op: 'hold-agent-lock', path })).resolves.toEqual(done(0))
     })
   })
 })

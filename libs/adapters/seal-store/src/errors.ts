@@ -1,3 +1,5 @@
+import { errorCodeOf, hasErrorCode } from '@sealwright/system-error'
+
 /** Stable codes. Adding one is minor; renaming or removing one is breaking. */
 export type StoreErrorCode =
   | 'STORE_NOT_FOUND' // the folder does not exist
@@ -34,27 +36,16 @@ export class StoreError extends Error {
   }
 }
 
-/** The system's name of an error (`ENOENT`, …), or `undefined` if it is no system error. */
-export function errnoOf(cause: unknown): string | undefined {
-  return textOf(cause, 'code')
-}
-
-/** What went wrong, in the system's words, for the end of a message. */
+/** What went wrong, in the system's words, for the end of a message. By shape: an error may come from another realm. */
 export function reasonOf(cause: unknown): string {
-  return textOf(cause, 'message') ?? String(cause)
+  const message = typeof cause === 'object' && cause !== null && 'message' in cause ? cause.message : undefined
+  return typeof message === 'string' ? message : String(cause)
 }
 
 /** A failure that a caller's function threw, with its code if it has one, for a message of ours. */
 export function describeCause(cause: unknown): string {
-  const code = errnoOf(cause)
+  const code = errorCodeOf(cause)
   return code === undefined ? reasonOf(cause) : `${code}: ${reasonOf(cause)}`
-}
-
-/** By shape, not by `instanceof Error`: an error may come from another realm. */
-function textOf(cause: unknown, field: 'code' | 'message'): string | undefined {
-  if (typeof cause !== 'object' || cause === null || !(field in cause)) return undefined
-  const value: unknown = Reflect.get(cause, field)
-  return typeof value === 'string' ? value : undefined
 }
 
 /** `path` as one word for a POSIX shell, so that a command in a message can be pasted. */
@@ -68,18 +59,16 @@ export function shellWord(path: string): string {
  * @param path - the file or folder as the operator knows it.
  */
 export function readFailure(path: string, cause: unknown): StoreError {
-  const errno = errnoOf(cause)
-  if (errno === 'ELOOP') {
+  if (hasErrorCode(cause, 'ELOOP')) {
     return new StoreError('STORE_NOT_A_FILE', `${path} is a symbolic link: put the file itself there`, { cause })
   }
   // ENXIO and ENODEV: a socket, or a device without a driver. Neither can be opened.
-  if (errno === 'ENXIO' || errno === 'ENODEV') {
+  if (hasErrorCode(cause, 'ENXIO', 'ENODEV')) {
     return new StoreError('STORE_NOT_A_FILE', `${path} is not a regular file: find out who put it there`, { cause })
   }
-  const remedy =
-    errno === 'EACCES' || errno === 'EPERM'
-      ? 'check that it and the folders above belong to the user this program runs as'
-      : 'check the disk and the kernel log'
+  const remedy = hasErrorCode(cause, 'EACCES', 'EPERM')
+    ? 'check that it and the folders above belong to the user this program runs as'
+    : 'check the disk and the kernel log'
   return new StoreError('STORE_UNREADABLE', `${path} cannot be read: ${remedy} (${reasonOf(cause)})`, { cause })
 }
 
@@ -91,7 +80,7 @@ export function readFailure(path: string, cause: unknown): StoreError {
  */
 export function writeFailure(path: string, cause: unknown, outcome = 'nothing was replaced'): StoreError {
   const facts = `${outcome} (${reasonOf(cause)})`
-  switch (errnoOf(cause)) {
+  switch (errorCodeOf(cause)) {
     case 'ENOSPC':
     case 'EDQUOT':
       return new StoreError('STORE_DISK_FULL', `no space left for ${path}: free some and try again; ${facts}`, {

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { errnoOf, reasonOf, StoreError } from './errors.ts'
+import { hasErrorCode } from '@sealwright/system-error'
+import { reasonOf, StoreError } from './errors.ts'
 
 /** The program and its first arguments, such as `['flock']` or `['busybox', 'flock']`. */
 export type FlockCommand = readonly [string, ...string[]]
@@ -67,8 +68,7 @@ export async function tryFlock(fd: number, command: FlockCommand, signal: AbortS
 }
 
 function startFailure(program: string, cause: unknown): StoreError {
-  const errno = errnoOf(cause)
-  if (errno === 'ENOENT' || errno === 'EACCES') {
+  if (hasErrorCode(cause, 'ENOENT', 'EACCES')) {
     return new StoreError(
       'STORE_TOOL_MISSING',
       `the program ${program} cannot be started: install util-linux, or busybox with flock, in this image`,

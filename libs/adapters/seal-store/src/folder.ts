@@ -1,7 +1,8 @@
 import { constants, type BigIntStats } from 'node:fs'
 import { type FileHandle, lstat, mkdir, open, readdir, stat } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
-import { errnoOf, readFailure, reasonOf, StoreError, writeFailure } from './errors.ts'
+import { errorCodeOf, hasErrorCode } from '@sealwright/system-error'
+import { readFailure, reasonOf, StoreError, writeFailure } from './errors.ts'
 
 /**
  * An open folder. Every file in it is reached through the open descriptor, so that whoever renames the
@@ -76,13 +77,13 @@ export async function createFolder(givenPath: string): Promise<void> {
   try {
     await mkdir(path, { mode: FOLDER_MODE })
   } catch (cause) {
-    if (errnoOf(cause) === 'ENOENT') {
+    if (hasErrorCode(cause, 'ENOENT')) {
       throw new StoreError('STORE_NOT_FOUND', `${parent} does not exist: make it, or mount its volume, first`, {
         cause,
       })
     }
     // On a read-only file system even a folder that exists may be reported by EROFS: look.
-    const isThere = errnoOf(cause) === 'EEXIST' || (errnoOf(cause) === 'EROFS' && (await exists(path)))
+    const isThere = hasErrorCode(cause, 'EEXIST') || (hasErrorCode(cause, 'EROFS') && (await exists(path)))
     if (!isThere) throw writeFailure(path, cause)
   }
   // Also when it was there before: whoever made it may have been killed before this line.
@@ -107,7 +108,7 @@ async function openFolderHandle(path: string, remedyIfMissing: string): Promise<
   try {
     return await open(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW)
   } catch (cause) {
-    switch (errnoOf(cause)) {
+    switch (errorCodeOf(cause)) {
       case 'ENOENT':
         throw new StoreError('STORE_NOT_FOUND', `${path} does not exist: ${remedyIfMissing}`, { cause })
       case 'ENOTDIR':
@@ -129,7 +130,7 @@ async function exists(path: string): Promise<boolean> {
     await lstat(path)
     return true
   } catch (cause) {
-    if (errnoOf(cause) === 'ENOENT') return false
+    if (hasErrorCode(cause, 'ENOENT')) return false
     throw readFailure(path, cause)
   }
 }
@@ -153,8 +154,7 @@ async function assertInPlace(path: string, handle: FileHandle): Promise<void> {
   try {
     now = await lstat(path, { bigint: true })
   } catch (cause) {
-    const errno = errnoOf(cause)
-    if (errno !== 'ENOENT' && errno !== 'ENOTDIR') throw readFailure(path, cause)
+    if (!hasErrorCode(cause, 'ENOENT', 'ENOTDIR')) throw readFailure(path, cause)
   }
   if (now !== undefined && sameInode(now, await handle.stat({ bigint: true }))) return
   throw new StoreError(

@@ -75,6 +75,8 @@ async function checkAndWrite(path: string, before: number, answers: readonly Chi
   const found = current === undefined ? 0 : sampleSequence(current)
   expect(found).toBeGreaterThanOrEqual(lastDone)
   expect(found).toBeLessThanOrEqual(lastStarted)
+  // No keyring without the lock file that an agent will need.
+  if (current !== undefined) expect(await namesIn(path)).toContain('agent.lock')
   // Also the copy must be whole, if there is one.
   if ((await namesIn(path)).includes('keyring.previous')) verifySample(await readFile(join(path, 'keyring.previous')))
   const bytes = sampleKeyring(lastStarted + 1)

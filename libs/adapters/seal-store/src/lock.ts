@@ -2,7 +2,8 @@ import { type BigIntStats, constants } from 'node:fs'
 import { type FileHandle, lstat, open } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
-import { errnoOf, readFailure, StoreError, writeFailure } from './errors.ts'
+import { hasErrorCode } from '@sealwright/system-error'
+import { readFailure, StoreError, writeFailure } from './errors.ts'
 import { type FlockCommand, tryFlock } from './flock.ts'
 import { type Folder, sameInode } from './folder.ts'
 import { lockFileName, type StoreLockName } from './names.ts'
@@ -69,6 +70,26 @@ export async function lockFolder(folder: Folder, name: StoreLockName, options: L
   }
 }
 
+/**
+ * Makes the file of a lock, empty, if there is none: so that whoever takes the lock later needs no space on the disk, and may find
+ * it read-only. The caller syncs the folder.
+ *
+ * @throws {@link StoreError} the codes of a failed write. A file that was made stays even then: somebody may hold it already.
+ */
+export async function ensureLockFile(folder: Folder, name: StoreLockName): Promise<void> {
+  const fileName = lockFileName(name)
+  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW
+  try {
+    await using file = await open(folder.at(fileName), flags, FILE_MODE)
+    // The umask may have taken bits at open.
+    await file.chmod(FILE_MODE)
+    await file.sync()
+  } catch (cause) {
+    // Whatever is there, it is for whoever takes the lock to judge.
+    if (!hasErrorCode(cause, 'EEXIST')) throw writeFailure(folder.shown(fileName), cause)
+  }
+}
+
 /** `replaced`: the lock file was removed while we took it, so what we hold locks nobody out. */
 type Attempt = { kind: 'locked'; lock: StoreLock } | { kind: 'busy'; holder: string } | { kind: 'replaced' }
 
@@ -102,7 +123,7 @@ async function openLockFile(folder: Folder, fileName: string): Promise<{ handle:
   try {
     opened = { handle: await open(path, constants.O_RDWR | constants.O_CREAT | common, FILE_MODE), writable: true }
   } catch (cause) {
-    if (errnoOf(cause) !== 'EROFS') throw openFailure(folder.shown(fileName), cause)
+    if (!hasErrorCode(cause, 'EROFS')) throw openFailure(folder.shown(fileName), cause)
     try {
       // An agent must be able to start from a disk that errors made read-only; reading is all the lock needs.
       opened = { handle: await open(path, constants.O_RDONLY | common), writable: false }
@@ -116,9 +137,10 @@ async function openLockFile(folder: Folder, fileName: string): Promise<{ handle:
 }
 
 function openFailure(path: string, cause: unknown): StoreError {
-  const errno = errnoOf(cause)
-  if (errno === 'EISDIR') return new StoreError('STORE_NOT_A_FILE', `${path} is a folder: remove it`, { cause })
-  return errno === 'ELOOP' || errno === 'ENXIO' ? readFailure(path, cause) : writeFailure(path, cause)
+  if (hasErrorCode(cause, 'EISDIR')) {
+    return new StoreError('STORE_NOT_A_FILE', `${path} is a folder: remove it`, { cause })
+  }
+  return hasErrorCode(cause, 'ELOOP', 'ENXIO') ? readFailure(path, cause) : writeFailure(path, cause)
 }
 
 async function isStillNamed(folder: Folder, name: StoreLockName, handle: FileHandle): Promise<boolean> {
@@ -126,7 +148,7 @@ async function isStillNamed(folder: Folder, name: StoreLockName, handle: FileHan
   try {
     named = await lstat(folder.at(lockFileName(name)), { bigint: true })
   } catch (cause) {
-    if (errnoOf(cause) === 'ENOENT') return false
+    if (hasErrorCode(cause, 'ENOENT')) return false
     throw readFailure(folder.shown(lockFileName(name)), cause)
   }
   return sameInode(named, await handle.stat({ bigint: true }))

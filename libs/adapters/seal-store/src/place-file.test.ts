@@ -8,8 +8,8 @@ import { tempFolder } from './testing/temp-folder.ts'
 const ownerLine = '# Sealwright connector'
 const script = (body: string): Uint8Array => Buffer.from(`#!/bin/sh\n${ownerLine}: started by OpenBao\n${body}\n`)
 
-function place(path: string, bytes: Uint8Array, mode = 0o555): Promise<PlaceOutcome> {
-  return placeFile({ path, bytes, mode, ownerLine })
+function place(path: string, bytes: Uint8Array, { replace = false } = {}): Promise<PlaceOutcome> {
+  return placeFile({ path, bytes, mode: 0o555, ownerLine, replace })
 }
 
 describe('placing a file', () => {
@@ -18,7 +18,7 @@ describe('placing a file', () => {
     const path = join(folder.path, 'connector')
     const umask = process.umask(0o777)
     try {
-      await expect(place(path, script('echo it runs'))).resolves.toBe('placed')
+      await expect(place(path, script('echo it runs'))).resolves.toEqual({ kind: 'placed' })
     } finally {
       process.umask(umask)
     }
@@ -32,19 +32,31 @@ describe('placing a file', () => {
     const path = join(folder.path, 'connector')
     await place(path, script('one'))
     const before = await stat(path, { bigint: true })
-    await expect(place(path, script('one'))).resolves.toBe('unchanged')
+    await expect(place(path, script('one'))).resolves.toEqual({ kind: 'unchanged' })
     const after = await stat(path, { bigint: true })
     expect([after.ino, after.ctimeNs]).toEqual([before.ino, before.ctimeNs])
   })
 
-  it('replaces another version of ours, and a wrong mode, by a new file', async () => {
+  it('leaves another version of ours as it is, and gives its content, until it is told to replace it', async () => {
     await using folder = await tempFolder()
     const path = join(folder.path, 'connector')
     await place(path, script('one'))
-    await expect(place(path, script('two'))).resolves.toBe('replaced')
-    expect(await readFile(path, 'utf8')).toContain('two')
     await chmod(path, 0o755)
-    await expect(place(path, script('two'))).resolves.toBe('replaced')
+    const before = await stat(path, { bigint: true })
+    await expect(place(path, script('two'))).resolves.toEqual({ kind: 'kept', found: new Uint8Array(script('one')) })
+    const after = await stat(path, { bigint: true })
+    expect([after.ino, after.ctimeNs]).toEqual([before.ino, before.ctimeNs])
+    await expect(place(path, script('two'), { replace: true })).resolves.toEqual({ kind: 'replaced' })
+    expect(await readFile(path, 'utf8')).toContain('two')
+    expect((await stat(path)).mode & 0o7777).toBe(0o555)
+  })
+
+  it('replaces a file of the same content by a new one with the right mode: nobody’s hash is wrong after', async () => {
+    await using folder = await tempFolder()
+    const path = join(folder.path, 'connector')
+    await place(path, script('one'))
+    await chmod(path, 0o755)
+    await expect(place(path, script('one'))).resolves.toEqual({ kind: 'replaced' })
     expect((await stat(path)).mode & 0o7777).toBe(0o555)
   })
 
@@ -82,7 +94,8 @@ describe('placing a file', () => {
     await expect(place(join(path, 'x'), script('one'))).rejects.toEqual(storeError('STORE_NOT_FOUND', /: make it, or/))
     await expect(place(path, new Uint8Array(PLACED_FILE_MAX_BYTES + 1))).rejects.toEqual(storeError('STORE_TOO_LARGE'))
     await expect(place(path, Buffer.from('#!/bin/sh\n'))).rejects.toThrow(TypeError)
-    await expect(placeFile({ path, bytes: script('one'), mode: 0o555, ownerLine: '' })).rejects.toThrow(TypeError)
+    const noLine = { path, bytes: script('one'), mode: 0o555, ownerLine: '', replace: true }
+    await expect(placeFile(noLine)).rejects.toThrow(TypeError)
     expect(await namesIn(folder.path)).toEqual([])
   })
 
@@ -90,7 +103,7 @@ describe('placing a file', () => {
     await using folder = await tempFolder()
     const path = join(folder.path, 'connector')
     const versions = Array.from({ length: 12 }, (_, index) => script(`echo ${index % 3}`))
-    await Promise.all(versions.map(bytes => place(path, bytes)))
+    await Promise.all(versions.map(bytes => place(path, bytes, { replace: true })))
     const content = await readFile(path)
     expect(versions.some(bytes => Buffer.compare(bytes, content) === 0)).toBe(true)
     expect(await namesIn(folder.path)).toEqual(['connector'])

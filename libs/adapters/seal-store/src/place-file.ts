@@ -24,10 +24,19 @@ export interface PlacedFile {
   readonly mode: number
   /** How line 1 or 2 of every version of this file begins, such as `# Sealwright connector`. Nothing else is replaced. */
   readonly ownerLine: string
+  /** Whether a file of ours with another content gives way. It may be one that somebody has written down the hash of. */
+  readonly replace: boolean
 }
 
-/** `unchanged`: content and mode were right already, and nothing was touched. */
-export type PlaceOutcome = 'placed' | 'replaced' | 'unchanged'
+/**
+ * What became of it.
+ * - `placed`: nothing was there;
+ * - `replaced`: another content gave way, or the same one had another mode;
+ * - `unchanged`: content and mode were right already, and nothing was touched;
+ * - `kept`: a file of ours with another content is there and stays, nothing was touched. `found` is that content.
+ */
+export type PlaceOutcome =
+  { readonly kind: 'placed' | 'replaced' | 'unchanged' } | { readonly kind: 'kept'; readonly found: Uint8Array }
 
 /**
  * Puts a program of ours where another program will start it: atomic, lasting, and only if it differs.
@@ -47,7 +56,8 @@ export async function placeFile(file: PlacedFile): Promise<PlaceOutcome> {
   const name = basename(path)
   await using folder = await openFolder(dirname(path), 'make it, or mount its volume, first')
   const found = await inspect(folder, name, file)
-  if (found === 'same') return 'unchanged'
+  if (found.kind === 'same') return { kind: 'unchanged' }
+  if (found.kind === 'other content' && !file.replace) return { kind: 'kept', found: found.bytes }
   const temp = `.${name}.${randomBytes(TEMP_RANDOM_BYTES).toString('hex')}.tmp`
   await createFile(folder, temp, file, () => undefined)
   try {
@@ -61,12 +71,15 @@ export async function placeFile(file: PlacedFile): Promise<PlaceOutcome> {
   } catch (cause) {
     throw writeFailure(path, cause, 'the file is in place, but may not survive a power cut')
   }
-  return found === 'absent' ? 'placed' : 'replaced'
+  return { kind: found.kind === 'absent' ? 'placed' : 'replaced' }
 }
 
-async function inspect(folder: Folder, name: string, file: PlacedFile): Promise<'absent' | 'same' | 'older'> {
+type Found =
+  { readonly kind: 'absent' | 'same' | 'other mode' } | { readonly kind: 'other content'; readonly bytes: Uint8Array }
+
+async function inspect(folder: Folder, name: string, file: PlacedFile): Promise<Found> {
   await using entry: FileHandle | undefined = await openEntry(folder, name)
-  if (entry === undefined) return 'absent'
+  if (entry === undefined) return { kind: 'absent' }
   const bytes = await readWhole(entry, folder.shown(name), PLACED_FILE_MAX_BYTES)
   if (!carriesLine(bytes, file.ownerLine)) {
     throw new StoreError(
@@ -74,8 +87,8 @@ async function inspect(folder: Folder, name: string, file: PlacedFile): Promise<
       `${folder.shown(name)} has no line "${file.ownerLine}", so it is not ours and stays: move it away, or use another path`,
     )
   }
-  const sameMode = ((await entry.stat()).mode & 0o7777) === file.mode
-  return sameMode && Buffer.compare(bytes, file.bytes) === 0 ? 'same' : 'older'
+  if (Buffer.compare(bytes, file.bytes) !== 0) return { kind: 'other content', bytes }
+  return { kind: ((await entry.stat()).mode & 0o7777) === file.mode ? 'same' : 'other mode' }
 }
 
 function carriesLine(bytes: Uint8Array, ownerLine: string): boolean {

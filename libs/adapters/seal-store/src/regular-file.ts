@@ -1,6 +1,7 @@
 import { constants } from 'node:fs'
 import { type FileHandle, open, unlink } from 'node:fs/promises'
-import { errnoOf, readFailure, StoreError, writeFailure } from './errors.ts'
+import { hasErrorCode } from '@sealwright/system-error'
+import { readFailure, StoreError, writeFailure } from './errors.ts'
 import { type Folder } from './folder.ts'
 
 /** How far {@link createFile} has come. */
@@ -17,7 +18,7 @@ export async function openEntry(folder: Folder, name: string): Promise<FileHandl
   try {
     handle = await open(folder.at(name), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
   } catch (cause) {
-    if (errnoOf(cause) === 'ENOENT') return undefined
+    if (hasErrorCode(cause, 'ENOENT')) return undefined
     throw readFailure(folder.shown(name), cause)
   }
   if ((await handle.stat()).isFile()) return handle
@@ -101,6 +102,6 @@ export async function removeIfPossible(folder: Folder, name: string): Promise<bo
     await unlink(folder.at(name))
     return true
   } catch (cause) {
-    return errnoOf(cause) === 'ENOENT'
+    return hasErrorCode(cause, 'ENOENT')
   }
 }

@@ -129,6 +129,6 @@ describe('opening a seal store', () => {
     await expect(write(2)).resolves.toHaveProperty('code', 'STORE_UNREADABLE')
     await chmod(join(folder.path, 'keyring'), 0o600)
     await expect(write(2)).resolves.toEqual({ kind: 'done', sequence: 2 })
-    expect(await namesIn(folder.path)).toEqual(['keyring', 'keyring.previous', 'writer.lock'])
+    expect(await namesIn(folder.path)).toEqual(['agent.lock', 'keyring', 'keyring.previous', 'writer.lock'])
   })
 })

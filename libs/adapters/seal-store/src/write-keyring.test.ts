@@ -9,7 +9,8 @@ import { sampleKeyring } from './testing/sample-keyring.ts'
 import { acceptAll, namesIn, never, openSampleStore, storeError, writeSample } from './testing/sample-store.ts'
 import { tempFolder } from './testing/temp-folder.ts'
 
-const whole = ['keyring', 'keyring.previous', 'writer.lock']
+const first = ['agent.lock', 'keyring', 'writer.lock']
+const whole = ['agent.lock', 'keyring', 'keyring.previous', 'writer.lock']
 
 function write(store: SealStore, to: number, over: number | undefined, more = {}): Promise<string> {
   const expectedCurrent = over === undefined ? undefined : sampleKeyring(over)
@@ -33,12 +34,37 @@ describe('writing the keyring', () => {
     await using folder = await tempFolder()
     await using store = await openSampleStore(folder.path)
     await expect(write(store, 1, undefined)).resolves.toBe('written')
-    expect(await namesIn(folder.path)).toEqual(['keyring', 'writer.lock'])
+    expect(await namesIn(folder.path)).toEqual(first)
     await expect(write(store, 2, 1)).resolves.toBe('written')
     await expect(write(store, 3, 2)).resolves.toBe('written')
     expect(await namesIn(folder.path)).toEqual(whole)
     await expect(store.readKeyring()).resolves.toEqual(sampleKeyring(3))
     expect(new Uint8Array(await fs.readFile(join(folder.path, 'keyring.previous')))).toEqual(sampleKeyring(2))
+  })
+
+  it('makes the lock file of the agent, empty and lasting, before there is a keyring, and leaves one that is there alone', async () => {
+    await using folder = await tempFolder()
+    await using store = await openSampleStore(folder.path)
+    const path = join(folder.path, 'agent.lock')
+    const sync = jest.spyOn(await fileHandlePrototype(), 'sync')
+    sync.mockRejectedValueOnce(systemError('ENOSPC'))
+    await expect(write(store, 1, undefined)).rejects.toEqual(storeError('STORE_DISK_FULL', /agent\.lock: free/))
+    expect(await namesIn(folder.path)).toEqual(['agent.lock', 'writer.lock'])
+    await fs.unlink(path)
+
+    const umask = process.umask(0o777)
+    try {
+      await expect(write(store, 1, undefined)).resolves.toBe('written')
+    } finally {
+      process.umask(umask)
+    }
+    expect(await fs.stat(path)).toMatchObject({ size: 0, mode: 0o100600 })
+
+    await using lock = await store.lockForAgent({ signal: never })
+    const held = await fs.readFile(path, 'latin1')
+    await expect(write(store, 2, 1)).resolves.toBe('written')
+    expect(await fs.readFile(path, 'latin1')).toBe(held)
+    expect([lock.name, held]).toEqual(['agent', expect.stringContaining(`pid ${process.pid} `)])
   })
 
   it('touches nothing when the same bytes are there already, but proves them', async () => {
@@ -65,7 +91,7 @@ describe('writing the keyring', () => {
     await expect(write(store, 2, undefined)).rejects.toEqual(storeError('STORE_CHANGED'))
     await expect(write(store, 2, 9)).rejects.toEqual(storeError('STORE_CHANGED'))
     await expect(store.readKeyring()).resolves.toEqual(sampleKeyring(1))
-    expect(await namesIn(folder.path)).toEqual(['keyring', 'writer.lock'])
+    expect(await namesIn(folder.path)).toEqual(first)
   })
 
   it('refuses when the keyring changed during the proof, by a program without our lock', async () => {
@@ -80,7 +106,7 @@ describe('writing the keyring', () => {
     const restore = (): Promise<void> => fs.writeFile(path, sampleKeyring(8), { mode: 0o600 })
     await expect(write(store, 2, undefined, { prove: restore })).rejects.toEqual(storeError('STORE_CHANGED'))
     await expect(store.readKeyring()).resolves.toEqual(sampleKeyring(8))
-    expect(await namesIn(folder.path)).toEqual(['keyring', 'writer.lock'])
+    expect(await namesIn(folder.path)).toEqual(first)
   })
 
   it('proves the bytes that the disk gives back, before anything is replaced', async () => {
@@ -104,7 +130,7 @@ describe('writing the keyring', () => {
     expect(failure).toEqual(storeError('STORE_PROOF_FAILED', /\(TPM_RC_POLICY_FAIL\)$/))
     expect(failure).toHaveProperty('cause', cause)
     await expect(store.readKeyring()).resolves.toEqual(sampleKeyring(1))
-    expect(await namesIn(folder.path)).toEqual(['keyring', 'writer.lock'])
+    expect(await namesIn(folder.path)).toEqual(first)
     await expect(write(store, 2, 1)).resolves.toBe('written')
   })
 
@@ -127,7 +153,7 @@ describe('writing the keyring', () => {
     await expect(write(store, 2, 1, { prove: proveThenAbort, signal: between.signal })).rejects.toBe(reason)
     await expect(write(store, 2, 1, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason)
     await expect(store.readKeyring()).resolves.toEqual(sampleKeyring(1))
-    expect(await namesIn(folder.path)).toEqual(['keyring', 'writer.lock'])
+    expect(await namesIn(folder.path)).toEqual(first)
   })
 
   it('refuses bytes that are empty, too large or no keyring, before it touches the folder', async () => {
@@ -152,7 +178,7 @@ describe('writing the keyring', () => {
       await fs.writeFile(join(folder.path, name), 'half a key')
     }
     await store.readKeyring()
-    expect(await namesIn(folder.path)).toHaveLength(8)
+    expect(await namesIn(folder.path)).toHaveLength(9)
     await writeSample(store, 2)
     expect(await namesIn(folder.path)).toEqual([...whole, ...foreign].sort())
   })
@@ -200,7 +226,7 @@ describe('writing the keyring', () => {
     await expect(write(store, 2, 1)).rejects.toEqual(storeError(code, /nothing was replaced/))
     spy.mockRestore()
     await expect(store.readKeyring()).resolves.toEqual(sampleKeyring(1))
-    expect(await namesIn(folder.path)).toEqual(['keyring', 'writer.lock'])
+    expect(await namesIn(folder.path)).toEqual(first)
     await expect(write(store, 2, 1)).resolves.toBe('written')
   })
 
@@ -208,7 +234,12 @@ describe('writing the keyring', () => {
     await using folder = await tempFolder()
     await using store = await openSampleStore(folder.path)
     const prototype = await fileHandlePrototype()
-    jest.spyOn(prototype, 'sync').mockResolvedValueOnce().mockRejectedValueOnce(systemError('EIO'))
+    // The agent's lock file, the keyring, and then the folder.
+    jest
+      .spyOn(prototype, 'sync')
+      .mockResolvedValueOnce()
+      .mockResolvedValueOnce()
+      .mockRejectedValueOnce(systemError('EIO'))
     await expect(write(store, 1, undefined)).rejects.toEqual(storeError('STORE_WRITE_FAILED', /may not survive/))
     await expect(store.readKeyring()).resolves.toEqual(sampleKeyring(1))
     await expect(write(store, 1, 1)).resolves.toBe('unchanged')

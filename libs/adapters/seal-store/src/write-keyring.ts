@@ -1,7 +1,7 @@
 import { rename, unlink } from 'node:fs/promises'
 import { describeCause, StoreError, writeFailure } from './errors.ts'
 import { type Folder } from './folder.ts'
-import { type LockOptions, lockFolder } from './lock.ts'
+import { ensureLockFile, type LockOptions, lockFolder } from './lock.ts'
 import { entryKind, KEYRING_NAME, PREVIOUS_NAME, tempName } from './names.ts'
 import { FILE_MODE } from './permissions.ts'
 import { assertKeyring, readKeyringFrom, readStoreFile, type VerifyKeyring } from './read-keyring.ts'
@@ -11,6 +11,7 @@ import { createFile, type CreateStep, removeIfPossible } from './regular-file.ts
 export const WRITE_STEPS = [
   'locked',
   'leftovers-removed',
+  'agent-lock-made',
   'temp-created',
   'temp-written',
   'temp-synced',
@@ -81,6 +82,9 @@ async function replaceLocked(folder: Folder, write: KeyringWrite, context: Write
   }
   await removeLeftovers(folder)
   context.onStep('leftovers-removed')
+  // Before the keyring: a store that has one can be locked by an agent, whatever becomes of the disk until then.
+  await ensureLockFile(folder, 'agent')
+  context.onStep('agent-lock-made')
   const temp = tempName(current === undefined ? 'first' : 'next')
   try {
     await createTemp(folder, temp, write.bytes, step => {

@@ -20,11 +20,16 @@ export interface ConfiguredSeal {
   /** The devices that the keyring has records for, newest record first: names for the configuration. Asks none of them. */
   enrolledDevices(keyring: Keyring): readonly string[]
   /**
-   * Lends the member that this node has now, whatever the keyring says: for making a record.
+   * Lends the member that this node has now: for making a record.
    *
-   * @throws {TpmError} `TPM_NAME_MISMATCH` if the configuration names another one.
+   * @param options.knownIn - an authentic keyring. If it has records for this seal, the member must be one that they are for; with
+   *   `undefined` whoever answers will do. A stranger is told from a known one before anything secret is sent.
+   * @throws {TpmError} `TPM_CLEARED`, `TPM_REPLACED` for a stranger; `TPM_NAME_MISMATCH` if the configuration names another one.
    */
-  withLocalMember<T>(signal: AbortSignal, use: (member: SealMember) => Promise<T>): Promise<T>
+  withLocalMember<T>(
+    options: { readonly knownIn: Keyring | undefined; readonly signal: AbortSignal },
+    use: (member: SealMember) => Promise<T>,
+  ): Promise<T>
   /**
    * Lends the member of this node that the keyring knows: for opening.
    *

@@ -1,4 +1,4 @@
-import { findRecords, type Keyring, openKeyring, type OpenKeyring } from '@sealwright/keyring'
+import { type Keyring, openKeyring, type OpenKeyring, proveRecords } from '@sealwright/keyring'
 import { type NodeConfig } from '@sealwright/node-config'
 import { type ConfiguredSeal } from './configured-seal.ts'
 import { tpmSeal } from './tpm-seal.ts'
@@ -22,19 +22,13 @@ export async function openThrough(seal: ConfiguredSeal, keyring: Keyring, signal
 }
 
 /**
- * Proves that a keyring opens through one seal, and that so does every record which its member has: opening alone asks for the
- * first. For what is about to take the place of records that work.
+ * Proves that a keyring opens through one seal, and that so does every record which its member has: each gives the seal key of
+ * its generation. Opening alone asks for the first. For what is about to take the place of records that work.
  *
  * @throws as {@link openThrough}.
  */
 export async function proveThrough(seal: ConfiguredSeal, keyring: Keyring, signal: AbortSignal): Promise<void> {
   await seal.withRecordedMember(keyring, signal, async (member, sealId) => {
-    const opened = await openKeyring({ keyring, sealId, member, signal })
-    opened.close()
-    const [, ...others] = findRecords(keyring, { sealId, memberId: member.memberId })
-    for (const { sealedKek, method } of others) {
-      const kek = await member.unsealKek(sealedKek, { signal, method })
-      kek.wipe()
-    }
+    await proveRecords({ keyring, sealId, member, signal })
   })
 }

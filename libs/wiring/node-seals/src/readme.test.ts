@@ -54,7 +54,7 @@ describe('the example in the README', () => {
     const seals = ['first', 'tpm'].map((name, index) => ({ name, type: 'tpm', priority: index + 1, tpm }))
     const text = JSON.stringify({ store, seals })
     const [, seal] = configuredSeals(parseNodeConfig(text, 'node.yaml'))
-    const keyring = await seal?.withLocalMember(signal, member =>
+    const keyring = await seal?.withLocalMember({ knownIn: undefined, signal }, member =>
       createKeyring({
         sealName: 'tpm',
         member,

@@ -18,18 +18,23 @@ describe('the TPM that answers', () => {
   })
 
   it('was cleared if it still has an endorsement key that is known', () => {
-    expect(() => recognisedTpm([tpm(1, 11), tpm(2, 12)], tpm(9, 12))).toThrow(failure('TPM_CLEARED', /was cleared/))
+    expect(() => recognisedTpm([tpm(1, 11), tpm(2, 12)], tpm(9, 12))).toThrow(
+      failure('TPM_CLEARED', /was cleared .*bootstrap-init with the seal key and --new-tpm/),
+    )
   })
 
   it('is another one if nothing of it is known', () => {
     expect(() => recognisedTpm([tpm(1, 11), tpm(2)], tpm(9, 19))).toThrow(
-      failure('TPM_REPLACED', /none of the 2 TPMs .* records for: put the old one back/),
+      failure('TPM_REPLACED', /none of the 2 TPMs .* records for: put the old one back.* and --new-tpm/),
+    )
+    expect(() => recognisedTpm([tpm(1, 11)], tpm(9, 19))).toThrow(
+      failure('TPM_REPLACED', /not the TPM that the keyring/),
     )
   })
 
   it('may be either where no endorsement key tells', () => {
     expect(() => recognisedTpm([tpm(1, 11), tpm(2)], tpm(9))).toThrow(
-      failure('TPM_REPLACED', /or this is one of them, cleared/),
+      failure('TPM_REPLACED', /or it is, and was cleared/),
     )
   })
 })

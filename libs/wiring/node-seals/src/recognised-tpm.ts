@@ -1,5 +1,9 @@
 import { type ExpectedTpm, TpmError } from '@sealwright/tpm'
 
+/** What to do about a TPM that is to have a record and has none. */
+const ENROL_ANEW =
+  'open by another seal, or enrol this one if it is meant to be here (bootstrap-init with the seal key and --new-tpm)'
+
 /**
  * Picks the TPM that answers from those that a seal has records for.
  *
@@ -14,15 +18,14 @@ export function recognisedTpm(enrolled: readonly ExpectedTpm[], present: Expecte
   if (enrolled.some(known => isSame(known.endorsementKeyName, endorsementKeyName))) {
     throw new TpmError(
       'TPM_CLEARED',
-      'this TPM was cleared since sealing, and can never open its record again: open by another seal and enrol it anew; ' +
-        'the record is kept',
+      `this TPM was cleared since sealing, and can never open its record again: ${ENROL_ANEW}; the record is kept`,
     )
   }
-  const doubt = endorsementKeyName === undefined ? ' (or this is one of them, cleared: no endorsement key tells)' : ''
+  const which = enrolled.length === 1 ? 'not the TPM' : `none of the ${enrolled.length} TPMs`
+  const doubt = endorsementKeyName === undefined ? ' (or it is, and was cleared: no endorsement key tells)' : ''
   throw new TpmError(
     'TPM_REPLACED',
-    `this is none of the ${enrolled.length} TPMs that the keyring has records for${doubt}: put the old one back, or open by ` +
-      'another seal and enrol this one; the records are kept',
+    `this is ${which} that the keyring has records for${doubt}: put the old one back, or ${ENROL_ANEW}; the records are kept`,
   )
 }
 

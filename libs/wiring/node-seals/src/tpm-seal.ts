@@ -64,11 +64,13 @@ export function tpmSeal(config: TpmSealConfig): ConfiguredSeal {
       const newestFirst = findSealRecords(keyring, name).sort((a, b) => b.createdAtMs - a.createdAtMs)
       return distinctTpms(newestFirst).map(nameOf)
     },
-    async withLocalMember(signal, use) {
-      return await withMember(
-        async access => namedTpm(await readTpmIdentity(access, { signal }), config.storageKeyName),
-        use,
-      )
+    async withLocalMember({ knownIn, signal }, use) {
+      const known = knownIn === undefined ? [] : distinctTpms(findSealRecords(knownIn, name))
+      return await withMember(async access => {
+        const present = namedTpm(await readTpmIdentity(access, { signal }), config.storageKeyName)
+        if (known.length > 0) recognisedTpm(known, present)
+        return present
+      }, use)
     },
     async withRecordedMember(keyring, signal, use) {
       const { sealId, records } = recordsOf(keyring, name)
