@@ -1,34 +1,23 @@
 import { type SealedNode } from '@sealwright/testing-cluster'
-import { temporaryFolder, type TemporaryFolder } from '@sealwright/testing-rig'
 import { readMetric } from './control-request.ts'
-import { expectPrograms } from './node-programs.ts'
-import { bootstrapNode, endNode, expectSealWorks, initialise } from './served-node.ts'
-import { agentLines, boot, cutPower, waitForAgentLine, waitForOpenBaoLog } from './tpm-node.ts'
-import { proxyTpm, type TpmProxy } from './tpm-proxy.ts'
+import { expectSealWorks } from './node-health.ts'
+import { boot, killAgent } from './node-life.ts'
+import { agentLines, waitForAgentLine, waitForOpenBaoLog } from './node-log.ts'
+import { ALL_PROGRAMS, expectPrograms } from './node-programs.ts'
+import { openProxiedNode } from './served-node.ts'
+import { testScope } from './test-scope.ts'
+import { type TpmProxy } from './tpm-proxy.ts'
 
-const TYPE_CALLS = ['sealwright_plugin_calls_total', 'method="Type",result="ok"'] as const
 /** What OpenBao says of a Decrypt whose agent died while it was under way. */
 const CUT_OFF_DECRYPT = 'failed to decrypt keys from storage: rpc error: code = Unavailable'
 
-let folder: TemporaryFolder
+const scope = testScope()
 let proxy: TpmProxy
 let node: SealedNode
-let token: string
+let rootToken: string
 
 beforeEach(async () => {
-  folder = await temporaryFolder()
-  proxy = await proxyTpm(folder.join('proxy.sock'), folder.join('tpm/tpm.sock'))
-  const served = await bootstrapNode(folder.path, { tpmSocketPath: proxy.socketPath })
-  node = served.node
-  await node.startAgent()
-  token = await initialise(served)
-  await cutPower(node)
-})
-
-afterEach(async () => {
-  await endNode(node)
-  await proxy[Symbol.asyncDispose]()
-  await folder.remove()
+  ;({ node, rootToken, proxy } = await openProxiedNode(scope))
 })
 
 describe('an agent that is killed around a Decrypt', () => {
@@ -46,13 +35,9 @@ describe('an agent that is killed around a Decrypt', () => {
     await node.startAgent()
     await waitForAgentLine(node, { msg: 'agent serves' })
     await node.openBao().start({ until: 'nothing' })
-    // OpenBao asks for the type once after SetConfig, and again right before its Decrypt, which then waits for a seal.
-    await node.agent().waitFor(async () => (await readMetric(node, ...TYPE_CALLS)) >= 2, {
-      what: 'OpenBao to call Decrypt',
-      timeoutMs: 30_000,
-    })
-    // One more round trip, since the call that follows the second Type must have left OpenBao.
-    await readMetric(node, ...TYPE_CALLS)
+    await node.agent().waitFor(isDecryptUnderWay, { what: 'OpenBao to call Decrypt', timeoutMs: 60_000 })
+    // One more round trip, since the call that follows the Type must have left OpenBao.
+    await isDecryptUnderWay()
     await killAndStartAgain()
     await waitForOpenBaoLog(node, CUT_OFF_DECRYPT)
     await expectOpenedWithoutRestart()
@@ -67,18 +52,25 @@ describe('an agent that is killed around a Decrypt', () => {
   })
 })
 
+/** OpenBao asks for the type once after SetConfig, and again right before each Decrypt, which then waits for a seal. */
+async function isDecryptUnderWay(): Promise<boolean> {
+  const calls = 'sealwright_plugin_calls_total'
+  const types = await readMetric(node, calls, 'method="Type",result="ok"')
+  const refusals = await readMetric(node, calls, 'method="Decrypt",result="SEAL_NOT_OPEN"')
+  return types - 1 > refusals
+}
+
 /** SIGKILL, a TPM that answers, and a new agent. */
 async function killAndStartAgain(): Promise<void> {
-  node.agent().kill('SIGKILL')
-  await node.agent().exited
-  proxy.setFate(() => ({ kind: 'pass' }))
+  await killAgent(node)
+  proxy.letPass()
   await node.startAgent()
 }
 
 async function expectOpenedWithoutRestart(): Promise<void> {
   const baoPid = node.openBao().pid()
   await node.openBao().waitFor('active')
-  await expectSealWorks(node, token)
+  await expectSealWorks(node, rootToken)
   expect(node.openBao().pid()).toBe(baoPid)
-  await expectPrograms(folder.path, 'agent', 'connector', 'openbao', 'tpm')
+  await expectPrograms(scope.folder.path, ...ALL_PROGRAMS)
 }

@@ -1,15 +1,13 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import {
-  findProcesses,
-  proxySocket,
-  type RigResponse,
-  type SocketProxy,
-  temporaryFolder,
-  type TemporaryFolder,
-  waitUntil,
-} from '@sealwright/testing-rig'
-import { bootstrapNode, endNode, expectSealWorks, initialise, type ServedNode } from './served-node.ts'
+import { findProcesses, type RigResponse, waitUntil } from '@sealwright/testing-rig'
+import { type SealedNode } from '@sealwright/testing-cluster'
+import { expectSealWorks, statusOf } from './node-health.ts'
+import { killAgent } from './node-life.ts'
+import { waitForAgentLine } from './node-log.ts'
+import { openNode } from './served-node.ts'
+import { testScope } from './test-scope.ts'
+import { proxyTpm, type TpmProxy } from './tpm-proxy.ts'
 
 const CALLERS = 24
 /** The engine first fills the heap that it allows itself: some 70 MiB, after 6,000 calls. */
@@ -20,46 +18,41 @@ const MAX_GROWTH_MIB = 16
 const CALLERS_TIMEOUT_MS = 60_000
 const HOUR_MS = 3_600_000
 
-let folder: TemporaryFolder
-let bus: SocketProxy
-let served: ServedNode
-let token: string
+const scope = testScope()
+let proxy: TpmProxy
+let node: SealedNode
+let rootToken: string
 
 beforeEach(async () => {
-  folder = await temporaryFolder()
-  const listenPath = folder.join('bus.sock')
-  bus = await proxySocket({ listenPath, targetPath: folder.join('tpm', 'tpm.sock') })
+  proxy = await proxyTpm(scope)
   // No probe may fall into the flood.
-  served = await bootstrapNode(folder.path, { tpmSocketPath: listenPath, agent: { probeIntervalMs: HOUR_MS } })
-  await served.node.startAgent()
-  token = await initialise(served)
-})
-
-afterEach(async () => {
-  await endNode(served.node)
-  await bus.close()
-  await folder.remove()
+  const agent = { probeIntervalMs: HOUR_MS }
+  ;({ node, rootToken } = await openNode(scope, { tpmSocketPath: proxy.socketPath, agent }))
 })
 
 describe('a flood of raft challenges from callers without a token', () => {
   it('costs no TPM command and leaves nothing behind, and the service goes on', async () => {
     await flood(WARM_UP_CALLS)
     const before = resources()
-    const commands = bus.recorded.length
+    const commands = proxy.countAll()
 
     const answers = await flood(FLOOD_CALLS)
 
     expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]))
-    expect(bus.recorded.length).toBe(commands)
-    const { residentMiB, ...counted } = resources()
-    expect(counted).toEqual({ descriptors: before.descriptors, ipcEntries: before.ipcEntries })
-    expect(residentMiB - before.residentMiB).toBeLessThan(MAX_GROWTH_MIB)
-    await expectSealWorks(served.node, token)
-    expect(await statusOf()).toMatchObject({ state: 'open', sessions: 1, seals: [{ health: { state: 'healthy' } }] })
+    expect(proxy.countAll()).toBe(commands)
+    const after = resources()
+    expect(after.descriptors).toBeLessThanOrEqual(before.descriptors)
+    expect(after.ipcEntries).toBeLessThanOrEqual(before.ipcEntries)
+    expect(after.residentMiB - before.residentMiB).toBeLessThan(MAX_GROWTH_MIB)
+    await expectSealWorks(node, rootToken)
+    expect(await statusOf(node)).toMatchObject({
+      state: 'open',
+      sessions: 1,
+      seals: [{ health: { state: 'healthy' } }],
+    })
   })
 
   it('is answered with a code and nothing of this machine while no seal opens', async () => {
-    const { node } = served
     await node.tpm.kill()
     await restartAgent()
     // A call that OpenBao makes before it has noticed the end of the old agent fails in its own words.
@@ -81,16 +74,10 @@ describe('a flood of raft challenges from callers without a token', () => {
   })
 
   it('starts one connector, not one for each caller, while the agent is dead', async () => {
-    const { node } = served
-    node.agent().kill('SIGKILL')
-    await node.agent().exited
+    await killAgent(node)
     await waitUntil(() => connectors() === 0, { what: 'the end of the old connector', timeoutMs: CALLERS_TIMEOUT_MS })
 
-    const flooding = flood(2 * CALLERS)
-    await waitUntil(() => connectors() > 0, { what: 'a new connector', timeoutMs: CALLERS_TIMEOUT_MS })
-    const most = await mostConnectorsDuring(20)
-    await node.startAgent()
-    await flooding
+    const [, most] = await Promise.all([flood(2 * CALLERS), watchConnectors()])
 
     expect(most).toBe(1)
     expect(await challenge('last')).toMatchObject({ status: 200 })
@@ -105,7 +92,7 @@ interface Answer {
 
 /** What anybody can do who reaches OpenBao: have it encrypt something by its seal. */
 async function challenge(serverId: string): Promise<Answer> {
-  const { status, body }: RigResponse = await served.node.openBao().request({
+  const { status, body }: RigResponse = await node.openBao().request({
     method: 'POST',
     path: 'sys/storage/raft/bootstrap/challenge',
     body: { server_id: serverId },
@@ -129,7 +116,6 @@ async function flood(calls: number): Promise<readonly Answer[]> {
 
 /** What the agent holds of its machine. */
 function resources(): { readonly residentMiB: number; readonly descriptors: number; readonly ipcEntries: number } {
-  const { node } = served
   const { pid } = node.agent()
   const residentKib = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]
   return {
@@ -140,25 +126,25 @@ function resources(): { readonly residentMiB: number; readonly descriptors: numb
 }
 
 async function restartAgent(): Promise<void> {
-  const { node } = served
-  node.agent().kill('SIGKILL')
-  await node.agent().exited
+  await killAgent(node)
   await node.startAgent()
-  await node.waitForLog('agent serves')
-}
-
-async function statusOf(): Promise<unknown> {
-  const { stdout } = await served.node.sealctl('status', '--json')
-  return JSON.parse(stdout) as unknown
+  await waitForAgentLine(node, { msg: 'agent serves' })
 }
 
 /** Connectors that OpenBao has started; not the shells that they start themselves. */
 function connectors(): number {
-  const { node } = served
   const prefix = join(node.pluginDirectory, '/')
   const isOurs = (argument: string): boolean => argument.startsWith(prefix)
   return findProcesses(({ parentPid, commandLine }) => parentPid === node.openBao().pid() && commandLine.some(isOurs))
     .length
+}
+
+/** Looks at the connectors of a flood that waits for the agent, and starts the agent in the end. */
+async function watchConnectors(): Promise<number> {
+  await waitUntil(() => connectors() > 0, { what: 'a new connector', timeoutMs: CALLERS_TIMEOUT_MS })
+  const most = await mostConnectorsDuring(20)
+  await node.startAgent()
+  return most
 }
 
 /** The most connectors that ran at once, over a number of looks with a caller's answer time between them. */
@@ -166,7 +152,7 @@ async function mostConnectorsDuring(looks: number): Promise<number> {
   let most = 0
   for (let look = 0; look < looks; look += 1) {
     most = Math.max(most, connectors())
-    await served.node.openBao().state()
+    await node.openBao().state()
   }
   return most
 }

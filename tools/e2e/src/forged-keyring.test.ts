@@ -5,10 +5,14 @@ import { join } from 'node:path'
 import { encryptEnvelope } from '@sealwright/envelope'
 import { decodeKeyring, encodeKeyring, type Keyring, type KeyringRecord } from '@sealwright/keyring'
 import { Secret } from '@sealwright/secret'
-import { temporaryFolder, type TemporaryFolder } from '@sealwright/testing-rig'
+import { type SealedNode } from '@sealwright/testing-cluster'
 import { expectedTpmOf, readTpmIdentity, sealKekForRemote } from '@sealwright/tpm'
-import { bootstrapNode, endNode, expectSealWorks, initialise, type ServedNode } from './served-node.ts'
-import { boot, cutPower, expectOpensByItself, expectSealed, statusOf, waitForAgentLine } from './tpm-node.ts'
+import { expectOpensByItself, expectSealed, expectSealWorks, statusOf } from './node-health.ts'
+import { boot, cutPower } from './node-life.ts'
+import { waitForAgentLine } from './node-log.ts'
+import { openNode } from './served-node.ts'
+import { keyringPath } from './store-files.ts'
+import { testScope } from './test-scope.ts'
 
 /*
  * Somebody can write the keyring of the store and knows the public half of the TPM's storage key, as every other node does.
@@ -32,50 +36,38 @@ const FORGERIES: readonly Forgery[] = [
   { link: 'under their own key', code: 'KEYRING_LINK_BROKEN', message: 'generation 2 is not the one' },
 ]
 
-let folder: TemporaryFolder
-let served: ServedNode
-let token: string
-
-const keyringPath = (): string => join(served.node.storePath, 'keyring')
+const scope = testScope()
+let node: SealedNode
+let rootToken: string
+let genuine: Buffer
 
 beforeEach(async () => {
-  folder = await temporaryFolder()
-  served = await bootstrapNode(folder.path)
-  await served.node.startAgent()
-  token = await initialise(served)
-})
-
-afterEach(async () => {
-  await endNode(served.node)
-  await folder.remove()
+  ;({ node, rootToken } = await openNode(scope))
+  genuine = await readFile(keyringPath(node))
 })
 
 describe.each(FORGERIES)('a keyring with a forged generation on top, link: $link', ({ link, code, message }) => {
   it('is refused by an agent that starts; OpenBao stays sealed, and opens by itself once the keyring is back', async () => {
-    const { node } = served
-    const genuine = await readFile(keyringPath())
     const { bytes, keyId } = await forge(genuine, link)
     await cutPower(node)
     const before = await findInOpenBao(genuineKeyId(genuine))
     expect(before.length).toBeGreaterThan(0)
 
-    await writeFile(keyringPath(), bytes)
+    await writeFile(keyringPath(node), bytes)
     await boot(node)
     await expectSealed(node, { code, message, retrying: true })
     await expectNeverUsed(keyId)
-    expect(await readFile(keyringPath(), 'hex')).toBe(Buffer.from(bytes).toString('hex'))
+    expect(await readFile(keyringPath(node), 'hex')).toBe(Buffer.from(bytes).toString('hex'))
 
-    await writeFile(keyringPath(), genuine)
+    await writeFile(keyringPath(node), genuine)
     await expectOpensByItself(node)
-    await expectSealWorks(node, token)
+    await expectSealWorks(node, rootToken)
     await expectNeverUsed(keyId)
   })
 
   it('does not take the place of the one that an agent holds; the seal is reported as failing', async () => {
-    const { node } = served
-    const genuine = await readFile(keyringPath())
     const { bytes, keyId } = await forge(genuine, link)
-    await writeFile(keyringPath(), bytes)
+    await writeFile(keyringPath(node), bytes)
 
     const held = { keyId: genuineKeyId(genuine), generation: 1 }
     const status = await statusOf(node)
@@ -87,10 +79,10 @@ describe.each(FORGERIES)('a keyring with a forged generation on top, link: $link
     expect(status.exitCode).not.toBe(0)
     await waitForAgentLine(node, { msg: 'seal failed', seal: 'tpm', code })
     await expect(node.openBao().state()).resolves.toBe('active')
-    await expectSealWorks(node, token)
+    await expectSealWorks(node, rootToken)
     await expectNeverUsed(keyId)
 
-    await writeFile(keyringPath(), genuine)
+    await writeFile(keyringPath(node), genuine)
     await expect(statusOf(node)).resolves.toMatchObject({
       exitCode: 0,
       keyring: held,
@@ -151,7 +143,7 @@ async function forgeRecord(
   generation: number,
   sealKey: Uint8Array,
 ): Promise<KeyringRecord> {
-  const transport = { kind: 'unix', path: served.node.tpm.socketPath } as const
+  const transport = { kind: 'unix', path: node.tpm.socketPath } as const
   const { storageKey } = await readTpmIdentity({ transport, timeoutMs: 10_000, randomBytes })
   const { endorsementKeyName } = expectedTpmOf(genuine.sealedKek)
   const kek = new Secret(randomBytes(32))
@@ -184,7 +176,7 @@ function genuineKeyId(bytes: Uint8Array): string {
 
 /** The files of OpenBao's storage that name a key. */
 async function findInOpenBao(keyId: string): Promise<readonly string[]> {
-  const { dataDirectory } = served.node.openBao()
+  const { dataDirectory } = node.openBao()
   const entries = await readdir(dataDirectory, { recursive: true, withFileTypes: true })
   const files = entries.filter(entry => entry.isFile()).map(({ parentPath, name }) => join(parentPath, name))
   return files.filter(file => readFileSync(file).includes(keyId))
@@ -193,6 +185,6 @@ async function findInOpenBao(keyId: string): Promise<readonly string[]> {
 /** Neither OpenBao's storage nor its log, nor that of the agent, names the forger's key: nothing was encrypted under it. */
 async function expectNeverUsed(keyId: string): Promise<void> {
   expect(await findInOpenBao(keyId)).toEqual([])
-  expect(readFileSync(served.node.openBao().logPath, 'utf8')).not.toContain(keyId)
-  expect(readFileSync(served.node.agent().logPath, 'utf8')).not.toContain(keyId)
+  expect(readFileSync(node.openBao().logPath, 'utf8')).not.toContain(keyId)
+  expect(readFileSync(node.agent().logPath, 'utf8')).not.toContain(keyId)
 }

@@ -5,12 +5,20 @@ import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import { decodeKeyring } from '@sealwright/keyring'
 import { Secret } from '@sealwright/secret'
-import { type ClusterNode, createSealedCluster, type SealedCluster, type SealedNode } from '@sealwright/testing-cluster'
+import {
+  type ClusterNode,
+  createSealedCluster,
+  type SealedCluster,
+  type SealedNode,
+  writeFirstSecret,
+} from '@sealwright/testing-cluster'
 import { proxySocket, type SocketProxy, waitUntil } from '@sealwright/testing-rig'
 import { unsealKek } from '@sealwright/tpm'
+import { expectPrograms } from './node-programs.ts'
+import { type TestScope } from './test-scope.ts'
 
 /** Two nodes, whose TPM traffic is recorded. */
-export interface HuntedLab extends AsyncDisposable {
+export interface HuntedLab {
   readonly cluster: SealedCluster
   readonly first: ClusterNode
   /** Wraps the seal key on each node. */
@@ -32,16 +40,22 @@ const ACTIVE = { what: 'an active node', timeoutMs: 60_000 }
 const TPM_TIMEOUT_MS = 20_000
 const SECRET_PATH = { mount: 'secret', path: 'lab/proof' } as const
 
-/** `directory` must exist, be private, and have a short path. */
-export async function createHuntedLab(directory: string): Promise<HuntedLab> {
+/** Makes the lab in the folder of the test; nothing but the TPMs runs yet. */
+export async function createHuntedLab(scope: TestScope): Promise<HuntedLab> {
   const { signal } = new AbortController()
-  const cluster = await createSealedCluster({ directory, nodeNames: ['node-a', 'node-b'] })
+  scope.afterwards(() => expectPrograms(scope.folder.path))
+  const cluster = scope.use(
+    await createSealedCluster({ directory: scope.folder.path, nodeNames: ['node-a', 'node-b'] }),
+  )
   const { nodes } = cluster
   const [first] = nodes
   if (first === undefined) throw new Error('the cluster has no node')
-  const buses = await Promise.all(nodes.map(node => listenOnBus(node, cluster.caPath)))
+  const buses = await Promise.all(nodes.map(async node => scope.use(await listenOnBus(node, cluster.caPath))))
   const recorded = () => buses.flatMap(bus => bus.recorded)
   let token = new Secret(new Uint8Array())
+  scope.afterwards(() => {
+    token.wipe()
+  })
 
   const findActive = async (): Promise<ClusterNode | undefined> => {
     const states = await Promise.all(nodes.map(({ node }) => node.openBao().state()))
@@ -66,8 +80,8 @@ export async function createHuntedLab(directory: string): Promise<HuntedLab> {
       const { rootToken } = await first.client.init({ recoveryShares: 1, recoveryThreshold: 1 }, { signal })
       token = rootToken
       await waitUntilAllServe()
-      await first.client.enableKv(SECRET_PATH.mount, { signal, token })
-      await first.client.kvPut(SECRET_PATH, { proof: new Secret(Buffer.from('written')) }, { signal, token })
+      const proof = new Secret(Buffer.from('written'))
+      await writeFirstSecret(first.client, SECRET_PATH, { proof }, { signal, token })
     },
     async losePower() {
       for (const { node } of nodes) {
@@ -97,11 +111,6 @@ export async function createHuntedLab(directory: string): Promise<HuntedLab> {
       recorded().filter(({ bytes }) =>
         Buffer.from(bytes.subarray(COMMAND_CODE_OFFSET, COMMAND_CODE_OFFSET + 4)).equals(TPM_CC_UNSEAL),
       ).length,
-    async [Symbol.asyncDispose]() {
-      token.wipe()
-      await cluster[Symbol.asyncDispose]()
-      await Promise.all(buses.map(bus => bus.close()))
-    },
   }
 }
 

@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
-import { errorCodeOf } from './error-code.ts'
+import { hasErrorCode } from '@sealwright/system-error'
 
 /** State of a listening socket in `/proc/net/tcp`. */
 const LISTEN = '0A'
@@ -27,7 +27,7 @@ function linkOf(path: string): string {
   try {
     return readlinkSync(path)
   } catch (error) {
-    if (errorCodeOf(error) === 'ENOENT') return ''
+    if (hasErrorCode(error, 'ENOENT')) return ''
     throw error
   }
 }

@@ -3,7 +3,10 @@ import { findProcesses, type ProcessInfo, waitUntil } from '@sealwright/testing-
 /** What may run on a node. `other` is anything else that belongs to it, such as a child that was left behind. */
 export type NodeProgram = 'agent' | 'connector' | 'openbao' | 'tpm' | 'other'
 
-const SETTLE_TIMEOUT_MS = 10_000
+/** What runs on a node that serves. */
+export const ALL_PROGRAMS: readonly NodeProgram[] = ['agent', 'connector', 'openbao', 'tpm']
+
+const SETTLE_TIMEOUT_MS = 30_000
 
 /** Everything that runs now and whose command line or working folder lies in a node's folder, sorted by name. */
 export function programsIn(directory: string): readonly NodeProgram[] {

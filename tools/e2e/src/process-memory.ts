@@ -1,5 +1,5 @@
 import { closeSync, openSync, readFileSync, readSync } from 'node:fs'
-import { errorCodeOf } from './error-code.ts'
+import { hasErrorCode } from '@sealwright/system-error'
 
 /** A readable part of a process' memory. */
 export interface MemoryPart {
@@ -53,7 +53,7 @@ function readAt(memory: number, into: Buffer, address: number, isFile: boolean):
       if (readBytes === 0) throw new Error('the process ended while its memory was read')
       count += readBytes
     } catch (cause) {
-      if (isFile && errorCodeOf(cause) === 'EIO') return count
+      if (isFile && hasErrorCode(cause, 'EIO')) return count
       throw new Error(`cannot read memory at ${(address + count).toString(16)}`, { cause })
     }
   }

@@ -5,25 +5,20 @@ import { readFileSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { repositoryRoot, temporaryFolder, type TemporaryFolder } from '@sealwright/testing-rig'
+import { repositoryRoot } from '@sealwright/testing-rig'
 import { createHuntedLab, type HuntedLab, kekOf } from './hunted-lab.ts'
+import { statusOf } from './node-health.ts'
 import { listeningTcpPorts } from './listening-ports.ts'
 import { processesOf, searchFor } from './secret-search.ts'
+import { testScope } from './test-scope.ts'
 
 const PROBES = 20
 
-let folder: TemporaryFolder
-
-beforeEach(async () => {
-  folder = await temporaryFolder()
-})
-
-afterEach(async () => {
-  await folder.remove()
-})
+const scope = testScope()
 
 describe('the search itself', () => {
   it('finds a planted secret in each form, in files, arguments, environment and memory', async () => {
+    const { folder } = scope
     const secret = randomBytes(32)
     const search = searchFor(secret)
     expect(search.needles.length).toBeGreaterThan(60)
@@ -67,15 +62,12 @@ describe('a finished lab', () => {
   let lab: HuntedLab
 
   beforeEach(async () => {
-    lab = await createHuntedLab(folder.path)
-  })
-
-  afterEach(async () => {
-    await lab[Symbol.asyncDispose]()
+    lab = await createHuntedLab(scope)
   })
 
   it('holds its seal key nowhere: not on the TPM bus, in memory, arguments, environment, logs or files', async () => {
     const sinceMs = Date.now()
+    const { folder } = scope
     const { cluster, first } = lab
     const bootstrapFile = join(cluster.sealKeyPath, 'seal-key')
     const sealKey = Buffer.from(readFileSync(bootstrapFile, 'latin1'), 'base64')
@@ -111,7 +103,7 @@ describe('a finished lab', () => {
     }
     for (let probe = 0; probe < PROBES; probe += 1) await first.node.sealctl('status')
     expect(lab.countUnseals()).toBeGreaterThan(PROBES)
-    const { stdout } = await first.node.sealctl('status', '--json')
+    const { keyring: { clusterId = '' } = {} } = await statusOf(first.node)
     expect(searchAll()).toEqual([])
 
     for (const { node } of cluster.nodes) {
@@ -119,8 +111,8 @@ describe('a finished lab', () => {
       expect(searchFor(await kekOf(node)).memory(node.agent().pid)).toEqual([])
     }
     // Was it looked for where it could have been? What an agent does hold is found.
-    const clusterId = Buffer.from((JSON.parse(stdout) as { keyring: { clusterId: string } }).keyring.clusterId, 'hex')
-    const blobKey = hkdfSync('sha256', sealKey, clusterId, 'sealwright keyring v1 blob key', sealKey.length)
+    const salt = Buffer.from(clusterId, 'hex')
+    const blobKey = hkdfSync('sha256', sealKey, salt, 'sealwright keyring v1 blob key', sealKey.length)
     expect(searchFor(new Uint8Array(blobKey)).memory(first.node.agent().pid)).toContainEqual(
       expect.stringContaining('raw, bytes 0 to 7'),
     )

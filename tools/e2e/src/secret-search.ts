@@ -1,10 +1,10 @@
 import { lstatSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
+import { errorCodeOf, hasErrorCode } from '@sealwright/system-error'
 import { findProcesses, processTree } from '@sealwright/testing-rig'
 import { type Needle, needlesOf } from './needles.ts'
 import { readMemory } from './process-memory.ts'
-import { errorCodeOf } from './error-code.ts'
 
 /** Looks for one secret in all its forms. Every method returns where it was found and in which form; empty is good. */
 export interface SecretSearch {
@@ -46,7 +46,7 @@ export function searchFor(secret: Uint8Array): SecretSearch {
     },
     files(folder, { sinceMs = 0, skip = [] } = {}) {
       return filesBelow(folder, sinceMs, skip).flatMap(path => {
-        const bytes = readUnlessGone(path)
+        const bytes = readFile(path)
         const unpacked = bytes.subarray(0, 2).equals(GZIP_MAGIC) ? unpack(bytes) : Buffer.alloc(0)
         return [...search.bytes(path, bytes), ...search.bytes(`unpacked ${path}`, unpacked)]
       })
@@ -62,25 +62,26 @@ export function processesOf(folder: string): readonly number[] {
 }
 
 function filesBelow(folder: string, sinceMs: number, skip: readonly string[]): readonly string[] {
-  return unlessGone(() => readdirSync(folder, { withFileTypes: true }), []).flatMap(entry => {
+  return unlessTheirs(folder, () => readdirSync(folder, { withFileTypes: true }), []).flatMap(entry => {
     const path = join(folder, entry.name)
     if (skip.includes(entry.name)) return []
     if (entry.isDirectory()) return filesBelow(path, sinceMs, skip)
     if (!entry.isFile()) return []
-    return unlessGone(() => lstatSync(path).mtimeMs, 0) >= sinceMs ? [path] : []
+    return unlessTheirs(path, () => lstatSync(path).mtimeMs, 0) >= sinceMs ? [path] : []
   })
 }
 
-function readUnlessGone(path: string): Buffer {
-  return unlessGone(() => readFileSync(path), Buffer.alloc(0))
+function readFile(path: string): Buffer {
+  return unlessTheirs(path, () => readFileSync(path), Buffer.alloc(0))
 }
 
-/** Others write and remove temporary files while we look. */
-function unlessGone<T>(read: () => T, otherwise: T): T {
+/** Others write and remove temporary files while we look, and other users keep theirs closed: nothing of ours is in those. */
+function unlessTheirs<T>(path: string, read: () => T, otherwise: T): T {
   try {
     return read()
   } catch (error) {
-    if (errorCodeOf(error) === 'ENOENT') return otherwise
+    if (hasErrorCode(error, 'ENOENT')) return otherwise
+    if (hasErrorCode(error, 'EACCES') && lstatSync(path).uid !== process.geteuid?.()) return otherwise
     throw error
   }
 }

@@ -1,70 +1,88 @@
-import { join } from 'node:path'
-import { createSealedNode, programCommand, type SealedNode, type SealedNodeConfig } from '@sealwright/testing-cluster'
-import { freePort, type StartedProcess, startProcess } from '@sealwright/testing-rig'
+import { createSealedNode, type SealedNode, type SealedNodeConfig } from '@sealwright/testing-cluster'
+import { freePort, type RigRequest } from '@sealwright/testing-rig'
+import { cutPower } from './node-life.ts'
 import { expectPrograms } from './node-programs.ts'
 import { writeSealKey } from './seal-key.ts'
+import { type TestScope } from './test-scope.ts'
+import { proxyTpm, type TpmProxy } from './tpm-proxy.ts'
 
-/** A bootstrapped node with the ports of the OpenBao that it will run. */
-export interface ServedNode {
+/** A node with a seal key for it. */
+export interface NewNode {
   readonly node: SealedNode
-  readonly apiPort: number
-  readonly clusterPort: number
+  /** Folder with the plain seal key. Real nodes no longer have it; a test may need it to enrol a TPM anew. */
+  readonly sealKeyPath: string
 }
 
-/** Makes and bootstraps a node; neither agent nor OpenBao runs yet. `directory` must exist, be private, with a short path. */
-export async function bootstrapNode(directory: string, config: SealedNodeConfig = {}): Promise<ServedNode> {
-  const apiPort = await freePort()
-  const openbao = { address: `http://127.0.0.1:${apiPort}` }
-  const node = await createSealedNode({ name: 'solo', directory, config: { openbao, ...config } })
-  try {
-    expect(await node.bootstrap(await writeSealKey(directory))).toMatchObject({ exitCode: 0, stderr: '' })
-    return { node, apiPort, clusterPort: await freePort() }
-  } catch (error) {
-    await node[Symbol.asyncDispose]()
-    throw error
-  }
+/** A node with a place for its OpenBao. */
+export interface ServedNode extends NewNode {
+  /** What its configuration was made from. */
+  readonly config: SealedNodeConfig
+  /** Where its OpenBao is, or will be. */
+  readonly ports: { readonly apiPort: number; readonly clusterPort: number }
+}
+
+/** A node whose OpenBao was initialised. */
+export interface OpenedNode extends ServedNode {
+  readonly rootToken: string
+}
+
+/** `bao operator init`, with one share, since nobody will ask for it. */
+export const INITIALISE = {
+  method: 'POST',
+  path: 'sys/init',
+  body: { recovery_shares: 1, recovery_threshold: 1 },
+} as const satisfies RigRequest
+
+/**
+ * Makes a node in the folder of the test: only its TPM runs, nothing was bootstrapped, and its agent will know of no OpenBao.
+ * After the test all that runs on it is ended, and nothing of it may be left.
+ */
+export async function newNode(scope: TestScope, config: SealedNodeConfig = {}): Promise<NewNode> {
+  const directory = scope.folder.path
+  scope.afterwards(() => expectPrograms(directory))
+  const node = scope.use(await createSealedNode({ name: 'solo', directory, config }))
+  return { node, sealKeyPath: await writeSealKey(directory) }
+}
+
+/** {@link newNode}, whose agent is told where its OpenBao will be. */
+export async function newNodeWithOpenBao(scope: TestScope, config: SealedNodeConfig = {}): Promise<ServedNode> {
+  const ports = { apiPort: await freePort(), clusterPort: await freePort() }
+  const withOpenBao = { openbao: { address: `http://127.0.0.1:${ports.apiPort}` }, ...config }
+  return { ...(await newNode(scope, withOpenBao)), config: withOpenBao, ports }
+}
+
+/** {@link newNodeWithOpenBao}, bootstrapped; neither agent nor OpenBao runs yet. */
+export async function bootstrapNode(scope: TestScope, config?: SealedNodeConfig): Promise<ServedNode> {
+  const served = await newNodeWithOpenBao(scope, config)
+  expect(await served.node.bootstrap(served.sealKeyPath)).toMatchObject({ exitCode: 0, stderr: '' })
+  return served
+}
+
+/** {@link bootstrapNode}, with its agent and an initialised, active OpenBao: where most failures begin. */
+export async function openNode(scope: TestScope, config?: SealedNodeConfig): Promise<OpenedNode> {
+  const served = await bootstrapNode(scope, config)
+  await served.node.startAgent()
+  return { ...served, rootToken: await initialise(served) }
+}
+
+/** A node with somebody on the bus of its TPM. */
+export interface ProxiedNode extends OpenedNode {
+  readonly proxy: TpmProxy
+}
+
+/** {@link openNode} with a proxy before its TPM. What was open is without power now: the test decides about the next boot. */
+export async function openProxiedNode(scope: TestScope, config?: SealedNodeConfig): Promise<ProxiedNode> {
+  const proxy = await proxyTpm(scope)
+  const opened = await openNode(scope, { tpmSocketPath: proxy.socketPath, ...config })
+  await cutPower(opened.node)
+  return { ...opened, proxy }
 }
 
 /** Starts OpenBao beside a running agent, initialises it, waits until it is active. Returns the root token. */
-export async function initialise({ node, apiPort, clusterPort }: ServedNode): Promise<string> {
-  const bao = await node.startOpenBao({ apiPort, clusterPort })
-  const { status, body } = await bao.request({
-    method: 'POST',
-    path: 'sys/init',
-    body: { recovery_shares: 1, recovery_threshold: 1 },
-  })
+export async function initialise({ node, ports }: ServedNode): Promise<string> {
+  const bao = await node.startOpenBao(ports)
+  const { status, body } = await bao.request(INITIALISE)
   expect(status).toBe(200)
   await bao.waitFor('active')
   return (body as { root_token: string }).root_token
-}
-
-/** Has OpenBao make a new root key, which it can only keep if its seal encrypts. */
-export async function expectSealWorks(node: SealedNode, token: string): Promise<void> {
-  const rotate = () => node.openBao().request({ method: 'POST', path: 'sys/rotate/root', token })
-  const first = await rotate()
-  // A call that OpenBao made before it noticed that its agent had died fails; the next one must not.
-  const answer = JSON.stringify(first).includes('code = Unavailable') ? await rotate() : first
-  expect(answer).toEqual({ status: 204, body: undefined })
-}
-
-/** Ends what runs on a node, and asserts that nothing of it is left. */
-export async function endNode(node: SealedNode): Promise<void> {
-  await node[Symbol.asyncDispose]()
-  await expectPrograms(node.directory)
-}
-
-/** Starts one more agent, beside the one of the node. `nodeOptions` replace those that agents are started with. */
-export async function startAnotherAgent(
-  node: SealedNode,
-  configPath: string,
-  nodeOptions?: readonly string[],
-): Promise<StartedProcess> {
-  const { command, args } = programCommand('unsealer-sidecar')
-  const main = args.at(-1) ?? ''
-  return await startProcess({
-    name: 'another-agent',
-    command,
-    args: [...(nodeOptions === undefined ? args : [...nodeOptions, main]), '--config', configPath],
-    logDirectory: join(node.directory, 'another'),
-  })
 }

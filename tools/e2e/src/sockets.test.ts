@@ -1,51 +1,46 @@
 import { lstatSync, readdirSync, readFileSync } from 'node:fs'
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type SealedNode } from '@sealwright/testing-cluster'
-import { startProcess, temporaryFolder, type TemporaryFolder } from '@sealwright/testing-rig'
+import { type SealedNode, type SealedNodeConfig } from '@sealwright/testing-cluster'
+import { startProcess, type StartedProcess } from '@sealwright/testing-rig'
 import { askControl } from './control-request.ts'
-import { expectPrograms } from './node-programs.ts'
-import { bootstrapNode, endNode, expectSealWorks, initialise, startAnotherAgent } from './served-node.ts'
-import { agentLines, storeBytes, waitForAgentLine } from './tpm-node.ts'
+import { expectSealWorks } from './node-health.ts'
+import { endOf, killAgent, startAnotherAgent } from './node-life.ts'
+import { agentLines, waitForAgentLine } from './node-log.ts'
+import { ALL_PROGRAMS, expectPrograms } from './node-programs.ts'
+import { openNode } from './served-node.ts'
+import { storeEntries } from './store-files.ts'
+import { testScope } from './test-scope.ts'
 
 const IN_THE_WAY_EXIT_CODE = 7
 const CONFIGURATION_EXIT_CODE = 2
 
-let folder: TemporaryFolder
+const scope = testScope()
 let node: SealedNode
-let token: string
+let rootToken: string
+let config: SealedNodeConfig
 
 beforeEach(async () => {
-  folder = await temporaryFolder()
-  const served = await bootstrapNode(folder.path)
-  node = served.node
-  await node.startAgent()
-  token = await initialise(served)
-})
-
-afterEach(async () => {
-  await endNode(node)
-  await folder.remove()
+  ;({ node, rootToken, config } = await openNode(scope))
 })
 
 describe('a second agent', () => {
   it('on the same store ends with STORE_IN_USE while the first serves on, and starts at once when that is killed', async () => {
     const configPath = await writeOtherConfig()
-    const before = await storeBytes(node)
-    const second = await startAnotherAgent(node, configPath)
-    await expect(second.exited).resolves.toEqual({ code: IN_THE_WAY_EXIT_CODE, signal: null })
+    const before = await storeEntries(node.storePath)
+    const second = await startAnotherAgent(scope, configPath)
+    expect(await endOf(second)).toEqual({ code: IN_THE_WAY_EXIT_CODE, signal: null })
     expect(second.logTail()).toContain(`unsealer-sidecar: STORE_IN_USE: another agent holds ${node.storePath}`)
-    expect(readdirSync(folder.path)).not.toContain('control-2.sock')
-    await expect(storeBytes(node)).resolves.toEqual(before)
-    await expectSealWorks(node, token)
-    await expectPrograms(folder.path, 'agent', 'connector', 'openbao', 'tpm')
+    expect(readdirSync(scope.folder.path)).not.toContain('control-2.sock')
+    await expect(storeEntries(node.storePath)).resolves.toEqual(before)
+    await expectSealWorks(node, rootToken)
+    await expectPrograms(scope.folder.path, ...ALL_PROGRAMS)
 
-    node.agent().kill('SIGKILL')
-    await node.agent().exited
-    const third = await startAnotherAgent(node, configPath)
+    await killAgent(node)
+    const third = await startAnotherAgent(scope, configPath)
     await third.waitFor(() => readFileSync(third.logPath, 'utf8').includes('"keyring opened"'), {
       what: 'the other agent to open the keyring',
-      timeoutMs: 20_000,
+      timeoutMs: 60_000,
     })
     expect(readFileSync(third.logPath, 'utf8').match(/STORE_IN_USE/g)).toHaveLength(2)
     await third.stop()
@@ -54,8 +49,7 @@ describe('a second agent', () => {
 
 describe('the control socket', () => {
   it('is made anew where a killed agent left a stale one', async () => {
-    node.agent().kill('SIGKILL')
-    await node.agent().exited
+    await killAgent(node)
     expect(lstatSync(node.controlSocketPath).isSocket()).toBe(true)
     await node.startAgent()
     await waitForAgentLine(node, { msg: 'agent serves' })
@@ -88,9 +82,9 @@ describe('the control socket', () => {
 
   it('is refused where its path is longer than a socket can have', async () => {
     await node.agent().stop()
-    await node.writeConfig({ agent: { controlSocket: join(folder.path, 'x'.repeat(100)) } })
+    await node.writeConfig({ ...config, agent: { controlSocket: scope.folder.join('x'.repeat(100)) } })
     await expectRefusedAgent(CONFIGURATION_EXIT_CODE, 'SOCKET_PATH_TOO_LONG: ')
-    await node.writeConfig({})
+    await node.writeConfig(config)
     await startAgentAgain()
   })
 })
@@ -98,16 +92,15 @@ describe('the control socket', () => {
 describe("the agent's folder", () => {
   it('is cleared of what a killed agent left, and connectors that waited there are served', async () => {
     const { sessionId } = await waitForAgentLine(node, { msg: 'sessionOpened' })
-    node.agent().kill('SIGKILL')
-    await node.agent().exited
+    await killAgent(node)
     const stale = [...names('s'), ...names('out')]
     expect(stale).toContain(String(sessionId))
     expect(names('s')).toHaveLength(1)
 
     await node.startAgent()
-    await expectSealWorks(node, token)
+    await expectSealWorks(node, rootToken)
     expect([...names('s'), ...names('out')].filter(name => stale.includes(name))).toEqual([])
-    await expectPrograms(folder.path, 'agent', 'connector', 'openbao', 'tpm')
+    await expectPrograms(scope.folder.path, ...ALL_PROGRAMS)
   })
 
   it.each<readonly [string, string]>([
@@ -127,13 +120,13 @@ describe("the agent's folder", () => {
   })
 
   it('is refused while another live agent serves it, which goes on serving', async () => {
-    const configPath = join(folder.path, 'other.yaml')
-    await mkdir(join(folder.path, 'other-seal'), { mode: 0o700 })
+    const configPath = scope.folder.join('other.yaml')
+    await mkdir(scope.folder.join('other-seal'), { mode: 0o700 })
     await writeFile(configPath, JSON.stringify(otherConfig({ store: 'other-seal', ipcDirectory: 'ipc' })))
-    const second = await startAnotherAgent(node, configPath)
-    await expect(second.exited).resolves.toEqual({ code: IN_THE_WAY_EXIT_CODE, signal: null })
+    const second = await startAnotherAgent(scope, configPath)
+    expect(await endOf(second)).toEqual({ code: IN_THE_WAY_EXIT_CODE, signal: null })
     expect(second.logTail()).toContain('SEAL_PLUGIN_DIRECTORY_IN_USE: another live agent reads')
-    await expectSealWorks(node, token)
+    await expectSealWorks(node, rootToken)
   })
 })
 
@@ -144,7 +137,7 @@ function names(sub: 's' | 'out'): readonly string[] {
 /** Starts the node's agent and waits until it refuses to run, in its log and on stderr, with nothing left behind. */
 async function expectRefusedAgent(exitCode: number, text: string): Promise<void> {
   const agent = await node.startAgent()
-  await expect(agent.exited).resolves.toEqual({ code: exitCode, signal: null })
+  expect(await endOf(agent)).toEqual({ code: exitCode, signal: null })
   expect(agent.logTail()).toContain(`unsealer-sidecar: ${text}`)
   const [code = ''] = text.split(':')
   expect(agentLines(node, { level: 'fatal', msg: 'agent ends', code })).toHaveLength(1)
@@ -153,33 +146,36 @@ async function expectRefusedAgent(exitCode: number, text: string): Promise<void>
 
 async function startAgentAgain(): Promise<void> {
   await node.startAgent()
-  await expectSealWorks(node, token)
-  await expectPrograms(folder.path, 'agent', 'connector', 'openbao', 'tpm')
+  await expectSealWorks(node, rootToken)
+  await expectPrograms(scope.folder.path, ...ALL_PROGRAMS)
 }
 
 /** The node's own store, and folders of its own: only the lock of the store can stop the agent that uses it. */
 async function writeOtherConfig(): Promise<string> {
-  const path = join(folder.path, 'other.yaml')
+  const path = scope.folder.join('other.yaml')
   await writeFile(path, JSON.stringify(otherConfig({ store: 'seal', ipcDirectory: 'ipc-2' })))
   return path
 }
 
 function otherConfig({ store, ipcDirectory }: { readonly store: string; readonly ipcDirectory: string }) {
   return {
-    store: join(folder.path, store),
+    store: scope.folder.join(store),
     seals: [{ name: 'tpm', type: 'tpm', priority: 1, tpm: { socket: node.tpm.socketPath } }],
-    agent: { ipcDirectory: join(folder.path, ipcDirectory), controlSocket: join(folder.path, 'control-2.sock') },
+    agent: { ipcDirectory: scope.folder.join(ipcDirectory), controlSocket: scope.folder.join('control-2.sock') },
   }
 }
 
-async function listenOn(path: string) {
+/** A program that is not ours, on a Unix socket. */
+async function listenOn(path: string): Promise<StartedProcess> {
   const script = `require('node:http').createServer((_, answer) => answer.end('someone else')).listen(process.argv[1], () => console.log('up'))`
-  const started = await startProcess({
-    name: 'someone-else',
-    command: process.execPath,
-    args: ['-e', script, path],
-    logDirectory: join(folder.path, 'someone-else'),
-  })
-  await started.waitFor(() => started.logTail().includes('up'), { what: 'somebody else to listen', timeoutMs: 10_000 })
+  const started = scope.use(
+    await startProcess({
+      name: 'someone-else',
+      command: process.execPath,
+      args: ['-e', script, path],
+      logDirectory: scope.folder.join('someone-else'),
+    }),
+  )
+  await started.waitFor(() => started.logTail().includes('up'), { what: 'somebody else to listen', timeoutMs: 60_000 })
   return started
 }

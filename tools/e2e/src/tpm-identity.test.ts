@@ -1,63 +1,59 @@
 import { randomBytes } from 'node:crypto'
 import { mkdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { addRecord, decodeKeyring, encodeKeyring, matchSealKey } from '@sealwright/keyring'
 import { decodeBase64 } from '@sealwright/secret'
 import { type SealedNode, type SealedNodeConfig } from '@sealwright/testing-cluster'
-import { startSwtpm, type Swtpm, temporaryFolder, type TemporaryFolder } from '@sealwright/testing-rig'
-import { boot, cutPower, expectOpensByItself, expectSealed, openNode, storeBytes } from './tpm-node.ts'
+import { startSwtpm, type Swtpm } from '@sealwright/testing-rig'
+import { expectBootstraps, expectSealClosed } from './bootstrap-run.ts'
+import { expectOpensByItself, expectSealed } from './node-health.ts'
+import { boot, cutPower } from './node-life.ts'
+import { openNode } from './served-node.ts'
+import { keyringPath, storeEntries, type StoreEntries } from './store-files.ts'
+import { testScope } from './test-scope.ts'
 import { lockoutCounter, tpm2 } from './tpm-tools.ts'
 
-let folder: TemporaryFolder
+/** ASCII, at the beginning of each sealed KEK: docs/formats/tpm-sealed-kek.md. */
+const SEALED_KEK_MAGIC = 'SWTK'
+
+const scope = testScope()
 let node: SealedNode
 let sealKeyPath: string
-let otherTpm: Swtpm | undefined
+let intact: Buffer
+let before: StoreEntries
 
-beforeEach(async () => {
-  folder = await temporaryFolder()
-})
-
-afterEach(async () => {
-  await node[Symbol.asyncDispose]()
-  await otherTpm?.stop()
-  otherTpm = undefined
-  await folder.remove()
-})
-
+/** A node that was open once, and has no power now. */
 async function setUp(config?: SealedNodeConfig): Promise<void> {
-  ;({ node, sealKeyPath } = await openNode(folder.path, config))
+  ;({ node, sealKeyPath } = await openNode(scope, config))
+  await cutPower(node)
+  intact = await readFile(keyringPath(node))
+  before = await storeEntries(node.storePath)
 }
 
 describe('a TPM that is not what it was', () => {
   it('is called cleared after its owner hierarchy was cleared, and opens once it was enrolled anew', async () => {
     await setUp()
-    await cutPower(node)
     await tpm2(node.tpm, 'clear', '-c', 'lockout')
-    const before = await storeBytes(node)
+
     await boot(node)
     await expectSealed(node, {
       code: 'TPM_CLEARED',
       message: 'this TPM was cleared since sealing, and can never open the blob again: open by another seal and enrol',
       retrying: true,
     })
-    await expect(storeBytes(node)).resolves.toEqual(before)
+    await expect(storeEntries(node.storePath)).resolves.toEqual(before)
 
-    const enrolment = await node.bootstrap(sealKeyPath)
-    expect(JSON.parse(enrolment.stdout)).toMatchObject({ result: 'extended', seals: [{ state: 'opens' }] })
+    await expectBootstraps(node, sealKeyPath, 'extended', ['--new-tpm'])
     await expectOpensByItself(node)
-    const keyring = decodeKeyring(await readFile(keyringPath()))
-    expect(keyring.records).toHaveLength(2)
+    expect(decodeKeyring(await readFile(keyringPath(node))).records).toHaveLength(2)
   })
 
   it('is called another one after it was replaced, and opens when the old one is put back', async () => {
-    const socket = folder.join('tpm0')
-    await symlink(folder.join('tpm/tpm.sock'), socket)
+    const socket = scope.folder.join('tpm0')
+    await symlink(scope.folder.join('tpm/tpm.sock'), socket)
     await setUp({ tpmSocketPath: socket })
-    const before = await storeBytes(node)
-    await cutPower(node)
-    const directory = folder.join('other')
-    await mkdir(directory, { mode: 0o700 })
-    otherTpm = await startSwtpm({ directory })
-    await plugIn(otherTpm, socket)
+    await plugIn(await startOtherTpm(), socket)
+
     await boot(node)
     await expectSealed(node, {
       code: 'TPM_REPLACED',
@@ -67,78 +63,73 @@ describe('a TPM that is not what it was', () => {
 
     await plugIn(node.tpm, socket)
     await expectOpensByItself(node)
-    await expect(storeBytes(node)).resolves.toEqual(before)
-  })
-
-  it('refuses a PCR that has drifted, names it and no other, and opens after a boot that brings it back', async () => {
-    await setUp({ seal: { pcrs: [7, 16] } })
-    const before = await storeBytes(node)
-    await cutPower(node)
-    await tpm2(node.tpm, 'pcrextend', `16:sha256=${'5e'.repeat(32)}`)
-    await boot(node)
-    await expectSealed(node, {
-      code: 'TPM_PCR_MISMATCH',
-      message: 'this machine is not in the state that the seal demands: PCR 16 changed since sealing',
-      retrying: true,
-    })
-
-    await node.tpm.powerCycle()
-    await expectOpensByItself(node)
-    await expect(lockoutCounter(node.tpm)).resolves.toBe(0)
-    await expect(storeBytes(node)).resolves.toEqual(before)
+    await expect(storeEntries(node.storePath)).resolves.toEqual(before)
   })
 })
 
 describe('a sealed key in the seal store with one flipped bit', () => {
   it('is refused before the TPM is asked, and opens once a copy is put in its place', async () => {
     await setUp()
-    const intact = await readFile(keyringPath())
-    await cutPower(node)
     const damaged = Buffer.from(intact)
     flipBit(damaged, damaged.indexOf(SEALED_KEK_MAGIC) + 200)
-    await writeFile(keyringPath(), damaged)
-    const before = await storeBytes(node)
-    await boot(node)
-    await expectSealed(node, {
+    await expectSealedUntilMended(damaged, {
       code: 'STORE_KEYRING_INVALID',
       message: 'KEYRING_RECORD_DAMAGED: the sealed KEK or the wrapped key of member',
-      retrying: true,
     })
-    await expect(storeBytes(node)).resolves.toEqual(before)
-
-    await putInPlace(intact)
-    await expectOpensByItself(node)
   })
 
   it('is refused by the TPM itself when all checks of the keyring fit it, and opens once a copy is put in its place', async () => {
     await setUp()
-    const intact = await readFile(keyringPath())
-    await cutPower(node)
-    await writeFile(keyringPath(), await withCorruptSealedKey(intact))
-    const before = await storeBytes(node)
-    await boot(node)
-    await expectSealed(node, {
+    await expectSealedUntilMended(await withCorruptSealedKey(intact), {
       code: 'TPM_BLOB_CORRUPT',
       message: 'the sealed key was changed since it was made (TPM2_Load failed with TPM_RC_INTEGRITY',
-      retrying: true,
     })
     await expect(lockoutCounter(node.tpm)).resolves.toBe(0)
-    await expect(storeBytes(node)).resolves.toEqual(before)
+  })
 
-    await putInPlace(intact)
+  it('is made anew where there is no copy, with the seal key and --reseal', async () => {
+    await setUp()
+    const corrupt = await withCorruptSealedKey(intact)
+    await putInPlace(corrupt)
+    await boot(node)
+    await expectSealed(node, { code: 'TPM_BLOB_CORRUPT', message: 'the sealed key was changed', retrying: true })
+    await expectSealClosed(node, 'TPM_BLOB_CORRUPT', sealKeyPath)
+
+    await expectBootstraps(node, sealKeyPath, 'renewed', ['--reseal'])
+
     await expectOpensByItself(node)
+    const { 'keyring.previous': previous } = await storeEntries(node.storePath)
+    expect(previous?.hex).toBe(Buffer.from(corrupt).toString('hex'))
   })
 })
 
-/** ASCII, at the beginning of each sealed KEK: docs/formats/tpm-sealed-kek.md. */
-const SEALED_KEK_MAGIC = 'SWTK'
+/** Boots with a damaged keyring, which must be left as it is, and then has the operator put a copy in its place. */
+async function expectSealedUntilMended(
+  damaged: Uint8Array,
+  failure: { readonly code: string; readonly message: string },
+): Promise<void> {
+  await writeFile(keyringPath(node), damaged)
+  const asDamaged = await storeEntries(node.storePath)
 
-function keyringPath(): string {
-  return `${node.storePath}/keyring`
+  await boot(node)
+  await expectSealed(node, { ...failure, retrying: true })
+  await expect(storeEntries(node.storePath)).resolves.toEqual(asDamaged)
+
+  await putInPlace(intact)
+  await expectOpensByItself(node)
 }
 
 function flipBit(bytes: Uint8Array, index: number): void {
   bytes[index] = (bytes[index] ?? 0) ^ 1
+}
+
+/** A TPM that nobody has plugged in yet. */
+async function startOtherTpm(): Promise<Swtpm> {
+  const directory = scope.folder.join('other')
+  await mkdir(directory, { mode: 0o700 })
+  const tpm = await startSwtpm({ directory })
+  scope.afterwards(() => tpm.stop())
+  return tpm
 }
 
 async function plugIn(tpm: Swtpm, socket: string): Promise<void> {
@@ -148,9 +139,9 @@ async function plugIn(tpm: Swtpm, socket: string): Promise<void> {
 
 /** At once, as `mv` does: the agent may be reading. */
 async function putInPlace(keyring: Uint8Array): Promise<void> {
-  const copy = folder.join('keyring.copy')
+  const copy = scope.folder.join('keyring.copy')
   await writeFile(copy, keyring, { mode: 0o600 })
-  await rename(copy, keyringPath())
+  await rename(copy, keyringPath(node))
 }
 
 /** A keyring whose record, MAC and all agree, made by somebody who has the seal key around a sealed object that was changed. */
@@ -160,7 +151,7 @@ async function withCorruptSealedKey(stored: Uint8Array): Promise<Uint8Array> {
   if (record === undefined) throw new Error('the keyring has no record')
   const sealedKek = Uint8Array.from(record.sealedKek)
   flipBit(sealedKek, sealedKek.byteLength - 1)
-  const sealKey = decodeBase64(await readFile(`${sealKeyPath}/seal-key`))
+  const sealKey = decodeBase64(await readFile(join(sealKeyPath, 'seal-key')))
   const sealKeys = matchSealKey({ keyring, sealKey })
   try {
     const corrupt = await addRecord({

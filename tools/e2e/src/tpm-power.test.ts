@@ -1,6 +1,10 @@
 import { type SealedNode } from '@sealwright/testing-cluster'
-import { temporaryFolder, type TemporaryFolder } from '@sealwright/testing-rig'
-import { boot, cutPower, expectOpensByItself, openNode, statusOf, storeBytes, waitForAgentLine } from './tpm-node.ts'
+import { expectOpensByItself, statusOf } from './node-health.ts'
+import { boot, cutPower } from './node-life.ts'
+import { waitForAgentLine } from './node-log.ts'
+import { openNode } from './served-node.ts'
+import { storeEntries, type StoreEntries } from './store-files.ts'
+import { testScope } from './test-scope.ts'
 import { isInLockout, lockoutCounter } from './tpm-tools.ts'
 
 /** How far a start gets before the power goes. */
@@ -13,19 +17,13 @@ const STAGES: readonly (readonly [string, (node: SealedNode) => Promise<unknown>
 ]
 const POWER_CUTS = 10
 
-let folder: TemporaryFolder
+const scope = testScope()
 let node: SealedNode
-let before: Awaited<ReturnType<typeof storeBytes>>
+let before: StoreEntries
 
 beforeEach(async () => {
-  folder = await temporaryFolder()
-  ;({ node } = await openNode(folder.path))
-  before = await storeBytes(node)
-})
-
-afterEach(async () => {
-  await node[Symbol.asyncDispose]()
-  await folder.remove()
+  ;({ node } = await openNode(scope))
+  before = await storeEntries(node.storePath)
 })
 
 describe('a node that loses its power', () => {
@@ -46,7 +44,7 @@ describe('a node that loses its power', () => {
     await expectOpensByItself(node)
     await expect(lockoutCounter(node.tpm)).resolves.toBe(0)
     await expect(isInLockout(node.tpm)).resolves.toBe(false)
-    await expect(storeBytes(node)).resolves.toEqual(before)
+    await expect(storeEntries(node.storePath)).resolves.toEqual(before)
   })
 
   it('keeps OpenBao open while only the TPM is gone, says that the next restart is at risk, and is ready when it is back', async () => {
@@ -60,6 +58,6 @@ describe('a node that loses its power', () => {
     })
     await node.tpm.start()
     await expectOpensByItself(node)
-    await expect(storeBytes(node)).resolves.toEqual(before)
+    await expect(storeEntries(node.storePath)).resolves.toEqual(before)
   })
 })

@@ -1,4 +1,5 @@
 import { proxySocket } from '@sealwright/testing-rig'
+import { type TestScope } from './test-scope.ts'
 
 /** What becomes of one command on its way to the TPM. */
 export type Fate =
@@ -13,17 +14,24 @@ export type Fate =
   | { readonly kind: 'forge'; readonly forge: (response: Buffer) => Buffer }
 
 /** A proxy between the agent and its TPM: somebody on the bus. */
-export interface TpmProxy extends AsyncDisposable {
+export interface TpmProxy {
   /** Where the agent finds the "TPM". */
   readonly socketPath: string
   /** Decides the fate of every command from now on, by its command code. */
   setFate(fateOf: (commandCode: number) => Fate): void
+  /** One command meets this fate from now on; all others pass. */
+  setFateOf(commandCode: number, fate: Fate): void
+  /** From now on nobody is on the bus. */
+  letPass(): void
   /** How often the agent has sent this command so far. */
   countOf(commandCode: number): number
+  /** How many commands the agent has sent so far. */
+  countAll(): number
 }
 
 /** Command codes (TPM 2.0 Part 2, clause 6.5.2). */
 export const TPM_CC_Unseal = 0x15e
+export const TPM_CC_Create = 0x153
 export const TPM_CC_CreatePrimary = 0x131
 const TPM_RC_SUCCESS = 0
 /** TPM2_GetRandom of 8 bytes: stands in for a command that the TPM must not see, so that there is an answer to change. */
@@ -31,14 +39,17 @@ const HARMLESS_COMMAND = Buffer.from('80010000000c0000017b0008', 'hex')
 const COMMAND_CODE_OFFSET = 6
 const RESPONSE_CODE_OFFSET = 6
 
-/** Lets everything through until told otherwise. `listenPath` must not exist yet. */
-export async function proxyTpm(listenPath: string, targetPath: string): Promise<TpmProxy> {
+const PASS: Fate = { kind: 'pass' }
+
+/** Puts a proxy before the TPM of the node that the test has or will have. It lets everything pass until told otherwise. */
+export async function proxyTpm(scope: TestScope): Promise<TpmProxy> {
+  const socketPath = scope.folder.join('bus.sock')
   const commandCodes: number[] = []
   const fateByConnection = new Map<number, Fate>()
-  let fateOf: (commandCode: number) => Fate = () => ({ kind: 'pass' })
+  let fateOf: (commandCode: number) => Fate = () => PASS
   const proxy = await proxySocket({
-    listenPath,
-    targetPath,
+    listenPath: socketPath,
+    targetPath: scope.folder.join('tpm', 'tpm.sock'),
     // A command and a response are one write and a few hundred bytes each, so one read brings a whole one.
     onClientData(command, connection) {
       const commandCode = Buffer.from(command).readUInt32BE(COMMAND_CODE_OFFSET)
@@ -49,16 +60,23 @@ export async function proxyTpm(listenPath: string, targetPath: string): Promise<
       return fate.kind === 'refuse' ? HARMLESS_COMMAND : command
     },
     onServerData(response, connection) {
-      return answer(Buffer.from(response), fateByConnection.get(connection) ?? { kind: 'pass' })
+      return answer(Buffer.from(response), fateByConnection.get(connection) ?? PASS)
     },
   })
+  scope.use(proxy)
   return {
-    socketPath: listenPath,
+    socketPath,
     setFate(next) {
       fateOf = next
     },
+    setFateOf(commandCode, fate) {
+      fateOf = code => (code === commandCode ? fate : PASS)
+    },
+    letPass() {
+      fateOf = () => PASS
+    },
     countOf: commandCode => commandCodes.filter(code => code === commandCode).length,
-    [Symbol.asyncDispose]: proxy.close,
+    countAll: () => commandCodes.length,
   }
 }
 
@@ -76,7 +94,7 @@ function answer(response: Buffer, fate: Fate): Buffer {
   }
 }
 
-/** TPM_ST_NO_SESSIONS ‖ 10 ‖ response code (Part 1, clause 16.1). */
+/** TPM_ST_NO_SESSIONS ‖ 10 ‖ response code (Part 1, clause 18.2.4). */
 function bareResponse(rc: number): Buffer {
   const frame = Buffer.from('80010000000a00000000', 'hex')
   frame.writeUInt32BE(rc, RESPONSE_CODE_OFFSET)

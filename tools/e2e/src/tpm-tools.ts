@@ -27,3 +27,13 @@ export async function isInLockout(tpm: Swtpm): Promise<boolean> {
   const properties = await tpm2(tpm, 'getcap', 'properties-variable')
   return /^\s*inLockout:\s+1$/m.test(properties)
 }
+
+/** The operator resets the counter, and the lockout if there is one. */
+export async function clearLockout(tpm: Swtpm): Promise<void> {
+  await tpm2(tpm, 'dictionarylockout', '--clear-lockout')
+}
+
+/** Changes a PCR, as whatever boots does that was not measured there before. It holds until the next power cycle. */
+export async function extendPcr(tpm: Swtpm, pcr: number): Promise<void> {
+  await tpm2(tpm, 'pcrextend', `${pcr}:sha256=${'5e'.repeat(32)}`)
+}
