@@ -7,8 +7,14 @@ import { build } from 'esbuild'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
-/** CommonJS packages inside an ES module bundle still expect these three. */
+const NODE_MAJOR_VERSION = 24
+
+/** Says which Node is needed before anything of a newer one is used; then come three names that CommonJS packages expect. */
 const banner = [
+  `if (parseInt(process.versions.node) < ${NODE_MAJOR_VERSION}) {`,
+  `  process.stderr.write('This program needs Node ${NODE_MAJOR_VERSION} or newer; this is ' + process.version + '.\\n')`,
+  '  process.exit(1)',
+  '}',
   "import { createRequire as sealwrightCreateRequire } from 'node:module'",
   'const require = sealwrightCreateRequire(import.meta.url)',
   'const __filename = import.meta.filename, __dirname = import.meta.dirname',
@@ -38,7 +44,9 @@ export async function buildApp(appFolder) {
     outfile,
     bundle: true,
     platform: 'node',
-    target: 'node24',
+    target: `node${NODE_MAJOR_VERSION}`,
+    // An older Node must be able to parse the file to be told by it that it is too old.
+    supported: { using: false },
     format: 'esm',
     // White space is a quarter of what the engine would have to read at each start. Names stay, for stack traces.
     minifySyntax: true,

@@ -16,6 +16,9 @@ export function renderStatus(status: StatusView, now: Date): string {
     ['store', status.store],
     ['keyring', renderKeyring(status, now)],
     ...status.seals.map(seal => ['seal', renderSeal(seal, now)] as const),
+    ...(status.seals.some(waitsForOperator)
+      ? [['', `once that is mended: kill -HUP ${status.pid}, and the agent tries again`] as const]
+      : []),
     ['openbao', renderOpenBao(status)],
     ['sessions', `${status.sessions} OpenBao ${status.sessions === 1 ? 'server' : 'servers'} connected`],
   ]
@@ -40,6 +43,10 @@ function renderSeal({ name, type, priority, disabled, health }: SealView, now: D
     case 'failing':
       return `${head}: ${health.code} for ${ago(health.since, now)}${health.retrying ? '' : ', waits for an operator'}`
   }
+}
+
+function waitsForOperator({ disabled, health }: SealView): boolean {
+  return !disabled && health.state === 'failing' && !health.retrying
 }
 
 function renderOpenBao({ openbao }: StatusView): string {

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
-import { type OpenBaoClient, OpenBaoError } from '@sealwright/openbao'
+import { type OpenBaoClient } from '@sealwright/openbao'
 import { Secret } from '@sealwright/secret'
-import { type ClusterNode, type SealedCluster } from '@sealwright/testing-cluster'
+import { type ClusterNode, type SealedCluster, writeFirstSecret } from '@sealwright/testing-cluster'
 import { waitUntil } from '@sealwright/testing-rig'
 import { LabError } from './errors.ts'
 
@@ -90,8 +90,7 @@ export async function tellStory({ cluster, onStep, signal }: StoryDependencies):
   const proof = new Secret(textOf(randomBytes(SECRET_BYTES)))
   try {
     await step('a secret is written', async () => {
-      await first.client.enableKv(SECRET_PATH.mount, { signal, token })
-      await writeProof(first.client, proof, token, signal)
+      await writeFirstSecret(first.client, SECRET_PATH, { proof }, { signal, token })
     })
 
     const { tookMs: nodeRestartToActiveMs } = await restartOneServer(nodes, step)
@@ -156,20 +155,6 @@ async function restartOneServer(
 }
 
 /** A fresh kv engine answers 400 for a moment while it upgrades itself. */
-async function writeProof(client: OpenBaoClient, proof: Secret, token: Secret, signal: AbortSignal): Promise<void> {
-  await waitUntil(
-    async waitSignal => {
-      try {
-        return await client.kvPut(SECRET_PATH, { proof }, { signal: waitSignal, token })
-      } catch (error) {
-        if (error instanceof OpenBaoError && error.code === 'OPENBAO_BAD_REQUEST') return undefined
-        throw error
-      }
-    },
-    { what: 'the kv engine to take a secret', timeoutMs: READY_TIMEOUT_MS, signal },
-  )
-}
-
 async function isIntact(client: OpenBaoClient, proof: Secret, token: Secret, signal: AbortSignal): Promise<boolean> {
   const found = await waitUntil(async waitSignal => await client.kvGet(SECRET_PATH, { signal: waitSignal, token }), {
     what: 'the secret',

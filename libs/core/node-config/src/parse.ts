@@ -24,8 +24,14 @@ function toPlainValue(document: ReturnType<typeof parseDocument>, source: string
   try {
     return document.toJS({ maxAliasCount: 0 })
   } catch (cause) {
-    throw new NodeConfigError('CONFIG_SYNTAX', `${source}: anchors and aliases are not supported`, { cause })
+    const message = isAliasRefusal(cause) ? 'anchors and aliases are not supported' : 'holds what is no plain value'
+    throw new NodeConfigError('CONFIG_SYNTAX', `${source}: ${message}`, { cause })
   }
+}
+
+/** How `yaml` refuses an alias beyond `maxAliasCount`; by name, since the error may come from another realm. */
+function isAliasRefusal(error: unknown): boolean {
+  return typeof error === 'object' && error !== null && 'name' in error && error.name === 'ReferenceError'
 }
 
 function describe(issue: v.BaseIssue<unknown>): string {
