@@ -100,23 +100,6 @@ describe('the report of a run', () => {
     ])
   })
 
-  it.each([
-    ['TPM_PCR_MISMATCH', true],
-    ['TPM_BLOB_CORRUPT', true],
-    ['TPM_UNREACHABLE', false],
-    ['TPM_PIN_WRONG', false],
-  ])('names --reseal where that mends it: %s', async (code, isNamed) => {
-    const report = await goodReport()
-    const failure = { code, message: 'why', kind: 'permanent' } as const
-    const failing = {
-      ...report,
-      bootstrap: { ...report.bootstrap, seals: [{ name: 'tpm', state: 'fails', failure }] },
-    } as const
-    for (const text of [toText(failing), toJson(failing)]) {
-      expect(text.includes('why, or run bootstrap-init --reseal with the seal key')).toBe(isNamed)
-    }
-  })
-
   it('says which connector is there and which one is not, and how to take it', async () => {
     const kept = { outcome: 'kept', path: '/plugins/sealwright-connector', sha256: 'ab', carriedSha256: 'cd' } as const
     const report = { ...(await goodReport()), connector: kept }

@@ -127,7 +127,7 @@ describe('a sealed key', () => {
     await expect(unsealKek(access, container)).rejects.toMatchObject({
       code: 'TPM_PCR_MISMATCH',
       kind: 'permanent',
-      message: expect.stringContaining('PCR 7, 14 changed since sealing') as string,
+      message: expect.stringMatching(/PCR 7, 14 changed since sealing.*run bootstrap-init --reseal/) as string,
       drift: [{ index: 7, sealed: new Uint8Array(32), current: seven?.value }, { index: 14 }],
     })
   })
