@@ -16,10 +16,11 @@ afterEach(async () => {
 describe('the names of the devices', () => {
   it('are told with the seal key, or when a seal and never out of a keyring that nothing has authenticated', async () => {
     const { devices } = await node.run()
-    expect(devices.get('tpm')).toEqual([expect.stringMatching(/^[0-9a-f]{32}$/)])
+    const storageKeyName = expect.stringMatching(/^[0-9a-f]{32}$/) as unknown
+    expect(devices.get('tpm')).toEqual([{ storageKeyName, isPresent: true }])
     expect((await node.run({ handedKey: undefined })).devices).toEqual(devices)
     node.seal.failWith(absent)
-    expect((await node.run()).devices).toEqual(devices)
+    expect((await node.run()).devices.get('tpm')).toEqual([{ storageKeyName, isPresent: false }])
     expect((await node.run({ handedKey: undefined })).devices.size).toBe(0)
   })
 })

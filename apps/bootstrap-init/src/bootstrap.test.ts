@@ -105,8 +105,14 @@ describe('a node that was bootstrapped before', () => {
     const before = await node.storeNow()
     const asked = node.seal.asked()
     const other = new Secret(Uint8Array.from(randomBytes(KEY_BYTES)))
+    const stored = (await node.storedKeyring()).generations[0]?.keyId
     await expect(node.run({ handedKey: { sealKey: other, keyId: undefined } })).rejects.toEqual(
-      failure('KEYRING_OTHER_KEY'),
+      failure(
+        'KEYRING_OTHER_KEY',
+        new RegExp(
+          `at /run/secrets/bootstrap is not that of the store ${node.storePath}, which is called ${stored}[.]`,
+        ),
+      ),
     )
     node.seal.useDevice('second')
     await expect(node.run({ handedKey: { sealKey: other, keyId: undefined } })).rejects.toEqual(

@@ -1,9 +1,10 @@
-import { decodeKeyring, encodeKeyring, type Keyring, matchSealKey } from '@sealwright/keyring'
+import { decodeKeyring, encodeKeyring, type Keyring, KeyringError, matchSealKey } from '@sealwright/keyring'
 import { openKeyringStore } from '@sealwright/node-seals'
 import { type SealStore, StoreError } from '@sealwright/seal-store'
 import { type Enrolment, type EnrolmentInput, enrolSeals } from './enrol-seals.ts'
 import { BootstrapError } from './errors.ts'
 import { type HandedKey } from './handed-key.ts'
+import { type KnownDevice, markPresent } from './known-devices.ts'
 import { type SealReport, trySeals } from './try-seals.ts'
 
 export interface BootstrapInput extends Omit<EnrolmentInput, 'current' | 'handedKey'> {
@@ -29,7 +30,7 @@ export interface BootstrapReport {
    * The devices that each seal has records for, by the seal's name, newest record first. Empty if neither the seal
    * key nor a seal has authenticated the keyring: nobody should copy a name out of a forged one.
    */
-  readonly devices: ReadonlyMap<string, readonly string[]>
+  readonly devices: ReadonlyMap<string, readonly KnownDevice[]>
 }
 
 /**
@@ -53,23 +54,36 @@ export async function bootstrap(input: BootstrapInput): Promise<BootstrapReport>
     const reports = await trySeals({ ...untouched, seals, keyring: current, signal })
     // To open a keyring is to check its MAC.
     const isAuthentic = reports.some(({ state }) => state === 'opens')
-    const devices = isAuthentic ? devicesOf(seals, current) : new Map<string, never>()
+    const devices = isAuthentic ? markPresent(seals, current, reports) : new Map<string, never>()
     return { result: 'unchanged', keyring: current, seals: reports, devices }
   }
-  const enrolment = await enrolSeals({ ...input, current, handedKey })
+  const enrolment = await enrol({ ...input, current, handedKey })
   const { keyring, enrolled, hasRenewed } = enrolment
-  const devices = devicesOf(seals, keyring)
   if (enrolled.size === 0) {
     const reports = await trySeals({ ...enrolment, seals, tryPins: permissions.reseal, signal })
-    return { result: 'unchanged', keyring, seals: reports, devices }
+    return { result: 'unchanged', keyring, seals: reports, devices: markPresent(seals, keyring, reports) }
   }
   const reports = await writeProven(store, stored, enrolment, { ...input, handedKey })
   const added = hasRenewed ? 'renewed' : 'extended'
+  const devices = markPresent(seals, keyring, reports)
   return { result: current === undefined ? 'created' : added, keyring, seals: reports, devices }
 }
 
-function devicesOf(seals: BootstrapInput['seals'], keyring: Keyring): BootstrapReport['devices'] {
-  return new Map(seals.map(seal => [seal.name, seal.enrolledDevices(keyring)]))
+/** Enrols, and says of a key that is not the store's which two things do not fit: the keyring knows neither place. */
+async function enrol(input: EnrolmentInput & BootstrapInput): Promise<Enrolment> {
+  const { current, storePath, handedKeyPath } = input
+  try {
+    return await enrolSeals(input)
+  } catch (error) {
+    if (!(error instanceof KeyringError && error.code === 'KEYRING_OTHER_KEY') || current === undefined) throw error
+    const stored = current.generations.find(({ number }) => number === current.currentGeneration)?.keyId
+    throw new KeyringError(
+      'KEYRING_OTHER_KEY',
+      `${error.message}: the one at ${handedKeyPath} is not that of the store ${storePath}, which is called ${String(stored)}. ` +
+        'Check what was typed and bring the right key, or none; or correct `store`. Nothing was changed',
+      { cause: error },
+    )
+  }
 }
 
 async function openStore(input: BootstrapInput): Promise<SealStore> {

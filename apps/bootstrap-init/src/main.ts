@@ -47,7 +47,8 @@ async function run(options: Options, signal: AbortSignal): Promise<RunReport> {
       randomBytes: byteLength => randomFillSync(allocateKeyBytes(byteLength)),
       signal,
     })
-    return { storePath: config.store, bootstrap: report, connector, warnings: handedKey?.warnings ?? [] }
+    const hasSealKey = handedKey !== undefined
+    return { storePath: config.store, bootstrap: report, hasSealKey, connector, warnings: handedKey?.warnings ?? [] }
   } finally {
     handedKey?.sealKey.wipe()
   }

@@ -4,6 +4,8 @@ import { randomBytes } from 'node:crypto'
 import { type RunReport, toJson, toText } from './report.ts'
 import { fakeSeal } from './testing/fake-seal.ts'
 
+const memberId = Uint8Array.of(1)
+
 async function sampleReport(): Promise<RunReport> {
   const { signal } = new AbortController()
   const keyring = await fakeSeal().withLocalMember({ knownIn: undefined, signal }, member =>
@@ -25,15 +27,22 @@ async function sampleReport(): Promise<RunReport> {
       result: 'unchanged',
       keyring,
       devices: new Map([
-        ['tpm', ['000b01']],
-        ['late', ['000b02', '000b01']],
+        ['tpm', [{ storageKeyName: '000b01', isPresent: true }]],
+        [
+          'late',
+          [
+            { storageKeyName: '000b02', isPresent: false },
+            { storageKeyName: '000b01', isPresent: false },
+          ],
+        ],
       ]),
       seals: [
-        { name: 'tpm', state: 'opens' },
+        { name: 'tpm', state: 'opens', memberId },
         { name: 'late', state: 'fails', failure: { code: 'TPM_UNREACHABLE', message: 'not there', kind: 'transient' } },
         { name: 'pin', state: 'not-tried' },
       ],
     },
+    hasSealKey: true,
     connector: { outcome: 'placed', path: '/plugins/sealwright-connector', sha256: 'ab' },
     warnings: ['others may read the plain seal key in /run/secrets/bootstrap/seal-key (mode 0644)'],
   }
@@ -42,7 +51,11 @@ async function sampleReport(): Promise<RunReport> {
 /** The same run with all seals open and nothing to complain about. */
 async function goodReport(): Promise<RunReport> {
   const report = await sampleReport()
-  return { ...report, bootstrap: { ...report.bootstrap, seals: [{ name: 'tpm', state: 'opens' }] }, warnings: [] }
+  return {
+    ...report,
+    bootstrap: { ...report.bootstrap, seals: [{ name: 'tpm', state: 'opens', memberId }] },
+    warnings: [],
+  }
 }
 
 describe('the report of a run', () => {
@@ -98,6 +111,30 @@ describe('the report of a run', () => {
       '/var/lib/sealwright/seal: the seal store holds all it should; nothing was changed',
       'seal tpm: opens, proven just now',
     ])
+  })
+
+  it('speaks of keeping the seal key only where one was handed over', async () => {
+    const [first] = toText({ ...(await sampleReport()), hasSealKey: false }).split('\n')
+    expect(first).toBe('NOT PROVEN to open: seal late (TPM_UNREACHABLE), seal pin (not tried)')
+  })
+
+  it('marks this TPM among several, and says how an agent that waits learns of it', async () => {
+    const report = await goodReport()
+    const both = [
+      { storageKeyName: '000b02', isPresent: true },
+      { storageKeyName: '000b01', isPresent: false },
+    ]
+    const devices = new Map([['tpm', both]])
+    const extended = { ...report, bootstrap: { ...report.bootstrap, result: 'extended', devices } } as const
+    expect(toText(extended).split('\n').slice(0, 5)).toEqual([
+      '/var/lib/sealwright/seal: enrolled this TPM, beside the ways in that were there',
+      'seal tpm: opens, proven just now',
+      'seal tpm: storageKeyName: "000b02" (this TPM)',
+      'seal tpm: storageKeyName: "000b01"',
+      'if an agent of this node waits: kill -HUP it, and it tries again at once',
+    ])
+    expect(toText({ ...extended, bootstrap: { ...extended.bootstrap, result: 'renewed' } })).toContain('kill -HUP')
+    expect(toText({ ...extended, bootstrap: { ...extended.bootstrap, result: 'created' } })).not.toContain('kill -HUP')
   })
 
   it('says which connector is there and which one is not, and how to take it', async () => {

@@ -1,11 +1,14 @@
 import { type BootstrapReport } from './bootstrap.ts'
 import { type PlacedConnector } from './connector.ts'
+import { type KnownDevice } from './known-devices.ts'
 import { type SealReport, unprovenSeals } from './try-seals.ts'
 
 /** All that a run has to say. Nothing in it is secret. */
 export interface RunReport {
   readonly storePath: string
   readonly bootstrap: BootstrapReport
+  /** Whether a seal key was handed over: only then is there one to keep. */
+  readonly hasSealKey: boolean
   readonly connector: PlacedConnector | undefined
   /** What was not right, though it was used. */
   readonly warnings: readonly string[]
@@ -25,7 +28,12 @@ export function toJson({ storePath, bootstrap, connector, warnings }: RunReport)
     seals: seals.map(seal => {
       const { name, state } = seal
       const failure = state === 'fails' ? { code: seal.failure.code, message: seal.failure.message } : {}
-      return { name, state, ...failure, storageKeyNames: devices.get(name) ?? [] }
+      return {
+        name,
+        state,
+        ...failure,
+        storageKeyNames: (devices.get(name) ?? []).map(device => device.storageKeyName),
+      }
     }),
     connector,
     warnings,
@@ -34,7 +42,7 @@ export function toJson({ storePath, bootstrap, connector, warnings }: RunReport)
 
 const RESULT_TEXT: Readonly<Record<BootstrapReport['result'], string>> = {
   created: 'wrapped the seal key and wrote the seal store',
-  extended: 'gave a seal of this node a new way in, beside those that were there',
+  extended: 'enrolled this TPM, beside the ways in that were there',
   renewed:
     'sealed anew under the conditions that are configured now; older copies of the store open as they did before',
   unchanged: 'nothing was changed',
@@ -44,22 +52,33 @@ const RESULT_TEXT: Readonly<Record<BootstrapReport['result'], string>> = {
 const ALL_IS_WELL = 'the seal store holds all it should; nothing was changed'
 
 /** The same for people. What nobody must overlook comes first. */
-export function toText({ storePath, bootstrap: { result, seals, devices }, connector, warnings }: RunReport): string {
+export function toText({ storePath, bootstrap, hasSealKey, connector, warnings }: RunReport): string {
+  const { result, seals, devices } = bootstrap
   const unproven = unprovenSeals(seals)
   const lines = [
-    ...(unproven.length === 0 ? [] : [`NOT PROVEN to open: ${unproven.map(inShort).join(', ')}; ${KEEP_THE_KEY}`]),
+    ...(unproven.length === 0
+      ? []
+      : [`NOT PROVEN to open: ${unproven.map(inShort).join(', ')}${hasSealKey ? KEEP_THE_KEY : ''}`]),
     ...warnings.map(warning => `warning: ${warning}`),
     `${storePath}: ${result === 'unchanged' && unproven.length === 0 ? ALL_IS_WELL : RESULT_TEXT[result]}`,
-    ...seals.flatMap(seal => [
-      sealLine(seal),
-      ...(devices.get(seal.name) ?? []).map(name => `seal ${seal.name}: storageKeyName: "${name}"`),
-    ]),
+    ...seals.flatMap(seal => [sealLine(seal), ...deviceLines(seal.name, devices.get(seal.name) ?? [])]),
+    ...(result === 'extended' || result === 'renewed' ? [TELL_THE_AGENT] : []),
     ...(connector === undefined ? [] : connectorLines(connector)),
   ]
   return `${lines.join('\n')}\n`
 }
 
-const KEEP_THE_KEY = 'keep the seal key: do not destroy it yet'
+/** An agent that serves needs nothing, and one that waits may have been told not to try again by itself. */
+const TELL_THE_AGENT = 'if an agent of this node waits: kill -HUP it, and it tries again at once'
+
+const KEEP_THE_KEY = '; keep the seal key: do not destroy it yet'
+
+function deviceLines(sealName: string, devices: readonly KnownDevice[]): readonly string[] {
+  return devices.map(({ storageKeyName, isPresent }) => {
+    const mark = isPresent && devices.length > 1 ? ' (this TPM)' : ''
+    return `seal ${sealName}: storageKeyName: "${storageKeyName}"${mark}`
+  })
+}
 
 function inShort(seal: Exclude<SealReport, { state: 'opens' }>): string {
   return `seal ${seal.name} (${seal.state === 'fails' ? seal.failure.code : 'not tried'})`

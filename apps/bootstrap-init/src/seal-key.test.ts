@@ -27,7 +27,12 @@ describe('the text of a seal key', () => {
     ],
     ['an empty file', Buffer.alloc(0), 'BOOTSTRAP_KEY_LENGTH', /is empty/],
     ['more than any key needs', Buffer.alloc(4097, 'A'), 'BOOTSTRAP_KEY_LENGTH', /more than 4096 bytes/],
-    ['a line feed at the end', Buffer.from(`${TEXT}\n`), 'BOOTSTRAP_KEY_NEWLINE', /has a line break.*base64 -w 0/],
+    [
+      'a line feed at the end',
+      Buffer.from(`${TEXT}\n`),
+      'BOOTSTRAP_KEY_NEWLINE',
+      /has a line break.*printf %s KEY > FILE; do not make/,
+    ],
     ['CRLF at the end', Buffer.from(`${TEXT}\r\n`), 'BOOTSTRAP_KEY_NEWLINE', /has a line break/],
     [
       'a line break inside',

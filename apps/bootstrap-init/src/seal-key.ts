@@ -37,7 +37,7 @@ function decode(text: Uint8Array): Secret {
     if (isBrokenText(text)) {
       throw new BootstrapError(
         'BOOTSTRAP_KEY_NEWLINE',
-        'the seal key has a line break: write it without one, as `head -c 32 /dev/urandom | base64 -w 0` does',
+        'the seal key has a line break: write the same key without one: printf %s KEY > FILE; do not make a new key',
         { cause },
       )
     }

@@ -4,12 +4,12 @@ import { type SealFailure } from '@sealwright/unseal'
 
 /**
  * What is known of a seal at the end.
- * - `opens`: it opened what is stored, just now and for real;
+ * - `opens`: it opened what is stored, just now and for real, by the member (the TPM) of this id;
  * - `fails`: it did not;
  * - `not-tried`: it has a PIN and nothing new, so that trying could only cost attempts.
  */
 export type SealReport =
-  | { readonly name: string; readonly state: 'opens' }
+  | { readonly name: string; readonly state: 'opens'; readonly memberId: Uint8Array }
   | { readonly name: string; readonly state: 'fails'; readonly failure: SealFailure }
   | { readonly name: string; readonly state: 'not-tried' }
 
@@ -65,10 +65,19 @@ async function trySeal(
   { isEnrolled, signal }: { readonly isEnrolled: boolean; readonly signal: AbortSignal },
 ): Promise<SealReport> {
   const { name } = seal
+  let memberId = new Uint8Array()
+  const noticed: ConfiguredSeal = {
+    ...seal,
+    withRecordedMember: async (known, stop, use) =>
+      await seal.withRecordedMember(known, stop, async (member, sealId) => {
+        memberId = Uint8Array.from(member.memberId)
+        return await use(member, sealId)
+      }),
+  }
   try {
-    if (isEnrolled) await proveThrough(seal, keyring, signal)
-    else (await openThrough(seal, keyring, signal)).close()
-    return { name, state: 'opens' }
+    if (isEnrolled) await proveThrough(noticed, keyring, signal)
+    else (await openThrough(noticed, keyring, signal)).close()
+    return { name, state: 'opens', memberId }
   } catch (error) {
     signal.throwIfAborted()
     return { name, state: 'fails', failure: classifySealFailure(error) }

@@ -8,6 +8,8 @@ import { renderStatus, STATUS_EXIT_CODES } from './status.ts'
 const DEFAULT_SOCKET = '/run/sealwright/control.sock'
 const DEFAULT_TIMEOUT_MS = 60_000
 
+const EXIT_CODES_HELP = '\nExit codes: 0 ready, 1 error, 2 not ready, 3 works but the next restart is at risk.'
+
 interface StatusOptions {
   readonly socket: string
   readonly json: boolean
@@ -36,13 +38,14 @@ await runProgram({
       .description('Looks after the seals of an OpenBao node.')
       .version(packageJson.version)
       .showHelpAfterError()
-      .addHelpText('after', '\nExit codes: 0 ready, 1 error, 2 not ready, 3 works but the next restart is at risk.')
+      .addHelpText('after', EXIT_CODES_HELP)
     program
       .command('status')
       .description('Unwraps through every seal for real, then says whether this node is and stays able to open itself.')
       .option('--socket <path>', "the agent's control socket", DEFAULT_SOCKET)
       .option('--json', 'print one JSON object', false)
       .option('--no-probe', 'do not touch the seals: report the last real unwrap')
+      .addHelpText('after', EXIT_CODES_HELP)
       .action(async (options: StatusOptions) => {
         exitCode = await status(options, signal)
       })

@@ -17,7 +17,12 @@ export function renderStatus(status: StatusView, now: Date): string {
     ['keyring', renderKeyring(status, now)],
     ...status.seals.map(seal => ['seal', renderSeal(seal, now)] as const),
     ...(status.seals.some(waitsForOperator)
-      ? [['', `once that is mended: kill -HUP ${status.pid}, and the agent tries again`] as const]
+      ? [
+          [
+            '',
+            `once that is mended: kill -HUP ${status.pid}, or restart the agent if its configuration changed`,
+          ] as const,
+        ]
       : []),
     ['openbao', renderOpenBao(status)],
     ['sessions', `${status.sessions} OpenBao ${status.sessions === 1 ? 'server' : 'servers'} connected`],

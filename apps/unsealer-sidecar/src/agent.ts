@@ -163,6 +163,7 @@ export async function runAgent({ config, version, log, signal, onReload }: Agent
   resources.defer(() => plugin.close())
   listSessions = () => plugin.sessions()
   log.info({ version, ...uptime() }, 'agent serves')
+  if (config.openbao === undefined) log.warn('openbao.address is not configured: nothing is decrypted for OpenBao')
   await openBao.load()
   await holding.ended
   log.info('agent stops')

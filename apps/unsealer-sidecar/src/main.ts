@@ -7,7 +7,8 @@ import { agentLog, failureOf } from './log.ts'
 const DEFAULT_CONFIG = '/etc/sealwright/node.yaml'
 
 const EXIT_CODES_HELP = `
-Exit codes: 0 stopped by a signal, 1 unexpected error, 2 configuration, 7 another agent or file is in the way.
+Exit codes: 0 stopped by a signal, 1 unexpected error, 2 configuration, 7 a folder is missing, or
+another agent or file is in the way.
 Signals: SIGTERM and SIGINT end the agent, OpenBao stays unsealed; SIGHUP makes it try seals again that waited for an operator.`
 
 let reload = (): void => undefined
@@ -48,10 +49,12 @@ await runProgram({
     SOCKET_PATH_TOO_LONG: 2,
     STORE_IN_USE: 7,
     SOCKET_IN_USE: 7,
+    SOCKET_FOLDER_UNUSABLE: 7,
     SOCKET_PATH_TAKEN: 7,
     SEAL_PLUGIN_DIRECTORY_IN_USE: 7,
     SEAL_PLUGIN_DIRECTORY_UNSAFE: 7,
     SEAL_PLUGIN_FOREIGN_FILE: 7,
+    SEAL_PLUGIN_IO_FAILED: 7,
   },
   async main(signal) {
     await new Command('unsealer-sidecar')

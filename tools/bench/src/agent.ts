@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { readFile, writeFile } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 import { createSealedNode } from '@sealwright/testing-cluster'
-import { temporaryFolder } from '@sealwright/testing-rig'
+import { freePort, temporaryFolder } from '@sealwright/testing-rig'
 import { type FigureReport, median, rounded } from './figure.ts'
 
 const RSS_LIMIT_MIB = 80
@@ -14,7 +14,9 @@ const KIB_PER_MIB = 1_024
 /** `agent.start` and `agent.rss`: one bundled agent from its start to a keyring opened by the TPM, and its memory when idle. */
 export async function benchAgent(rounds: number): Promise<readonly FigureReport[]> {
   await using folder = await temporaryFolder()
-  await using node = await createSealedNode({ name: 'solo', directory: folder.path })
+  // An address, so that the agent has its HTTP client in memory as it does in service; nobody listens there.
+  const config = { openbao: { address: `http://127.0.0.1:${await freePort()}` } }
+  await using node = await createSealedNode({ name: 'solo', directory: folder.path, config })
   const keyPath = folder.join('seal-key')
   await writeFile(keyPath, randomBytes(32).toString('base64'), { mode: 0o600 })
   const { exitCode, stderr } = await node.bootstrap(keyPath)

@@ -53,14 +53,16 @@ export async function benchNodeRestart(rounds: number): Promise<readonly FigureR
 async function sealedSingleNode(directory: string): Promise<SealedNode> {
   const { mkdir } = await import('node:fs/promises')
   await mkdir(directory, { mode: 0o700 })
-  const node = await createSealedNode({ name: 'ours', directory })
+  const ports = { apiPort: await freePort(), clusterPort: await freePort() }
+  const config = { openbao: { address: `http://127.0.0.1:${ports.apiPort}` } }
+  const node = await createSealedNode({ name: 'ours', directory, config })
   const keyPath = `${directory}/seal-key`
   await writeFile(keyPath, randomBytes(32).toString('base64'), { mode: 0o600 })
   const { exitCode, stderr } = await node.bootstrap(keyPath)
   if (exitCode !== 0) throw new Error(`bootstrap-init ended with ${exitCode}: ${stderr}`)
   await node.startAgent()
   await node.waitForLog('agent serves')
-  await node.startOpenBao({ apiPort: await freePort(), clusterPort: await freePort() })
+  await node.startOpenBao(ports)
   return node
 }
 

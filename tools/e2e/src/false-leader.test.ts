@@ -58,6 +58,9 @@ describe('a false leader with the blob of the root key', () => {
     await node.openBao().start({ until: 'listening' })
     await waitForOpenBaoLog(node, 'SEAL_OPENBAO_UNKNOWN')
     await waitForOpenBaoLog(node, 'its address is not configured (openbao.address)')
+    expect((await node.sealctl('status')).stdout).toMatch(
+      /^verdict +AT RISK\n +openbao.address is missing in the configuration/m,
+    )
 
     await node.agent().stop()
     await node.writeConfig(config)

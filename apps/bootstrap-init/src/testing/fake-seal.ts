@@ -99,7 +99,8 @@ export function fakeSeal({ name = 'tpm', priority = 1, hasPin = false, disabled 
       configured = CONDITIONS.indexOf(conditions)
     },
     compareConditions: compare,
-    enrolledDevices: keyring => keyring.records.map(({ memberId }) => Buffer.from(memberId).toString('hex')),
+    enrolledDevices: keyring =>
+      recordsIn(keyring).map(({ memberId }) => ({ memberId, storageKeyName: Buffer.from(memberId).toString('hex') })),
     failWith(error) {
       failure = error
     },

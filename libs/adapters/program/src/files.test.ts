@@ -86,6 +86,13 @@ describe('a configuration file', () => {
   })
 
   it('is missed by its name', async () => {
-    await expect(loadNodeConfig(join(folder, 'absent'))).rejects.toMatchObject({ code: 'CONFIG_UNREADABLE' })
+    const absent = join(folder, 'absent')
+    await expect(loadNodeConfig(absent)).rejects.toMatchObject({
+      code: 'CONFIG_UNREADABLE',
+      message: `there is no configuration ${absent}: write it, or name another one with --config FILE`,
+    })
+    await expect(loadNodeConfig(folder)).rejects.toMatchObject({
+      code: expect.stringMatching(/^CONFIG_(UNREADABLE|UNSAFE)$/) as unknown,
+    })
   })
 })

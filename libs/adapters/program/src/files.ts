@@ -2,6 +2,7 @@ import { constants, type Stats } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { parseNodeConfig, type NodeConfig } from '@sealwright/node-config'
 import { Secret } from '@sealwright/secret'
+import { hasErrorCode } from '@sealwright/system-error'
 import { ProgramError } from './errors.ts'
 
 const MAX_SECRET_FILE_BYTES = 4096
@@ -14,8 +15,7 @@ const { S_IRWXO, S_IWGRP, S_IWOTH } = constants
  * @throws {@link ProgramError} `CONFIG_UNREADABLE`, `CONFIG_UNSAFE`; and what `parseNodeConfig` throws.
  */
 export async function loadNodeConfig(path: string): Promise<NodeConfig> {
-  const unreadable = (cause: unknown) =>
-    new ProgramError('CONFIG_UNREADABLE', `cannot read the configuration ${path}: ${reason(cause)}`, { cause })
+  const unreadable = (cause: unknown) => new ProgramError('CONFIG_UNREADABLE', unreadableText(path, cause), { cause })
   const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch((cause: unknown) => {
     throw unreadable(cause)
   })
@@ -76,6 +76,11 @@ export async function readSecretFile(path: string): Promise<Secret> {
 /** Whether somebody else than root and this user may change a file. */
 function isWritableByOthers({ mode, uid }: Stats): boolean {
   return (mode & (S_IWGRP | S_IWOTH)) !== 0 || (uid !== ROOT_UID && uid !== process.geteuid?.())
+}
+
+function unreadableText(path: string, cause: unknown): string {
+  if (!hasErrorCode(cause, 'ENOENT')) return `cannot read the configuration ${path}: ${reason(cause)}`
+  return `there is no configuration ${path}: write it, or name another one with --config FILE`
 }
 
 function reason(cause: unknown): string {

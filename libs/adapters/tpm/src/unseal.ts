@@ -59,7 +59,10 @@ export async function unsealKek(
 ): Promise<Secret> {
   const sealed = decodeSealedKek(container)
   if (sealed.policy.hasPin && credentials.pin === undefined) {
-    throw new TpmError('TPM_PIN_REQUIRED', 'this key was sealed with a PIN: give it')
+    throw new TpmError(
+      'TPM_PIN_REQUIRED',
+      'this key was sealed with a PIN: name its file (pinFile), then restart the agent',
+    )
   }
   return withTpm(access, options, async tpm => {
     const storageKey = await createExpectedStorageKey(tpm, access.ownerAuth, sealed)

@@ -50,7 +50,13 @@ describe('a status', () => {
 describe('the verdict', () => {
   it('is ready when a seal was unwrapped and OpenBao is open', () => {
     expect(judge(status)).toEqual({ kind: 'ready' })
-    expect(judge({ ...status, openbao: { state: 'not-configured' } })).toEqual({ kind: 'ready' })
+  })
+
+  it('is at risk when the agent does not know where OpenBao is: it decrypts nothing for one that it cannot ask', () => {
+    expect(judge({ ...status, openbao: { state: 'not-configured' } })).toMatchObject({
+      kind: 'at-risk',
+      reasons: [expect.stringContaining('openbao.address is missing')],
+    })
   })
 
   it('is at risk when the node works but a seal would not open at the next restart', () => {

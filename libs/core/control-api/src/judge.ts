@@ -14,7 +14,7 @@ export type Verdict =
 export function judge(status: StatusView): Verdict {
   const blocking = [...(status.state === 'sealed' ? ['no seal has opened the keyring'] : []), ...openBaoReasons(status)]
   if (blocking.length > 0) return { kind: 'not-ready', reasons: [...blocking, ...sealReasons(status)] }
-  const risks = sealReasons(status)
+  const risks = [...unknownOpenBaoReasons(status), ...sealReasons(status)]
   if (risks.length > 0) return { kind: 'at-risk', reasons: risks }
   return { kind: 'ready' }
 }
@@ -30,8 +30,18 @@ function openBaoReasons({ openbao }: StatusView): readonly string[] {
     case 'sealed':
       return ['OpenBao is sealed']
     case 'uninitialised':
-      return ['OpenBao is not initialised: run `bao operator init`']
+      return [
+        'OpenBao is not initialised: on the first node of a new cluster run `bao operator init`; else check its retry_join, and that ' +
+          'its storage is mounted',
+      ]
   }
+}
+
+function unknownOpenBaoReasons({ openbao }: StatusView): readonly string[] {
+  if (openbao.state !== 'not-configured') return []
+  return [
+    'openbao.address is missing in the configuration: nothing is decrypted for OpenBao; set it, then restart the agent',
+  ]
 }
 
 function sealReasons({ seals }: StatusView): readonly string[] {

@@ -49,6 +49,7 @@ describe('a node configuration', () => {
     ],
     ['an unknown field of the agent', `${minimal}\nagent: { socket: /x }`, 'agent.socket is unknown here'],
     ['no seals', 'store: /x', 'seals is missing'],
+    ['a seal without a type', 'seals: [{ name: a, priority: 1 }]', 'seals.0.type is missing; it must be one of: tpm'],
     ['an empty list of seals', 'seals: []', 'seals must name at least one seal'],
     ['an unknown seal type', 'seals: [{ name: a, type: tpn, priority: 1 }]', 'seals.0.type must be one of: tpm'],
     ['a relative path', `${minimal}\nstore: seal`, 'store must be an absolute path'],
@@ -89,6 +90,28 @@ describe('a node configuration', () => {
     expect(error.message).toContain('node.yaml: ')
     expect(error.message).toContain(message)
   })
+
+  it('says of a missing field no more than that', () => {
+    const { message } = failure('seals: [{ name: a, type: tpm }]')
+    expect(message).toBe('node.yaml: seals.0.priority is missing')
+  })
+
+  it.each(['http://10.0.0.1:8200', 'http://bao.example', 'http://127.evil.example', 'http://0.0.0.0:8200'])(
+    'refuses %s as the address of OpenBao: the network could read and change what is said',
+    address => {
+      const { code, message } = failure(`${minimal}\nopenbao: { address: "${address}" }`)
+      expect(code).toBe('CONFIG_INVALID')
+      expect(message).toContain('openbao.address must be https://: http:// is for loopback only')
+    },
+  )
+
+  it.each(['http://127.0.0.1:8200', 'http://127.1.2.3', 'http://[::1]:8200', 'http://localhost:8200', 'https://b:1'])(
+    'takes %s as the address of OpenBao',
+    address => {
+      const { openbao } = parseNodeConfig(`${minimal}\nopenbao: { address: "${address}" }`, 'node.yaml')
+      expect(openbao?.address).toBe(address)
+    },
+  )
 
   it.each([
     ['broken YAML', 'seals: ['],

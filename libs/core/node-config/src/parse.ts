@@ -37,6 +37,8 @@ function isAliasRefusal(error: unknown): boolean {
 function describe(issue: v.BaseIssue<unknown>): string {
   const path = v.getDotPath(issue) ?? '(the whole file)'
   if (issue.type === 'strict_object' && issue.expected === 'never') return `${path} is unknown here`
-  if (issue.received === 'undefined') return `${path} is missing; ${issue.message}`
+  // The default text of a missing field says no more than that.
+  if (issue.received === 'undefined')
+    return `${path} is missing${issue.message.startsWith('Invalid') ? '' : `; it ${issue.message}`}`
   return `${path} ${issue.message}`
 }

@@ -52,7 +52,14 @@ const tpmSeal = v.strictObject({
 })
 
 const openbao = v.strictObject({
-  address: v.pipe(text, v.regex(/^https?:\/\//, 'must begin with https:// (or http:// on loopback)')),
+  address: v.pipe(
+    text,
+    v.regex(/^https?:\/\//, 'must begin with https:// (or http:// on loopback)'),
+    v.check(
+      isPrivateOnItsWay,
+      'must be https://: http:// is for loopback only (127.0.0.1, [::1] or localhost), or the network could read and change it',
+    ),
+  ),
   caFile: v.optional(absolutePath),
 })
 
@@ -76,6 +83,12 @@ export const nodeConfigSchema = v.strictObject({
   agent: v.optional(agent, {}),
   openbao: v.optional(openbao),
 })
+
+/** Whether nobody on a network can read what is sent there: RFC 1122 §3.2.1.3 (127/8), RFC 4291 §2.5.3 (::1), `localhost`. */
+function isPrivateOnItsWay(address: string): boolean {
+  if (!address.startsWith('http://') || !URL.canParse(address)) return true
+  return /^(127(\.\d{1,3}){3}|\[::1\]|localhost)$/.test(new URL(address).hostname)
+}
 
 function isUnique<S extends { disabled: boolean }>(seals: readonly S[], key: (seal: S) => unknown): boolean {
   const enabled = seals.filter(seal => !seal.disabled)

@@ -1,6 +1,14 @@
 import { type Keyring, type RecordMethod, type SealMember, type SealType } from '@sealwright/keyring'
 import { type ConditionsComparison } from '@sealwright/tpm'
 
+/** A device that a seal has records for. */
+export interface EnrolledDevice {
+  /** As it stands in the configuration: the name of the TPM's storage key in hex. */
+  readonly storageKeyName: string
+  /** As records name it. */
+  readonly memberId: Uint8Array
+}
+
 /** A named seal of this node, as its configuration describes it. */
 export interface ConfiguredSeal {
   readonly name: string
@@ -17,8 +25,8 @@ export interface ConfiguredSeal {
    * @throws {TpmError} `TPM_BLOB_MALFORMED`.
    */
   compareConditions(sealedKek: Uint8Array): ConditionsComparison
-  /** The devices that the keyring has records for, newest record first: names for the configuration. Asks none of them. */
-  enrolledDevices(keyring: Keyring): readonly string[]
+  /** The devices that the keyring has records for, each once, newest record first. Asks none of them. */
+  enrolledDevices(keyring: Keyring): readonly EnrolledDevice[]
   /**
    * Lends the member that this node has now: for making a record.
    *

@@ -77,12 +77,12 @@ describe('a TPM seal that may meet another TPM', () => {
     const at = (socket: string, storageKeyName?: string) => seals.only({ tpm: { socket }, storageKeyName })
     try {
       const keyring = await seals.enrol(seals.only())
-      const [name = ''] = seals.only().enrolledDevices(keyring)
+      const name = seals.only().enrolledDevices(keyring)[0]?.storageKeyName
       expect(await opening(at(swtpm.socketPath, name), keyring)).toBe('opens')
       await expect(seals.enrol(at(otherTpm.socketPath, name))).rejects.toMatchObject({ code: 'TPM_NAME_MISMATCH' })
 
       const both = await seals.enrol(at(otherTpm.socketPath), keyring)
-      const [otherName] = seals.only().enrolledDevices(both)
+      const otherName = seals.only().enrolledDevices(both)[0]?.storageKeyName
       expect(seals.only().enrolledDevices(both)).toHaveLength(2)
       expect(await opening(at(otherTpm.socketPath, name), both)).toBe('TPM_REPLACED')
       expect(await opening(at(otherTpm.socketPath, otherName), both)).toBe('opens')

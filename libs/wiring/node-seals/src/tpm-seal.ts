@@ -10,6 +10,7 @@ import {
   readTpmIdentity,
   type SealConditions,
   type TpmAccess,
+  tpmMemberId,
   tpmSealMember,
   type TpmTransport,
 } from '@sealwright/tpm'
@@ -62,7 +63,10 @@ export function tpmSeal(config: TpmSealConfig): ConfiguredSeal {
     },
     enrolledDevices(keyring) {
       const newestFirst = findSealRecords(keyring, name).sort((a, b) => b.createdAtMs - a.createdAtMs)
-      return distinctTpms(newestFirst).map(nameOf)
+      return distinctTpms(newestFirst).map(tpm => ({
+        storageKeyName: nameOf(tpm),
+        memberId: tpmMemberId(tpm.storageKeyName),
+      }))
     },
     async withLocalMember({ knownIn, signal }, use) {
       const known = knownIn === undefined ? [] : distinctTpms(findSealRecords(knownIn, name))
