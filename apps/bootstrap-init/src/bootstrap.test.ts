@@ -5,7 +5,16 @@ import { Secret } from '@sealwright/secret'
 import { TpmError } from '@sealwright/tpm'
 import { type BootstrapReport } from './bootstrap.ts'
 import { fakeSeal, type FakeSeal } from './testing/fake-seal.ts'
-import { absent, fails, failure, opens, refused, testNode, type TestNode } from './testing/test-node.ts'
+import {
+  absent,
+  fails,
+  failure,
+  opens,
+  refused,
+  testNode,
+  type TestNode,
+  recordedGenerations,
+} from './testing/test-node.ts'
 
 let node: TestNode
 
@@ -173,7 +182,7 @@ describe('a node that was bootstrapped before', () => {
     const nextKey = await node.rotate()
     const report = await node.run()
     expect(report).toMatchObject({ result: 'extended', seals: [opens] })
-    expect(report.keyring.records.map(({ generation }) => generation)).toEqual([1, 2])
+    expect(recordedGenerations(report.keyring)).toEqual([1, 2])
     expect(await node.run({ handedKey: { sealKey: nextKey, keyId: undefined } })).toMatchObject({
       result: 'unchanged',
       seals: [opens],

@@ -1,4 +1,11 @@
-import { decodeKeyring, encodeKeyring, type Keyring, KeyringError, matchSealKey } from '@sealwright/keyring'
+import {
+  currentGeneration,
+  decodeKeyring,
+  encodeKeyring,
+  type Keyring,
+  KeyringError,
+  matchSealKey,
+} from '@sealwright/keyring'
 import { openKeyringStore } from '@sealwright/node-seals'
 import { type SealStore, StoreError } from '@sealwright/seal-store'
 import { type Enrolment, type EnrolmentInput, enrolSeals } from './enrol-seals.ts'
@@ -76,10 +83,10 @@ async function enrol(input: EnrolmentInput & BootstrapInput): Promise<Enrolment>
     return await enrolSeals(input)
   } catch (error) {
     if (!(error instanceof KeyringError && error.code === 'KEYRING_OTHER_KEY') || current === undefined) throw error
-    const stored = current.generations.find(({ number }) => number === current.currentGeneration)?.keyId
+    const { keyId: stored } = currentGeneration(current)
     throw new KeyringError(
       'KEYRING_OTHER_KEY',
-      `${error.message}: the one at ${handedKeyPath} is not that of the store ${storePath}, which is called ${String(stored)}. ` +
+      `${error.message}: the one at ${handedKeyPath} is not that of the store ${storePath}, which is called ${stored}. ` +
         'Check what was typed and bring the right key, or none; or correct `store`. Nothing was changed',
       { cause: error },
     )

@@ -1,13 +1,13 @@
 import {
   addRecord,
   createKeyring,
+  currentGeneration,
   findRecords,
   findSeal,
   type Keyring,
   type KeyringRecord,
   matchSealKey,
   type RecordInput,
-  type SealKeys,
   type SealMember,
   type Surroundings,
 } from '@sealwright/keyring'
@@ -103,29 +103,28 @@ async function withRecords(
   const records = recordsOf(keyring, sealName, member)
   const sealKeys = matchSealKey({ keyring, sealKey })
   try {
+    // Where a key is out of reach its record stays: if it does not open, or is too weak, the proof will say so.
     const outdated: KeyringRecord[] = []
-    for (const candidate of records.filter(({ generation }) => isInReach(sealKeys, generation))) {
+    for (const candidate of records.filter(({ generationId }) => sealKeys.has(generationId))) {
       const hasOtherConditions = seal.compareConditions(candidate.sealedKek) !== 'same'
       if (hasOtherConditions || (permissions.reseal && (await needsResealing(member, candidate, signal)))) {
         outdated.push(candidate)
       }
     }
-    const places = outdated.map(({ generation, slot }) => ({ generation, slot }))
-    const { currentGeneration } = keyring
-    if (!records.some(({ generation }) => generation === currentGeneration)) {
-      places.push({ generation: currentGeneration, slot: 0 })
-    }
+    const generationIds = outdated.map(({ generationId }) => generationId)
+    const { id: currentId } = currentGeneration(keyring)
+    if (!records.some(({ generationId }) => isSame(generationId, currentId))) generationIds.push(currentId)
     let next = keyring
-    for (const place of places) next = await addRecord({ ...record, ...place, keyring: next, sealKeys })
+    for (const generationId of generationIds)
+      next = await addRecord({ ...record, generationId, keyring: next, sealKeys })
     return { keyring: next, hasRenewed: outdated.length > 0 }
   } finally {
     sealKeys.wipe()
   }
 }
 
-/** Where it is not, a record keeps its place: if it does not open, or is too weak, the proof will say so. */
-function isInReach({ generations }: SealKeys, generation: number): boolean {
-  return generations.includes(generation)
+function isSame(one: Uint8Array, other: Uint8Array): boolean {
+  return Buffer.compare(one, other) === 0
 }
 
 function recordsOf(keyring: Keyring, sealName: string, { memberId }: SealMember): readonly KeyringRecord[] {
@@ -138,8 +137,7 @@ function assertOurKey(keyring: Keyring, { sealKey, keyId }: HandedKey): void {
   const sealKeys = matchSealKey({ keyring, sealKey })
   try {
     // The handed key is the oldest one that it leads to.
-    const [handed] = sealKeys.generations
-    const known = keyring.generations.find(({ number }) => number === handed)?.keyId
+    const known = keyring.generations.find(({ id }) => sealKeys.has(id))?.keyId
     if (keyId === undefined || known === keyId) return
     throw new BootstrapError(
       'BOOTSTRAP_KEY_ID',

@@ -1,3 +1,4 @@
+import { currentGeneration } from '@sealwright/keyring'
 import { type BootstrapReport } from './bootstrap.ts'
 import { type PlacedConnector } from './connector.ts'
 import { type KnownDevice } from './known-devices.ts'
@@ -17,14 +18,14 @@ export interface RunReport {
 /** One line of JSON; part of the contract with scripts. */
 export function toJson({ storePath, bootstrap, connector, warnings }: RunReport): string {
   const { result, keyring, seals, devices } = bootstrap
-  const generation = keyring.currentGeneration
+  const { number: generation, keyId } = currentGeneration(keyring)
   return `${JSON.stringify({
     result,
     proven: unprovenSeals(seals).length === 0,
     store: storePath,
     clusterId: Buffer.from(keyring.clusterId).toString('hex'),
     generation,
-    keyId: keyring.generations.find(({ number }) => number === generation)?.keyId,
+    keyId,
     seals: seals.map(seal => {
       const { name, state } = seal
       const failure = state === 'fails' ? { code: seal.failure.code, message: seal.failure.message } : {}

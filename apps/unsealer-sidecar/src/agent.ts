@@ -56,7 +56,7 @@ export async function runAgent({ config, version, log, signal, onReload }: Agent
     now: Date.now,
     steadyNow: () => performance.now(),
     classify: classifySealFailure,
-    supersedes: (candidate, held) => candidate.supersedes(held),
+    unite: (held, brought) => held.mergedWith(brought),
     discard: keyring => {
       keyring.close()
     },
@@ -65,9 +65,9 @@ export async function runAgent({ config, version, log, signal, onReload }: Agent
       report.attempt(attempt)
     },
     onOpened({ key, sealName }) {
-      const { currentGeneration } = key.keyring
-      metrics.setOpen(true, currentGeneration)
-      log.info({ seal: sealName, keyId: key.keyId, generation: currentGeneration, ...uptime() }, 'keyring opened')
+      const { number: generation, keyId } = key.current
+      metrics.setOpen(true, generation)
+      log.info({ seal: sealName, keyId, generation, ...uptime() }, 'keyring opened')
     },
     onProbeBroken(error) {
       report.internalFailure('probing the seals', error)

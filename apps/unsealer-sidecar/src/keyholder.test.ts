@@ -56,7 +56,10 @@ function hold(seals: readonly ReturnType<typeof scripted>[]): Keyholder<string> 
       if (error instanceof Failed) return error.failure
       throw error
     },
-    supersedes: (candidate, held) => candidate > held,
+    unite: (held, brought) => {
+      if (brought === 'of another cluster') throw new Failed(transient)
+      return brought > held ? brought : held
+    },
     discard: key => discarded.push(key),
     onAttempt: attempt => attempts.push(attempt),
     onOpened: held => opened.push(held),
@@ -129,13 +132,23 @@ describe('the keyholder', () => {
     expect(await waiting).toBeUndefined()
   })
 
-  it('keeps what it holds when a later unwrap brings the same again, and lets go of the other', async () => {
-    const keyholder = hold([scripted('tpm', ['b', 'b', 'a', 'c'])])
+  it('keeps what it holds when a later unwrap brings nothing new, and lets go of the other', async () => {
+    const keyholder = hold([scripted('tpm', ['c', 'b', 'a', 'd'])])
     run(keyholder)
     await keyholder.waitForKey(10_000, controller.signal)
     for (let probes = 0; probes < 3; probes += 1) await keyholder.probe(controller.signal)
-    expect(opened.map(({ key }) => key)).toEqual(['b', 'c'])
-    expect(discarded).toEqual(['b', 'a', 'b'])
+    expect(opened.map(({ key }) => key)).toEqual(['c', 'd'])
+    expect(discarded).toEqual(['b', 'a', 'c'])
+    expect(keyholder.held()).toMatchObject({ key: 'd' })
+  })
+
+  it('blames the seal that brought a key which does not go with the one that is held', async () => {
+    const keyholder = hold([scripted('tpm', ['c', 'of another cluster'])])
+    run(keyholder)
+    await keyholder.waitForKey(10_000, controller.signal)
+    await keyholder.probe(controller.signal)
+    expect(keyholder.health('tpm')).toMatchObject({ kind: 'failing', failure: transient })
+    expect(discarded).toEqual(['of another cluster'])
     expect(keyholder.held()).toMatchObject({ key: 'c' })
   })
 

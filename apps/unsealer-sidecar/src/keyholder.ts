@@ -26,12 +26,15 @@ export interface KeyholderDependencies<Key> {
   /** Steady clock in milliseconds, for durations. */
   readonly steadyNow: () => number
   readonly classify: (error: unknown) => SealFailure
-  /** Whether a key that a later unwrap brought should take the place of the one that is held. */
-  readonly supersedes: (candidate: Key, held: Key) => boolean
+  /**
+   * What is held once a later unwrap brought another key: the one that was held if the other says nothing new, or one that
+   * has what both have. What it throws is a failure of the seal that brought it.
+   */
+  readonly unite: (held: Key, brought: Key) => Key
   /** Called with a key that is not, or no longer, held. */
   readonly discard: (key: Key) => void
   readonly onAttempt: (attempt: SealAttempt) => void
-  /** Called for each key that is held from now on: the first, and one that supersedes it. */
+  /** Called for each key that is held from now on: the first, and each that takes its place. */
   readonly onOpened: (held: Held<Key>) => void
   /** A probe broke in a way that `classify` does not know: a bug. The key is still held. */
   readonly onProbeBroken: (error: unknown) => void
@@ -64,8 +67,8 @@ class NotOpenedYet extends Error {
 }
 
 export function createKeyholder<Key>(dependencies: KeyholderDependencies<Key>): Keyholder<Key> {
-  const { seals, now, steadyNow, classify, supersedes, discard, onOpened, onProbeBroken } = dependencies
-  const healthByName = new Map<string, SealHealth>(seals.map(({ name }) => [name, { kind: 'untried' }]))
+  const { now, steadyNow, classify, unite, discard, onOpened, onProbeBroken } = dependencies
+  const healthByName = new Map<string, SealHealth>(dependencies.seals.map(({ name }) => [name, { kind: 'untried' }]))
   let held: Held<Key> | undefined
   const keyIsHeld = createLatch()
   let lastInLine: Promise<unknown> = Promise.resolve()
@@ -84,15 +87,27 @@ export function createKeyholder<Key>(dependencies: KeyholderDependencies<Key>): 
 
   const take = (key: Key, sealName: string): void => {
     const before = held
-    if (before !== undefined && !supersedes(key, before.key)) {
-      discard(key)
-      return
-    }
+    if (before?.key === key) return
     held = { key, sealName, openedAtMs: now() }
     keyIsHeld.open()
     if (before !== undefined) discard(before.key)
     onOpened(held)
   }
+
+  const seals = dependencies.seals.map((seal): NamedSeal<Key> => ({
+    ...seal,
+    async open(signal) {
+      const brought = await seal.open(signal)
+      if (held === undefined) return brought
+      let kept: Key | undefined
+      try {
+        kept = unite(held.key, brought)
+        return kept
+      } finally {
+        if (kept !== brought) discard(brought)
+      }
+    },
+  }))
 
   /** One at a time: a PIN that is wrong must not be tried twice because two callers came together. */
   const inTurn = <T>(work: () => Promise<T>): Promise<T> => {

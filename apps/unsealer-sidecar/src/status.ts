@@ -31,14 +31,14 @@ export function viewStatus(facts: {
   const { version, pid, startedAt, store, held, seals, sessions, openbao } = facts
   const base = { version, pid, startedAt, store, seals: [...seals], sessions, openbao }
   if (held === undefined) return { ...base, state: 'sealed' }
-  const { keyring, keyId } = held.key
+  const { keyring, current } = held.key
   return {
     ...base,
     state: 'open',
     keyring: {
       clusterId: Buffer.from(keyring.clusterId).toString('hex'),
-      generation: keyring.currentGeneration,
-      keyId,
+      generation: current.number,
+      keyId: current.keyId,
       openedAt: new Date(held.openedAtMs).toISOString(),
       openedBy: held.sealName,
     },

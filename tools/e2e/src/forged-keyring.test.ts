@@ -1,15 +1,22 @@
-import { createHash, createHmac, hkdfSync, randomBytes } from 'node:crypto'
+import { createHash, createHmac, createPrivateKey, createPublicKey, hkdfSync, randomBytes, sign } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { encryptEnvelope } from '@sealwright/envelope'
-import { decodeKeyring, encodeKeyring, type Keyring, type KeyringRecord } from '@sealwright/keyring'
+import {
+  decodeKeyring,
+  encodeKeyring,
+  type Generation,
+  type Keyring,
+  type KeyringRecord,
+  type Link,
+} from '@sealwright/keyring'
 import { Secret } from '@sealwright/secret'
 import { type SealedNode } from '@sealwright/testing-cluster'
 import { expectedTpmOf, readTpmIdentity, sealKekForRemote } from '@sealwright/tpm'
 import { expectOpensByItself, expectSealed, expectSealWorks, statusOf } from './node-health.ts'
 import { boot, cutPower } from './node-life.ts'
-import { waitForAgentLine } from './node-log.ts'
+import { agentLines, waitForAgentLine } from './node-log.ts'
 import { openNode } from './served-node.ts'
 import { keyringPath } from './store-files.ts'
 import { testScope } from './test-scope.ts'
@@ -24,17 +31,17 @@ import { testScope } from './test-scope.ts'
 
 const MAC_BYTES = 32
 
-/** How the forger joins their generation to the genuine one, and what the agent says to it. */
+/** How the forger vouches for their generation, and what the agent says to it. */
 interface Forgery {
-  readonly link: 'none' | 'under their own key'
-  readonly code: string
+  readonly vouching: 'by their own key' | 'by taking the place of the first one'
   readonly message: string
 }
 
 const FORGERIES: readonly Forgery[] = [
-  { link: 'none', code: 'STORE_KEYRING_INVALID', message: 'generation 1 has no link to the next one' },
-  { link: 'under their own key', code: 'KEYRING_LINK_BROKEN', message: 'generation 2 is not the one' },
+  { vouching: 'by their own key', message: 'is not vouched for by the one before it' },
+  { vouching: 'by taking the place of the first one', message: 'its first generation is of another cluster' },
 ]
+const CODE = 'STORE_KEYRING_INVALID'
 
 const scope = testScope()
 let node: SealedNode
@@ -46,16 +53,16 @@ beforeEach(async () => {
   genuine = await readFile(keyringPath(node))
 })
 
-describe.each(FORGERIES)('a keyring with a forged generation on top, link: $link', ({ link, code, message }) => {
+describe.each(FORGERIES)('a keyring with a forged generation, vouched for $vouching', ({ vouching, message }) => {
   it('is refused by an agent that starts; OpenBao stays sealed, and opens by itself once the keyring is back', async () => {
-    const { bytes, keyId } = await forge(genuine, link)
+    const { bytes, keyId } = await forge(genuine, vouching)
     await cutPower(node)
     const before = await findInOpenBao(genuineKeyId(genuine))
     expect(before.length).toBeGreaterThan(0)
 
     await writeFile(keyringPath(node), bytes)
     await boot(node)
-    await expectSealed(node, { code, message, retrying: true })
+    await expectSealed(node, { code: CODE, message, retrying: true })
     await expectNeverUsed(keyId)
     expect(await readFile(keyringPath(node), 'hex')).toBe(Buffer.from(bytes).toString('hex'))
 
@@ -66,7 +73,7 @@ describe.each(FORGERIES)('a keyring with a forged generation on top, link: $link
   })
 
   it('does not take the place of the one that an agent holds; the seal is reported as failing', async () => {
-    const { bytes, keyId } = await forge(genuine, link)
+    const { bytes, keyId } = await forge(genuine, vouching)
     await writeFile(keyringPath(node), bytes)
 
     const held = { keyId: genuineKeyId(genuine), generation: 1 }
@@ -74,10 +81,10 @@ describe.each(FORGERIES)('a keyring with a forged generation on top, link: $link
     expect(status).toMatchObject({
       state: 'open',
       keyring: held,
-      seals: [{ health: { state: 'failing', code, retrying: true } }],
+      seals: [{ health: { state: 'failing', code: CODE, retrying: true } }],
     })
     expect(status.exitCode).not.toBe(0)
-    await waitForAgentLine(node, { msg: 'seal failed', seal: 'tpm', code })
+    await waitForAgentLine(node, { msg: 'seal failed', seal: 'tpm', code: CODE })
     await expect(node.openBao().state()).resolves.toBe('active')
     await expectSealWorks(node, rootToken)
     await expectNeverUsed(keyId)
@@ -94,53 +101,81 @@ describe.each(FORGERIES)('a keyring with a forged generation on top, link: $link
 /** The forged keyring, and the id of the key in it that the forger knows. */
 async function forge(
   genuineBytes: Uint8Array,
-  kind: Forgery['link'],
+  vouching: Forgery['vouching'],
 ): Promise<{ readonly bytes: Uint8Array; readonly keyId: string }> {
   const genuine = decodeKeyring(genuineBytes)
   const [genuineRecord] = genuine.records
-  const [from] = genuine.generations
-  if (genuineRecord === undefined || from === undefined) throw new Error('the genuine keyring has no record')
+  const [first] = genuine.generations
+  if (genuineRecord === undefined || first === undefined) throw new Error('the genuine keyring has no record')
   const sealKey = randomBytes(32)
-  const keyCheck = derive(sealKey, 'key check', 16)
-  const keyId = `sw-${derive(sealKey, 'key id', 8).toString('hex')}`
-  const to = { number: from.number + 1, keyCheck, keyId }
-  const link = encryptEnvelope({
-    key: new Secret(derive(sealKey, 'link key', 32, genuine.clusterId)),
-    purpose: 'keyring-link',
-    keyRef: Buffer.from(from.keyId),
-    context: [genuine.clusterId, uint32(from.number), uint32(to.number), keyCheck, Buffer.from(keyId)],
-    plaintext: sealKey,
-    randomBytes,
-  })
+  const isOnTop = vouching === 'by their own key'
+  const parent = isOnTop ? first : { number: 0, id: Buffer.alloc(16) }
+  const to = describeGeneration(genuine.clusterId, parent, sealKey)
+  const record = await forgeRecord(genuine, genuineRecord, to.id, sealKey)
   const forged: Keyring = {
     ...genuine,
     revision: genuine.revision + 1,
-    currentGeneration: to.number,
-    generations: [...genuine.generations, to],
-    records: [...genuine.records, await forgeRecord(genuine, genuineRecord, to.number, sealKey)],
-    links: [{ from: from.number, wrappedKey: link }],
+    generations: isOnTop ? [first, to] : [to],
+    records: isOnTop
+      ? [genuineRecord, record].sort((a, b) => Buffer.compare(a.generationId, b.generationId))
+      : [record],
+    links: isOnTop ? [forgeLink(genuine.clusterId, first, to, sealKey)] : [],
     mac: new Uint8Array(MAC_BYTES),
   }
-  const linked = encodeKeyring(forged).subarray(0, -MAC_BYTES)
-  const body = kind === 'none' ? withoutLink(linked, link) : linked
+  const body = encodeKeyring(forged).subarray(0, -MAC_BYTES)
   const mac = createHmac('sha256', derive(sealKey, 'mac key', 32, genuine.clusterId))
     .update(body)
     .digest()
-  return { bytes: Buffer.concat([body, mac]), keyId }
+  return { bytes: Buffer.concat([body, mac]), keyId: to.keyId }
 }
 
-/** The last list of a keyring without its only entry, which the encoder would not leave out. */
-function withoutLink(body: Uint8Array, link: Uint8Array): Uint8Array {
-  const entryBytes = 4 + 2 + link.byteLength
-  const noEntries = Uint8Array.of(0, 0)
-  return Buffer.concat([body.subarray(0, -(noEntries.byteLength + entryBytes)), noEntries])
+/** A link to the forger's generation, made without the key that it would take. */
+function forgeLink(clusterId: Uint8Array, from: Generation, to: Generation, sealKey: Uint8Array): Link {
+  const wrappedKey = encryptEnvelope({
+    key: new Secret(derive(sealKey, 'link key', 32, clusterId)),
+    purpose: 'keyring-link',
+    keyRef: Buffer.from(from.keyId),
+    context: [clusterId, from.id, to.id],
+    plaintext: sealKey,
+    randomBytes,
+  })
+  return { toId: to.id, wrappedKey }
+}
+
+/** A generation that the forger signs, since they do not have the key of its parent. */
+function describeGeneration(
+  clusterId: Uint8Array,
+  parent: Pick<Generation, 'number' | 'id'>,
+  sealKey: Uint8Array,
+): Generation {
+  const pkcs8 = Buffer.concat([
+    Buffer.from('302e020100300506032b657004220420', 'hex'),
+    derive(sealKey, 'signing key', 32),
+  ])
+  const privateKey = createPrivateKey({ key: pkcs8, format: 'der', type: 'pkcs8' })
+  const signingKey = createPublicKey(privateKey).export({ format: 'der', type: 'spki' }).subarray(-32)
+  const number = parent.number + 1
+  const id = derive(sealKey, 'generation id', 16)
+  const keyId = `sw-${derive(sealKey, 'key id', 8).toString('hex')}`
+  const statement = [
+    Buffer.from('sealwright keyring v1 generation'),
+    clusterId,
+    uint32(number),
+    id,
+    parent.id,
+    Uint8Array.of(1),
+    Buffer.from(keyId),
+    signingKey,
+  ].flatMap(field => [uint32(field.byteLength), field])
+  const signature = sign(null, Buffer.concat(statement), privateKey)
+  return { number, id, parentId: parent.id, step: 'chained', state: 'active', keyId, signingKey, signature }
 }
 
 /** A record that the TPM of the genuine one opens: its KEK is wrapped for the public storage key. */
 async function forgeRecord(
   { clusterId }: Keyring,
   genuine: KeyringRecord,
-  generation: number,
+  generationId: Uint8Array,
   sealKey: Uint8Array,
 ): Promise<KeyringRecord> {
   const transport = { kind: 'unix', path: node.tpm.socketPath } as const
@@ -153,11 +188,11 @@ async function forgeRecord(
     key: kek,
     purpose: 'keyring-record',
     keyRef: createHash('sha256').update(sealedKek).digest(),
-    context: [clusterId, sealId, Uint8Array.of(1), memberId, uint32(generation), Uint8Array.of(2)],
+    context: [clusterId, sealId, Uint8Array.of(1), memberId, generationId, Uint8Array.of(2)],
     plaintext: sealKey,
     randomBytes,
   })
-  return { ...genuine, generation, method: 'tpm-imported', sealedKek, wrappedKey }
+  return { ...genuine, generationId, method: 'tpm-imported', sealedKek, wrappedKey }
 }
 
 function derive(sealKey: Uint8Array, label: string, byteLength: number, salt: Uint8Array = new Uint8Array()): Buffer {
@@ -186,5 +221,5 @@ async function findInOpenBao(keyId: string): Promise<readonly string[]> {
 async function expectNeverUsed(keyId: string): Promise<void> {
   expect(await findInOpenBao(keyId)).toEqual([])
   expect(readFileSync(node.openBao().logPath, 'utf8')).not.toContain(keyId)
-  expect(readFileSync(node.agent().logPath, 'utf8')).not.toContain(keyId)
+  expect(agentLines(node, { msg: 'keyring opened', keyId })).toEqual([])
 }

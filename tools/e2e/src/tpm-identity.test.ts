@@ -157,7 +157,7 @@ async function withCorruptSealedKey(stored: Uint8Array): Promise<Uint8Array> {
     const corrupt = await addRecord({
       keyring,
       sealKeys,
-      generation: record.generation,
+      generationId: record.generationId,
       sealName: 'tpm',
       member: { sealType: 'tpm', memberId: record.memberId, sealKek: () => Promise.resolve(sealedKek) },
       method: record.method,

@@ -1,7 +1,15 @@
 import { randomBytes } from 'node:crypto'
 import { readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { addGeneration, decodeKeyring, encodeKeyring, type Keyring, KEY_BYTES, matchSealKey } from '@sealwright/keyring'
+import {
+  activateGeneration,
+  addGeneration,
+  decodeKeyring,
+  encodeKeyring,
+  type Keyring,
+  KEY_BYTES,
+  matchSealKey,
+} from '@sealwright/keyring'
 import { Secret } from '@sealwright/secret'
 import { TpmError } from '@sealwright/tpm'
 import { bootstrap, type BootstrapInput, type BootstrapReport } from '../bootstrap.ts'
@@ -83,11 +91,20 @@ export async function testNode({ seal = fakeSeal() } = {}): Promise<TestNode> {
     async rotate() {
       const keyring = await storedKeyring()
       const sealKeys = matchSealKey({ keyring, sealKey })
-      const next = addGeneration({ keyring, sealKeys, randomBytes })
-      sealKeys.wipe()
-      await writeFile(join(storePath, 'keyring'), encodeKeyring(next.keyring))
+      const next = addGeneration({ keyring, sealKeys, step: 'chained', randomBytes })
+      const held = sealKeys.with(next.generation.id, next.sealKey.clone())
+      const rotated = activateGeneration({ keyring: next.keyring, sealKeys: held, id: next.generation.id })
+      held.wipe()
+      await writeFile(join(storePath, 'keyring'), encodeKeyring(rotated))
       return next.sealKey
     },
     [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
   }
+}
+
+/** The numbers of the generations that a keyring has records of, in ascending order. */
+export function recordedGenerations(keyring: Keyring): readonly number[] {
+  return keyring.generations
+    .filter(({ id }) => keyring.records.some(({ generationId }) => Buffer.compare(generationId, id) === 0))
+    .map(({ number }) => number)
 }

@@ -2,65 +2,132 @@ import { type RandomBytes } from '@sealwright/envelope'
 import { Secret } from '@sealwright/secret'
 
 import { assertAuthentic, authenticate } from './authenticate.ts'
-import { type LinkKind } from './chain.ts'
-import { describeGeneration } from './create-keyring.ts'
+import { describeGeneration } from './generation.ts'
 import { deriveMacKey } from './key-schedule.ts'
 import { KeyringError } from './keyring-error.ts'
-import { findGeneration, type Keyring } from './keyring.ts'
+import { chosenGeneration, type Generation, type Keyring, type KeyringContents } from './keyring.ts'
+import { compareGenerations, currentGeneration, isGivenUp } from './lineage.ts'
 import { makeLink } from './link.ts'
+import { type GenerationState, type GenerationStep } from './registry.ts'
 import { type SealKeys } from './seal-keys.ts'
 import { KEY_BYTES } from './seal.ts'
+import { tidy } from './tidy.ts'
+import { compareLinks } from './validate.ts'
+
+/** A keyring, and the keys that an operation on it needs. */
+export interface Holding {
+  readonly keyring: Keyring
+  /** Hold the key of the current generation; stay the caller's. */
+  readonly sealKeys: SealKeys
+}
 
 /**
- * Makes the next seal key and the link that leads to it.
+ * Makes the next seal key, vouched for by the current one.
  *
- * With a wrapped key, the new generation becomes the current one. Every record still opens the keyring: it climbs one step
- * more. With an endorsement the chain is broken: no record leads to the new generation yet, so the current one stays until
- * the members have records of the new one. That is for an old generation that may be in wrong hands.
+ * A chained generation is linked: whoever opens the current one reaches it. A broken one is not, for an old key that may be in
+ * wrong hands: it has to be handed out, member by member, before it can become active.
  *
- * @param input.sealKeys - hold the key of the current generation; stay the caller's.
- * @param input.link - whether the link wraps the next seal key or only endorses it; absent: it wraps it.
- * @returns The next revision, and the new seal key, owned by the caller: new records need it, by `matchSealKey` or, after an
- *   endorsement, in `SealKeys` beside the current one.
+ * @returns The next revision, with the new generation pending, and its seal key, owned by the caller.
  * @throws {@link KeyringError} `KEYRING_AUTH_FAILED` if `keyring` is not authentic; `KEYRING_KEY_UNKNOWN`;
- *   `KEYRING_INPUT_INVALID` for the key id, the random source, or while a newer generation is being handed out.
+ *   `KEYRING_INPUT_INVALID` for the key id or the random source; `KEYRING_TOO_LARGE`.
  */
-export function addGeneration(input: {
-  readonly keyring: Keyring
-  readonly sealKeys: SealKeys
-  readonly keyId?: string | undefined
-  readonly link?: LinkKind
-  readonly randomBytes: RandomBytes
-}): { readonly keyring: Keyring; readonly sealKey: Secret } {
-  const { keyring, sealKeys, keyId, link: kind = 'wrapped-key', randomBytes } = input
-  const { clusterId, currentGeneration } = keyring
-  const from = findGeneration(keyring, currentGeneration)
-  if (from === undefined || keyring.generations.at(-1)?.number !== currentGeneration) {
-    throw new KeyringError(
-      'KEYRING_INPUT_INVALID',
-      `a generation after ${currentGeneration} is being handed out already`,
-    )
-  }
-  const sealKey = sealKeys.of(currentGeneration)
-  assertAuthentic(keyring, deriveMacKey(sealKey, clusterId))
+export function addGeneration(
+  input: Holding & {
+    readonly step: GenerationStep
+    readonly keyId?: string | undefined
+    readonly randomBytes: RandomBytes
+  },
+): { readonly keyring: Keyring; readonly generation: Generation; readonly sealKey: Secret } {
+  const { keyring, sealKeys, step, keyId, randomBytes } = input
+  const { clusterId } = keyring
+  const from = currentGeneration(keyring)
+  const sealKey = sealKeys.of(from.id)
+  const macKey = deriveMacKey(sealKey, clusterId)
+  assertAuthentic(keyring, macKey)
   const nextSealKey = new Secret(randomBytes(KEY_BYTES))
   try {
-    const to = describeGeneration(currentGeneration + 1, nextSealKey, keyId)
-    const link = makeLink({ kind, nextSealKey, sealKey, ends: { clusterId, from, to }, randomBytes })
-    const isCurrent = kind === 'wrapped-key'
-    const contents = {
+    if (nextSealKey.byteLength !== KEY_BYTES) {
+      throw new KeyringError('KEYRING_INPUT_INVALID', `the random source gave ${nextSealKey.byteLength} bytes`)
+    }
+    const parent = { clusterId, generation: from, sealKey }
+    const to = describeGeneration({ sealKey: nextSealKey, keyId, parent, step, state: 'pending' })
+    if (keyring.generations.some(each => each.keyId === to.keyId)) {
+      throw new KeyringError('KEYRING_INPUT_INVALID', `another generation has the key id ${to.keyId}`)
+    }
+    const links =
+      step === 'broken' ? [] : [makeLink({ nextSealKey, sealKey, ends: { clusterId, from, to }, randomBytes })]
+    const contents = tidy({
       ...keyring,
       revision: keyring.revision + 1,
-      currentGeneration: isCurrent ? to.number : currentGeneration,
-      generations: [...keyring.generations, to],
-      links: [...keyring.links, link],
-    }
-    return {
-      keyring: authenticate(contents, deriveMacKey(isCurrent ? nextSealKey : sealKey, clusterId)),
-      sealKey: nextSealKey,
-    }
+      generations: [...keyring.generations, to].sort(compareGenerations),
+      links: [...keyring.links, ...links].sort(compareLinks),
+    })
+    return { keyring: authenticate(contents, macKey), generation: to, sealKey: nextSealKey }
   } catch (error) {
     nextSealKey.wipe()
     throw error
   }
+}
+
+/**
+ * Lets a pending generation encrypt: from now on it is the current one, unless another is further on.
+ *
+ * @param input.sealKeys - hold the key of that generation, too.
+ * @returns The next revision, authenticated by the generation that is current then.
+ * @throws {@link KeyringError} `KEYRING_NO_WAY_IN` if no record leads to it; `KEYRING_INPUT_INVALID` if it is not pending, or was
+ *   given up: the current one comes after a break of the chain that it knows nothing of; `KEYRING_AUTH_FAILED`,
+ *   `KEYRING_KEY_UNKNOWN`.
+ */
+export function activateGeneration({ id, ...holding }: Holding & { readonly id: Uint8Array }): Keyring {
+  const { keyring } = holding
+  const generation = chosenGeneration(keyring, id)
+  if (isGivenUp(keyring, generation, keyring)) {
+    throw new KeyringError(
+      'KEYRING_INPUT_INVALID',
+      `generation ${generation.number} (${generation.keyId}) was given up: the chain was broken elsewhere since`,
+    )
+  }
+  return inState(holding, generation, { from: 'pending', to: 'active' })
+}
+
+/**
+ * Retires a generation that no blob names any more: what leads to it goes, except where a member has nothing newer yet.
+ *
+ * @throws {@link KeyringError} `KEYRING_INPUT_INVALID` if it is not active, or the current one; `KEYRING_AUTH_FAILED`,
+ *   `KEYRING_KEY_UNKNOWN`.
+ */
+export function retireGeneration({ id, ...holding }: Holding & { readonly id: Uint8Array }): Keyring {
+  const generation = chosenGeneration(holding.keyring, id)
+  const current = currentGeneration(holding.keyring)
+  if (generation === current) {
+    throw new KeyringError(
+      'KEYRING_INPUT_INVALID',
+      `generation ${current.number} (${current.keyId}) is the current one`,
+    )
+  }
+  return inState(holding, generation, { from: 'active', to: 'retired' })
+}
+
+function inState(
+  { keyring, sealKeys }: Holding,
+  generation: Generation,
+  { from, to }: { readonly from: GenerationState; readonly to: GenerationState },
+): Keyring {
+  if (generation.state !== from) {
+    throw new KeyringError(
+      'KEYRING_INPUT_INVALID',
+      `generation ${generation.number} (${generation.keyId}) is ${generation.state}`,
+    )
+  }
+  assertAuthentic(keyring, macKeyOfCurrent(keyring, sealKeys))
+  const contents = tidy({
+    ...keyring,
+    revision: keyring.revision + 1,
+    generations: keyring.generations.map(each => (each === generation ? { ...each, state: to } : each)),
+  })
+  return authenticate(contents, macKeyOfCurrent(contents, sealKeys))
+}
+
+function macKeyOfCurrent(contents: KeyringContents, sealKeys: SealKeys) {
+  return deriveMacKey(sealKeys.of(currentGeneration(contents).id), contents.clusterId)
 }

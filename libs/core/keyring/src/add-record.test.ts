@@ -1,205 +1,168 @@
 import { toHex } from '@sealwright/testing-vectors'
 
-import { addGeneration } from './add-generation.ts'
 import { addRecord } from './add-record.ts'
-import { authenticate } from './authenticate.ts'
-import { deriveMacKey } from './key-schedule.ts'
 import { encodeKeyring } from './codec.ts'
-import { findRecords, type Keyring, type KeyringContents } from './keyring.ts'
-import { openKeyring } from './open-keyring.ts'
-import { matchSealKey } from './seal-keys.ts'
+import { findRecords } from './keyring.ts'
+import { currentGeneration } from './lineage.ts'
 import { fakeMember } from './testing/fake-member.ts'
 import {
+  begun,
+  changed,
   codeOf,
-  keyringOf,
+  enrolled,
+  handingOut,
+  heldBy,
+  opened,
   recordFor,
+  recordsOf,
+  retired,
+  rotated,
   sealIdOf,
-  sealKeyNamed,
-  signal,
   surroundings,
+  unwrap,
+  without,
   withRecord,
 } from './testing/samples.ts'
 
-const key = () => sealKeyNamed('k')
 const member = fakeMember('a')
 const other = fakeMember('b')
-
-/** What an operation of a later issue would write: any change, authenticated by the seal key. */
-function changed(keyring: Keyring, change: Partial<KeyringContents>): Keyring {
-  return authenticate({ ...keyring, ...change }, deriveMacKey(key(), keyring.clusterId))
-}
+const transit = recordFor(fakeMember('t', 'transit'), { sealName: 'peer', method: 'transit' })
 
 describe('adding a record', () => {
   it('lets another member open the keyring, and the first one still', async () => {
-    const first = await keyringOf(member, key())
-    const keyring = await withRecord(first, key(), { ...recordFor(other, { label: 'node-2' }), generation: 1 })
+    const first = await begun(member)
+    const { keyring } = await withRecord(first, recordFor(other, { label: 'node-2' }))
     for (const opener of [member, other]) {
-      const open = await openKeyring({ keyring, sealId: sealIdOf(keyring), member: opener, signal })
-      expect(open.keyIds).toEqual([first.generations[0]?.keyId])
+      expect((await opened(keyring, opener)).keyId).toBe(currentGeneration(keyring).keyId)
     }
     expect(keyring.revision).toBe(2)
-    expect(keyring.seals).toEqual(first.seals)
+    expect(keyring.seals).toEqual(first.keyring.seals)
   })
 
   it('leaves the keyring that it began with as it was', async () => {
-    const first = await keyringOf(member, key())
-    const before = toHex(encodeKeyring(first))
-    await withRecord(first, key(), { ...recordFor(other), generation: 1 })
-    expect(toHex(encodeKeyring(first))).toBe(before)
+    const first = await begun(member)
+    const before = toHex(encodeKeyring(first.keyring))
+    await enrolled(first, [other])
+    expect(toHex(encodeKeyring(first.keyring))).toBe(before)
   })
 
-  it('supersedes the record in the same slot and keeps the one in another', async () => {
-    let keyring = await keyringOf(member, key())
-    keyring = await withRecord(keyring, key(), { ...recordFor(member, { slot: 1 }), generation: 1 })
-    keyring = await withRecord(keyring, key(), { ...recordFor(member), generation: 1 })
+  it('supersedes the record of the same generation and keeps the one of another', async () => {
+    const first = await begun(member)
+    const second = rotated(first)
+    const both = await enrolled(second, [member])
+    const { keyring } = await enrolled(both, [member])
     const records = findRecords(keyring, { sealId: sealIdOf(keyring), memberId: member.memberId })
-    expect(records.map(({ slot, entryVersion }) => [slot, entryVersion])).toEqual([
-      [0, 2],
-      [1, 1],
-    ])
+    const versions = new Map(records.map(record => [toHex(record.generationId), record.entryVersion]))
+    const [one, two] = keyring.generations
+    expect(versions.get(toHex(one?.id ?? new Uint8Array()))).toBe(1)
+    expect(versions.get(toHex(two?.id ?? new Uint8Array()))).toBe(2)
     expect(keyring.members).toHaveLength(1)
   })
 
-  it('makes a second seal', async () => {
-    const first = await keyringOf(member, key())
-    const transit = recordFor(fakeMember('t', 'transit'), { sealName: 'peer', method: 'transit' })
-    const keyring = await withRecord(first, key(), { ...transit, generation: 1 })
-    expect(keyring.seals.map(({ name, sealType }) => `${name} ${sealType}`).sort()).toEqual(['peer transit', 'tpm tpm'])
+  it('is for the current generation, unless another is named', async () => {
+    const { generation, ...handedOut } = await handingOut(rotated(await begun(member)), [])
+    const { keyring } = await enrolled(handedOut, [other])
+    expect(recordsOf(keyring, other)).toEqual(['2'])
+    const { keyring: next } = await enrolled(handedOut, [other], generation.id)
+    expect(recordsOf(next, other)).toEqual(['3'])
   })
 
-  it('joins a seal by the name it has now, whose id stays', async () => {
-    const first = await keyringOf(member, key())
-    const seals = first.seals.map(seal => ({ ...seal, name: 'renamed', entryVersion: 2 }))
-    const renamed = changed(first, { seals })
-    const keyring = await withRecord(renamed, key(), { ...recordFor(other, { sealName: 'renamed' }), generation: 1 })
-    expect(keyring.seals).toEqual(renamed.seals)
-    for (const opener of [member, other]) {
-      const open = await openKeyring({ keyring, sealId: sealIdOf(first), member: opener, signal })
-      expect(open.keyring.revision).toBe(2)
-    }
+  it('gives whoever is let in at a later generation no older one', async () => {
+    const { keyring } = await enrolled(rotated(await begun(member)), [other])
+    expect(heldBy(keyring, await unwrap(keyring, member))).toEqual(['1', '2'])
+    expect(heldBy(keyring, await unwrap(keyring, other))).toEqual(['2'])
   })
 
-  it('refuses the first name of a seal that was renamed: two seals would share an id', async () => {
-    const first = await keyringOf(member, key())
-    const renamed = changed(first, { seals: first.seals.map(seal => ({ ...seal, name: 'renamed' })) })
-    expect(await codeOf(() => withRecord(renamed, key(), { ...recordFor(other), generation: 1 }))).toBe(
-      'KEYRING_NAME_TAKEN',
-    )
+  it('drops the last record of a retired generation that was kept for want of a newer one', async () => {
+    const first = await begun(member)
+    const kept = retired(await enrolled(rotated(first), [other]), currentGeneration(first.keyring))
+    expect(recordsOf(kept.keyring, member)).toEqual(['1'])
+    expect(recordsOf((await enrolled(kept, [member])).keyring, member)).toEqual(['2'])
   })
 
-  it('brings a removed seal and member back with the next entry version', async () => {
-    const first = await keyringOf(member, key())
-    const second = await withRecord(first, key(), {
-      ...recordFor(fakeMember('t', 'transit'), { sealName: 'peer', method: 'transit' }),
-      generation: 1,
-    })
-    const removed = changed(second, {
-      seals: second.seals.map(seal => (seal.name === 'tpm' ? { ...seal, state: 'removed', entryVersion: 2 } : seal)),
-      members: second.members.map(entry =>
-        toHex(entry.memberId) === toHex(member.memberId) ? { ...entry, state: 'removed', entryVersion: 2 } : entry,
-      ),
-      records: second.records.filter(({ method }) => method === 'transit'),
-    })
-    const keyring = await withRecord(removed, key(), { ...recordFor(member), generation: 1 })
-    expect(keyring.seals.find(({ name }) => name === 'tpm')).toMatchObject({ state: 'active', entryVersion: 3 })
-    expect(await codeOf(() => openKeyring({ keyring, sealId: sealIdOf(first), member, signal }))).toBe('none')
+  it('refuses a generation that is retired, and one that is not listed', async () => {
+    const first = await begun(member)
+    const { id } = currentGeneration(first.keyring)
+    const next = retired(await enrolled(rotated(first), [member]), currentGeneration(first.keyring))
+    expect(await codeOf(() => enrolled(next, [other], id))).toBe('KEYRING_INPUT_INVALID')
+    expect(await codeOf(() => enrolled(next, [other], new Uint8Array(16)))).toBe('KEYRING_INPUT_INVALID')
   })
 
-  it('updates what is listed about a member', async () => {
-    const first = await keyringOf(member, key())
-    const record = recordFor(member, { label: 'new-name', wrappingKey: Uint8Array.of(1), data: Uint8Array.of(2) })
-    const keyring = await withRecord(first, key(), { ...record, generation: 1 })
-    expect(keyring.members).toMatchObject([{ label: 'new-name', entryVersion: 2 }])
-    const kept = await withRecord(keyring, key(), { ...recordFor(member, { label: 'new-name' }), generation: 1 })
-    expect(kept.members).toEqual(keyring.members)
-  })
-
-  it('refuses a name that a seal of another type has', async () => {
-    const first = await keyringOf(member, key())
-    const record = { ...recordFor(fakeMember('t', 'transit'), { method: 'transit' }), generation: 1 }
-    expect(await codeOf(() => withRecord(first, key(), record))).toBe('KEYRING_NAME_TAKEN')
-  })
-
-  it('refuses a generation whose key is not held', async () => {
-    const keyring = await keyringOf(member, key())
-    expect(await codeOf(() => withRecord(keyring, key(), { ...recordFor(other), generation: 2 }))).toBe(
-      'KEYRING_KEY_UNKNOWN',
-    )
+  it('needs the key of its generation', async () => {
+    const { keyring, generation } = rotated(await begun(member))
+    const later = await enrolled({ keyring, sealKeys: await unwrap(keyring, member) }, [other])
+    const sealKeys = await unwrap(later.keyring, other)
+    const [one] = keyring.generations
+    expect(await codeOf(() => enrolled({ keyring, sealKeys }, [other], one?.id))).toBe('KEYRING_KEY_UNKNOWN')
+    expect(await codeOf(() => enrolled({ keyring, sealKeys }, [other], generation.id))).toBe('none')
   })
 
   it('refuses a keyring that is not authentic', async () => {
-    const keyring = await keyringOf(member, key())
-    const sealKeys = matchSealKey({ keyring, sealKey: key() })
+    const { keyring, sealKeys } = await begun(member)
     const forged = { ...keyring, revision: 7 }
-    const record = { ...recordFor(other), ...surroundings, keyring: forged, sealKeys, generation: 1 }
-    expect(await codeOf(() => addRecord(record))).toBe('KEYRING_AUTH_FAILED')
+    expect(await codeOf(() => enrolled({ keyring: forged, sealKeys }, [other]))).toBe('KEYRING_AUTH_FAILED')
+  })
+
+  it('wipes the KEK, also when the member fails', async () => {
+    const { keyring, sealKeys } = await begun(member)
+    const given: Uint8Array[] = []
+    const randomBytes = (byteLength: number) => {
+      const bytes = Uint8Array.from(surroundings.randomBytes(byteLength))
+      given.push(bytes)
+      return bytes
+    }
+    const failing = { ...other, sealKek: () => Promise.reject(new Error('TPM_RC_RETRY')) }
+    const input = { ...recordFor(other), ...surroundings, randomBytes, keyring, sealKeys }
+    await addRecord(input)
+    await expect(addRecord({ ...input, member: failing })).rejects.toThrow('TPM_RC_RETRY')
+    expect(given.filter(({ byteLength }) => byteLength === 32).map(toHex)).toEqual(['00'.repeat(32), '00'.repeat(32)])
   })
 })
 
-describe('adding a generation', () => {
-  /** `keyring` three generations later. */
-  function rotatedThrice(keyring: Keyring): Keyring {
-    let next = keyring
-    let sealKey = key()
-    for (let turn = 0; turn < 3; turn += 1) {
-      const sealKeys = matchSealKey({ keyring: next, sealKey })
-      const added = addGeneration({ keyring: next, sealKeys, randomBytes: surroundings.randomBytes })
-      sealKeys.wipe()
-      next = added.keyring
-      sealKey = added.sealKey
-    }
-    return next
-  }
-
-  it('leaves a member that was offline for three rotations its way in, with one unsealing', async () => {
-    const opener = fakeMember('offline')
-    const first = await keyringOf(opener, key())
-    const keyring = rotatedThrice(first)
-    const open = await openKeyring({ keyring, sealId: sealIdOf(keyring), member: opener, signal })
-    expect(open.keyIds).toEqual(keyring.generations.map(({ keyId }) => keyId))
-    expect(open.keyId).toBe(keyring.generations[3]?.keyId)
-    expect(opener.unsealCount()).toBe(1)
+describe('the seal and the member of a record', () => {
+  it('may be a second seal', async () => {
+    const { keyring } = await withRecord(await begun(member), transit)
+    expect(keyring.seals.map(({ name, sealType }) => `${name} ${sealType}`).sort()).toEqual(['peer transit', 'tpm tpm'])
   })
 
-  it('still decrypts the blobs of each generation', async () => {
-    const first = await keyringOf(member, key())
-    const before = await openKeyring({ keyring: first, sealId: sealIdOf(first), member, signal })
-    const aad = new Uint8Array()
-    const { randomBytes } = surroundings
-    const blob = before.encryptBlob({ plaintext: Uint8Array.of(1), aad, randomBytes })
-    const keyring = rotatedThrice(first)
-    const after = await openKeyring({ keyring, sealId: sealIdOf(first), member, signal })
-    expect(after.decryptBlob({ blob, aad })).toEqual(Uint8Array.of(1))
-    const later = after.encryptBlob({ plaintext: Uint8Array.of(1), aad, randomBytes })
-    expect(await codeOf(() => before.decryptBlob({ blob: later, aad }))).toBe('KEYRING_KEY_UNKNOWN')
+  it('are joined by the name that the seal has now: its id stays', async () => {
+    const first = await begun(member)
+    const seals = first.keyring.seals.map(seal => ({ ...seal, name: 'renamed', entryVersion: 2 }))
+    const renamed = changed(first, { seals })
+    const { keyring } = await withRecord(renamed, recordFor(other, { sealName: 'renamed' }))
+    expect(keyring.seals).toEqual(renamed.keyring.seals)
+    expect(sealIdOf(keyring, 'renamed')).toEqual(sealIdOf(first.keyring))
   })
 
-  it('refuses while a later generation is being handed out', async () => {
-    const first = await keyringOf(member, key())
-    const rotated = rotatedThrice(first)
-    const pending = changed({ ...rotated, currentGeneration: 1 }, {})
-    const sealKeys = matchSealKey({ keyring: pending, sealKey: key() })
-    expect(
-      await codeOf(() => addGeneration({ keyring: pending, sealKeys, randomBytes: surroundings.randomBytes })),
-    ).toBe('KEYRING_INPUT_INVALID')
+  it('may not have the first name of a seal that was renamed: two seals would share an id', async () => {
+    const first = await begun(member)
+    const renamed = changed(first, { seals: first.keyring.seals.map(seal => ({ ...seal, name: 'renamed' })) })
+    expect(await codeOf(() => enrolled(renamed, [other]))).toBe('KEYRING_NAME_TAKEN')
   })
 
-  it('refuses a key id that another generation has, and a wrong one', async () => {
-    const keyring = await keyringOf(member, key(), 'k1')
-    const sealKeys = matchSealKey({ keyring, sealKey: key() })
-    const { randomBytes } = surroundings
-    expect(await codeOf(() => addGeneration({ keyring, sealKeys, keyId: 'k1', randomBytes }))).toBe('KEYRING_MALFORMED')
-    expect(await codeOf(() => addGeneration({ keyring, sealKeys, keyId: 'k 2', randomBytes }))).toBe(
-      'KEYRING_INPUT_INVALID',
-    )
+  it('may not have the name of a seal of another type', async () => {
+    const record = { ...transit, sealName: 'tpm' }
+    expect(await codeOf(async () => withRecord(await begun(member), record))).toBe('KEYRING_NAME_TAKEN')
   })
 
-  it('refuses a keyring that is not authentic', async () => {
-    const keyring = await keyringOf(member, key())
-    const sealKeys = matchSealKey({ keyring, sealKey: key() })
-    const forged = { ...keyring, revision: 7 }
-    expect(
-      await codeOf(() => addGeneration({ keyring: forged, sealKeys, randomBytes: surroundings.randomBytes })),
-    ).toBe('KEYRING_AUTH_FAILED')
+  it('come back from removal with the next entry version', async () => {
+    const first = without(await withRecord(await begun(member), transit), member)
+    const removed = changed(first, {
+      seals: first.keyring.seals.map(seal =>
+        seal.name === 'tpm' ? { ...seal, state: 'removed', entryVersion: 2 } : seal,
+      ),
+    })
+    const { keyring } = await enrolled(removed, [member])
+    expect(keyring.seals.find(({ name }) => name === 'tpm')).toMatchObject({ state: 'active', entryVersion: 3 })
+    expect(keyring.members).toContainEqual(expect.objectContaining({ state: 'active', entryVersion: 3 }))
+    expect(await codeOf(() => opened(keyring, member))).toBe('none')
+  })
+
+  it('are listed as they are now, with the next entry version', async () => {
+    const record = recordFor(member, { label: 'new-name', wrappingKey: Uint8Array.of(1), data: Uint8Array.of(2) })
+    const updated = await withRecord(await begun(member), record)
+    expect(updated.keyring.members).toMatchObject([{ label: 'new-name', entryVersion: 2 }])
+    const kept = await withRecord(updated, recordFor(member, { label: 'new-name' }))
+    expect(kept.keyring.members).toEqual(updated.keyring.members)
   })
 })

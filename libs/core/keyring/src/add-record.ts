@@ -6,10 +6,21 @@ import { isName } from './byte-reader.ts'
 import { compareBytes, hex, sameBytes } from './bytes.ts'
 import { deriveMacKey, deriveSealId } from './key-schedule.ts'
 import { KeyringError } from './keyring-error.ts'
-import { findSeal, type Keyring, type KeyringContents, type KeyringRecord, type Member, type Seal } from './keyring.ts'
+import {
+  chosenGeneration,
+  findSeal,
+  type Generation,
+  type Keyring,
+  type KeyringContents,
+  type KeyringRecord,
+  type Member,
+  type Seal,
+} from './keyring.ts'
+import { currentGeneration } from './lineage.ts'
 import { type RecordMethod, sealTypeOf } from './registry.ts'
 import { type SealKeys } from './seal-keys.ts'
 import { ID_BYTES, KEY_BYTES, type SealMember } from './seal.ts'
+import { tidy } from './tidy.ts'
 import { compareMembers, compareRecords, compareSeals } from './validate.ts'
 import { wrapForRecord } from './wrapped-key.ts'
 
@@ -26,8 +37,6 @@ export interface RecordInput {
   readonly wrappingKey?: Uint8Array
   /** What the seal type wants kept for this member; absent: as it stands in the keyring, at first none. */
   readonly data?: Uint8Array
-  /** 0 unless the member is to have records side by side. */
-  readonly slot?: number
 }
 
 /** Clock, randomness and patience. */
@@ -40,9 +49,9 @@ export interface Surroundings {
 
 /**
  * Makes one more way in: a fresh KEK, sealed by the member, wraps the seal key of one generation. Seal and member are listed
- * if they were not; a record in the same slot is superseded.
+ * if they were not; the record that the member had of this generation is superseded.
  *
- * @param input.sealKeys - hold the key of `generation` and of the current one; stay the caller's.
+ * @param input.sealKeys - hold the key of that generation and of the current one; stay the caller's.
  * @returns The next revision of the keyring. The one given in stays as it is. What the member throws passes through.
  * @throws {@link KeyringError} `KEYRING_AUTH_FAILED` if `keyring` is not authentic; `KEYRING_KEY_UNKNOWN`,
  *   `KEYRING_NAME_TAKEN`, `KEYRING_INPUT_INVALID`, `KEYRING_TOO_LARGE`.
@@ -51,23 +60,29 @@ export async function addRecord(
   input: RecordInput & {
     readonly keyring: Keyring
     readonly sealKeys: SealKeys
-    readonly generation: number
+    /** 16 bytes, of one that is not retired; absent: the current generation. */
+    readonly generationId?: Uint8Array
   } & Surroundings,
 ): Promise<Keyring> {
   const { keyring, sealKeys } = input
-  const macKey = deriveMacKey(sealKeys.of(keyring.currentGeneration), keyring.clusterId)
+  const current = currentGeneration(keyring)
+  const macKey = deriveMacKey(sealKeys.of(current.id), keyring.clusterId)
   assertAuthentic(keyring, macKey)
-  const contents = await placeRecord(keyring, sealKeys.of(input.generation), input)
-  return authenticate({ ...contents, revision: keyring.revision + 1 }, macKey)
+  const generation = input.generationId === undefined ? current : chosenGeneration(keyring, input.generationId)
+  if (generation.state === 'retired') {
+    throw inputInvalid(`generation ${generation.number} (${generation.keyId}) is retired`)
+  }
+  const contents = await placeRecord(keyring, sealKeys.of(generation.id), { ...input, generation })
+  return authenticate(tidy({ ...contents, revision: keyring.revision + 1 }), macKey)
 }
 
 /** The contents with the new record in place, and with it its seal and member; not yet authenticated. */
 export async function placeRecord(
   contents: KeyringContents,
   sealKey: Secret,
-  input: RecordInput & Surroundings & { readonly generation: number },
+  input: RecordInput & Surroundings & { readonly generation: Generation },
 ): Promise<KeyringContents> {
-  const { member, method, generation, slot = 0, now, randomBytes, signal } = input
+  const { member, method, generation, now, randomBytes, signal } = input
   assertInput(input)
   const createdAtMs = readClock(now)
   const { clusterId } = contents
@@ -78,17 +93,14 @@ export async function placeRecord(
     if (kek.byteLength !== KEY_BYTES) throw inputInvalid(`the random source gave ${kek.byteLength} bytes`)
     const sealedKek = Uint8Array.from(await member.sealKek(kek, { signal }))
     const { sealId, memberId } = listed
-    const binding = { clusterId, sealId, memberId, generation, method, sealedKek }
+    const place = { sealId, memberId, generationId: generation.id }
     const record: KeyringRecord = {
-      generation,
-      sealId,
-      memberId,
-      slot,
+      ...place,
       entryVersion: 1,
       method,
       createdAtMs,
       sealedKek,
-      wrappedKey: wrapForRecord(sealKey, kek, { binding, randomBytes }),
+      wrappedKey: wrapForRecord(sealKey, kek, { binding: { ...place, clusterId, method, sealedKek }, randomBytes }),
     }
     const superseded = contents.records.find(other => compareRecords(other, record) === 0)
     return {
@@ -102,7 +114,7 @@ export async function placeRecord(
   }
 }
 
-/** `record` as the one that comes after `former` in the same slot. */
+/** `record` as the one that comes after `former`. */
 function succeed(former: KeyringRecord | undefined, record: KeyringRecord): KeyringRecord {
   return former === undefined ? record : { ...record, entryVersion: former.entryVersion + 1 }
 }
@@ -156,7 +168,7 @@ function isSameMember(a: Member, b: Member): boolean {
   )
 }
 
-function assertInput({ sealName, member, method, label, slot = 0 }: RecordInput): void {
+function assertInput({ sealName, member, method, label }: RecordInput): void {
   if (!isName(sealName)) throw inputInvalid('the seal name is not 1 to 64 printable ASCII characters')
   if (!isName(label)) throw inputInvalid('the label is not 1 to 64 printable ASCII characters')
   if (member.memberId.byteLength !== ID_BYTES) {
@@ -164,7 +176,6 @@ function assertInput({ sealName, member, method, label, slot = 0 }: RecordInput)
   }
   if (sealTypeOf(method) !== member.sealType)
     throw inputInvalid(`method ${method} for a member of type ${member.sealType}`)
-  if (!Number.isInteger(slot) || slot < 0 || slot > 0xff) throw inputInvalid(`slot ${slot} is not 0 to 255`)
 }
 
 function readClock(now: () => number): number {

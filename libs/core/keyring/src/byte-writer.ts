@@ -1,4 +1,4 @@
-import { textBytes } from './bytes.ts'
+import { joinBytes, textBytes } from './bytes.ts'
 import { type Registry } from './registry.ts'
 
 /** Collects fields from front to back. The values were checked before: it checks nothing. */
@@ -62,13 +62,7 @@ export class ByteWriter {
 
   /** All of it in one fresh array. */
   finish(): Uint8Array {
-    const bytes = new Uint8Array(this.#byteLength)
-    let offset = 0
-    for (const part of this.#parts) {
-      bytes.set(part, offset)
-      offset += part.byteLength
-    }
-    return bytes
+    return joinBytes(this.#parts)
   }
 
   #number(byteLength: number, write: (view: DataView) => void): void {

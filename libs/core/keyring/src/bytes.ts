@@ -15,7 +15,7 @@ export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
 
 /** Lower-case hex, for messages and look-ups of public ids. */
 export function hex(bytes: Uint8Array): string {
-  return Array.from(bytes, byte => byte.toString(16).padStart(2, '0')).join('')
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex')
 }
 
 /** One unsigned number of 32 bits, big-endian. */
@@ -28,4 +28,20 @@ export function uint32(number: number): Uint8Array {
 /** ASCII, or any text as UTF-8. */
 export function textBytes(text: string): Uint8Array {
   return new TextEncoder().encode(text)
+}
+
+/** Fields, each behind its length in 32 bits: no two lists of fields give the same bytes. */
+export function lengthPrefixed(fields: readonly Uint8Array[]): Uint8Array {
+  return joinBytes(fields.flatMap(field => [uint32(field.byteLength), field]))
+}
+
+/** All of them one behind another, in a fresh array. */
+export function joinBytes(parts: readonly Uint8Array[]): Uint8Array {
+  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.byteLength, 0))
+  let offset = 0
+  for (const part of parts) {
+    bytes.set(part, offset)
+    offset += part.byteLength
+  }
+  return bytes
 }

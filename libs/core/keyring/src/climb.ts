@@ -1,68 +1,50 @@
 import { type Secret } from '@sealwright/secret'
 
-import { sameBytes } from './bytes.ts'
-import { chainStart } from './chain.ts'
-import { deriveClusterId } from './key-schedule.ts'
+import { compareBytes, hex } from './bytes.ts'
 import { KeyringError } from './keyring-error.ts'
-import { findGeneration, type Generation, type KeyringContents, type KeyringRecord } from './keyring.ts'
+import { type KeyringContents, type KeyringRecord, requireGeneration } from './keyring.ts'
+import { currentGeneration, reachableFrom } from './lineage.ts'
 import { followLink } from './link.ts'
 
-/** The generation whose key gives the cluster id. */
-const FIRST_GENERATION = 1
-
 /**
- * Chooses the records that open a keyring, before any member is asked: the oldest one from which the current generation can
- * be reached without a gap, and one right after each endorsement on the way.
+ * Chooses the records that open a keyring, before any member is asked: first the oldest one from which links lead to the current
+ * generation; then the others, oldest first, each of which may add generations that old blobs still need. Those of pending
+ * generations are not among them: no blob names one.
  *
- * None is above the current generation: its keys are not needed yet, and a current key may endorse any key check, also that of
- * a generation that it has nothing to do with.
- *
- * @param records - of one member, oldest generation first, then by slot.
- * @returns At least one record, oldest first.
+ * @param records - of one member.
+ * @returns At least one record.
  * @throws {@link KeyringError} `KEYRING_LINK_BROKEN` if the current generation is out of reach.
  */
-export function planRecords(keyring: KeyringContents, records: readonly KeyringRecord[]): readonly KeyringRecord[] {
-  const plan: KeyringRecord[] = []
-  let top = keyring.currentGeneration
-  for (;;) {
-    const start = chainStart(keyring, top)
-    const reached = top
-    const record = records.find(({ generation }) => generation >= start && generation <= reached)
-    if (record === undefined) break
-    plan.unshift(record)
-    if (record.generation !== start) break
-    top = start - 1
+export function planRecords(contents: KeyringContents, records: readonly KeyringRecord[]): readonly KeyringRecord[] {
+  const current = currentGeneration(contents)
+  const oldestFirst = records
+    .map(record => ({ record, generation: requireGeneration(contents, record.generationId) }))
+    .sort((a, b) => a.generation.number - b.generation.number || compareBytes(a.generation.id, b.generation.id))
+  const first = oldestFirst.find(({ generation }) => reachableFrom(contents, generation.id).has(hex(current.id)))
+  if (first === undefined) {
+    throw new KeyringError(
+      'KEYRING_LINK_BROKEN',
+      `generation ${current.number} (${current.keyId}) is out of reach: the chain was broken below it, and this member has no record since`,
+    )
   }
-  if (plan.length > 0) return plan
-  throw new KeyringError(
-    'KEYRING_LINK_BROKEN',
-    `generation ${keyring.currentGeneration} is out of reach: the chain was broken below it, and this member has no record since`,
-  )
+  const others = oldestFirst.filter(each => each !== first && each.generation.state !== 'pending')
+  return [first, ...others].map(({ record }) => record)
 }
 
 /**
- * Checks every link from `start`, whose key is held, and adds the keys that they wrap: up to the first endorsement, or to the
- * highest generation.
+ * Follows every link that starts at a key which is held, and adds the keys that they wrap.
  *
- * @throws {@link KeyringError} `KEYRING_LINK_BROKEN`; `KEYRING_AUTH_FAILED` if generation 1 is not of this cluster.
+ * @param held - seal keys by the id of their generation, in hex.
+ * @throws {@link KeyringError} `KEYRING_LINK_BROKEN`.
  */
-export function climb(keyring: KeyringContents, held: Map<number, Secret>, start: Generation): void {
-  assertFirstKey(keyring, held)
-  let from = start
-  for (const link of keyring.links) {
-    const to = findGeneration(keyring, link.from + 1)
-    if (link.from !== from.number || to === undefined) continue
-    const sealKey = held.get(from.number)
-    if (sealKey === undefined) return
-    const next = followLink(link, sealKey, { clusterId: keyring.clusterId, from, to })
-    if (next === undefined) return
-    held.set(to.number, next)
-    from = to
+export function climb(contents: KeyringContents, held: Map<string, Secret>): void {
+  const links = new Map(contents.links.map(link => [hex(link.toId), link]))
+  // Listed by number, so that a parent always comes before its children.
+  for (const to of contents.generations) {
+    const link = links.get(hex(to.id))
+    const sealKey = held.get(hex(to.parentId))
+    if (link === undefined || sealKey === undefined || held.has(hex(to.id))) continue
+    const from = requireGeneration(contents, to.parentId)
+    held.set(hex(to.id), followLink(link, sealKey, { clusterId: contents.clusterId, from, to }))
   }
-}
-
-function assertFirstKey({ clusterId }: KeyringContents, held: ReadonlyMap<number, Secret>): void {
-  const first = held.get(FIRST_GENERATION)
-  if (first === undefined || sameBytes(deriveClusterId(first), clusterId)) return
-  throw new KeyringError('KEYRING_AUTH_FAILED', 'the keyring was changed: its generation 1 is of another cluster')
 }

@@ -1,9 +1,9 @@
 import { ByteReader, malformed } from './byte-reader.ts'
 import { ByteWriter } from './byte-writer.ts'
+import { assertLineage } from './generation.ts'
 import { KeyringError } from './keyring-error.ts'
 import {
   type Generation,
-  KEY_CHECK_BYTES,
   type Keyring,
   type KeyringContents,
   type KeyringRecord,
@@ -20,8 +20,10 @@ import {
   MAX_WRAPPING_KEY_BYTES,
   type Member,
   type Seal,
+  SIGNATURE_BYTES,
+  SIGNING_KEY_BYTES,
 } from './keyring.ts'
-import { ENTRY_STATES, RECORD_METHODS, SEAL_TYPES } from './registry.ts'
+import { ENTRY_STATES, GENERATION_STATES, GENERATION_STEPS, RECORD_METHODS, SEAL_TYPES } from './registry.ts'
 import { ID_BYTES } from './seal.ts'
 import { validateContents } from './validate.ts'
 
@@ -48,11 +50,12 @@ export function encodeKeyring(keyring: Keyring): Uint8Array {
 }
 
 /**
- * Reads a keyring. Checks every rule that needs no key; `mac` stays a claim until a seal key has checked it.
+ * Reads a keyring. Checks every rule that needs no key, also that each generation is vouched for; `mac` stays a claim until a
+ * seal key has checked it.
  *
  * @returns A value of its own: `bytes` may change afterwards.
- * @throws {@link KeyringError} `KEYRING_MALFORMED`, `KEYRING_UNSUPPORTED`, `KEYRING_TOO_LARGE`, `KEYRING_RECORD_DAMAGED` or
- *   `KEYRING_NO_WAY_IN`.
+ * @throws {@link KeyringError} `KEYRING_MALFORMED`, `KEYRING_UNSUPPORTED`, `KEYRING_TOO_LARGE`, `KEYRING_RECORD_DAMAGED`,
+ *   `KEYRING_NO_WAY_IN` or `KEYRING_LINEAGE_FORGED`.
  * @see docs/formats/keyring.md §3
  */
 export function decodeKeyring(bytes: Uint8Array): Keyring {
@@ -67,16 +70,16 @@ export function decodeKeyring(bytes: Uint8Array): Keyring {
   const keyring: Keyring = {
     clusterId: reader.bytes('cluster id', ID_BYTES),
     revision: reader.uint64('revision'),
-    currentGeneration: reader.uint32('current generation'),
     generations: reader.list('generations', MAX_GENERATIONS, () => readGeneration(reader)),
     seals: reader.list('seals', MAX_SEALS, () => readSeal(reader)),
     members: reader.list('members', MAX_MEMBERS, () => readMember(reader)),
     records: reader.list('records', MAX_RECORDS, () => readRecord(reader)),
-    links: reader.list('links', MAX_GENERATIONS - 1, () => readLink(reader)),
+    links: reader.list('links', MAX_GENERATIONS, () => readLink(reader)),
     mac: reader.bytes('MAC', MAC_BYTES),
   }
   reader.end()
   validateContents(keyring)
+  assertLineage(keyring)
   return keyring
 }
 
@@ -88,7 +91,6 @@ export function encodeContents(contents: KeyringContents): Uint8Array {
   writer.uint8(KEYRING_VERSION)
   writer.bytes(contents.clusterId)
   writer.uint64(contents.revision)
-  writer.uint32(contents.currentGeneration)
   writer.list(contents.generations, generation => {
     writeGeneration(writer, generation)
   })
@@ -111,15 +113,26 @@ export function encodeContents(contents: KeyringContents): Uint8Array {
 function readGeneration(reader: ByteReader): Generation {
   return {
     number: reader.uint32('generation'),
-    keyCheck: reader.bytes('key check', KEY_CHECK_BYTES),
+    id: reader.bytes('generation id', ID_BYTES),
+    parentId: reader.bytes('parent id', ID_BYTES),
+    step: reader.registered(GENERATION_STEPS),
+    state: reader.registered(GENERATION_STATES),
     keyId: reader.name('key id'),
+    signingKey: reader.bytes('signing key', SIGNING_KEY_BYTES),
+    signature: reader.bytes('signature', SIGNATURE_BYTES),
   }
 }
 
-function writeGeneration(writer: ByteWriter, { number, keyCheck, keyId }: Generation): void {
-  writer.uint32(number)
-  writer.bytes(keyCheck)
-  writer.name(keyId)
+/** Also the form in which two keyrings are asked whether they say the same of a generation. */
+export function writeGeneration(writer: ByteWriter, generation: Generation): void {
+  writer.uint32(generation.number)
+  writer.bytes(generation.id)
+  writer.bytes(generation.parentId)
+  writer.registered(GENERATION_STEPS, generation.step)
+  writer.registered(GENERATION_STATES, generation.state)
+  writer.name(generation.keyId)
+  writer.bytes(generation.signingKey)
+  writer.bytes(generation.signature)
 }
 
 function readSeal(reader: ByteReader): Seal {
@@ -166,10 +179,9 @@ export function writeMember(writer: ByteWriter, member: Member): void {
 
 function readRecord(reader: ByteReader): KeyringRecord {
   return {
-    generation: reader.uint32('generation'),
     sealId: reader.bytes('seal id', ID_BYTES),
     memberId: reader.bytes('member id', ID_BYTES),
-    slot: reader.uint8('slot'),
+    generationId: reader.bytes('generation id', ID_BYTES),
     entryVersion: reader.uint32('entry version'),
     method: reader.registered(RECORD_METHODS),
     createdAtMs: reader.uint64('creation time'),
@@ -180,10 +192,9 @@ function readRecord(reader: ByteReader): KeyringRecord {
 
 /** Also the form in which two versions of an entry are compared. */
 export function writeRecord(writer: ByteWriter, record: KeyringRecord): void {
-  writer.uint32(record.generation)
   writer.bytes(record.sealId)
   writer.bytes(record.memberId)
-  writer.uint8(record.slot)
+  writer.bytes(record.generationId)
   writer.uint32(record.entryVersion)
   writer.registered(RECORD_METHODS, record.method)
   writer.uint64(record.createdAtMs)
@@ -192,12 +203,12 @@ export function writeRecord(writer: ByteWriter, record: KeyringRecord): void {
 }
 
 function readLink(reader: ByteReader): Link {
-  return { from: reader.uint32('link'), wrappedKey: reader.prefixed('wrapped key', MAX_WRAPPED_KEY_BYTES) }
+  return { toId: reader.bytes('link', ID_BYTES), wrappedKey: reader.prefixed('wrapped key', MAX_WRAPPED_KEY_BYTES) }
 }
 
-/** Also the form in which two links of one kind are compared. */
-export function writeLink(writer: ByteWriter, { from, wrappedKey }: Link): void {
-  writer.uint32(from)
+/** Also the form in which two links are compared. */
+export function writeLink(writer: ByteWriter, { toId, wrappedKey }: Link): void {
+  writer.bytes(toId)
   writer.prefixed(wrappedKey)
 }
 

@@ -2,13 +2,9 @@ import { type Secret } from '@sealwright/secret'
 
 import { placeRecord, type RecordInput, type Surroundings } from './add-record.ts'
 import { authenticate } from './authenticate.ts'
-import { isName } from './byte-reader.ts'
-import { assertSealKey, deriveClusterId, deriveKeyCheck, deriveKeyId, deriveMacKey } from './key-schedule.ts'
-import { KeyringError } from './keyring-error.ts'
-import { type Generation, type Keyring } from './keyring.ts'
-
-/** The generation that a cluster begins with. */
-const FIRST_GENERATION = 1
+import { describeGeneration } from './generation.ts'
+import { deriveClusterId, deriveMacKey } from './key-schedule.ts'
+import { type Keyring } from './keyring.ts'
 
 /**
  * Begins the keyring of a cluster: generation 1, with one record.
@@ -25,13 +21,12 @@ export async function createKeyring(
   input: RecordInput & Surroundings & { readonly sealKey: Secret; readonly keyId?: string | undefined },
 ): Promise<Keyring> {
   const { sealKey, keyId } = input
-  const first = describeGeneration(FIRST_GENERATION, sealKey, keyId)
-  const clusterId = deriveClusterId(sealKey)
+  const first = describeGeneration({ sealKey, keyId, step: 'chained', state: 'active' })
+  const clusterId = deriveClusterId(first.signingKey)
   const contents = await placeRecord(
     {
       clusterId,
       revision: 1,
-      currentGeneration: first.number,
       generations: [first],
       seals: [],
       members: [],
@@ -39,16 +34,7 @@ export async function createKeyring(
       links: [],
     },
     sealKey,
-    { ...input, generation: first.number },
+    { ...input, generation: first },
   )
   return authenticate(contents, deriveMacKey(sealKey, clusterId))
-}
-
-/** What a keyring says about one seal key. Throws `KEYRING_SEAL_KEY_INVALID` or `KEYRING_INPUT_INVALID`. */
-export function describeGeneration(number: number, sealKey: Secret, keyId: string | undefined): Generation {
-  assertSealKey(sealKey)
-  if (keyId !== undefined && !isName(keyId)) {
-    throw new KeyringError('KEYRING_INPUT_INVALID', 'the key id is not 1 to 64 printable ASCII characters')
-  }
-  return { number, keyCheck: deriveKeyCheck(sealKey), keyId: keyId ?? deriveKeyId(sealKey) }
 }

@@ -1,5 +1,4 @@
-export { addGeneration } from './add-generation.ts'
-export { type LinkKind } from './chain.ts'
+export { activateGeneration, addGeneration, type Holding, retireGeneration } from './add-generation.ts'
 export { addRecord, type RecordInput, type Surroundings } from './add-record.ts'
 export { decodeKeyring, encodeKeyring } from './codec.ts'
 export { createKeyring } from './create-keyring.ts'
@@ -19,7 +18,14 @@ export {
   type Member,
   type Seal,
 } from './keyring.ts'
+export { currentGeneration } from './lineage.ts'
 export { openKeyring, OpenKeyring } from './open-keyring.ts'
-export { type EntryState, type RecordMethod } from './registry.ts'
+export {
+  type EntryState,
+  type GenerationState,
+  type GenerationStep,
+  provesOrigin,
+  type RecordMethod,
+} from './registry.ts'
 export { ID_BYTES, KEY_BYTES, type SealMember, type SealType } from './seal.ts'
 export { matchSealKey, proveRecords, SealKeys, unwrapSealKeys, type UnwrapInput } from './seal-keys.ts'

@@ -1,20 +1,29 @@
-import { createHash, createSecretKey, hkdfSync, type KeyObject, timingSafeEqual } from 'node:crypto'
+import {
+  createHash,
+  createPrivateKey,
+  createPublicKey,
+  createSecretKey,
+  hkdfSync,
+  type KeyObject,
+  timingSafeEqual,
+} from 'node:crypto'
 
-import { Secret } from '@sealwright/secret'
+import { allocateKeyBytes, Secret } from '@sealwright/secret'
 
-import { hex, textBytes, uint32 } from './bytes.ts'
+import { hex, lengthPrefixed, textBytes } from './bytes.ts'
 import { KeyringError } from './keyring-error.ts'
-import { type Generation, KEY_CHECK_BYTES } from './keyring.ts'
+import { type Generation, SIGNING_KEY_BYTES } from './keyring.ts'
 import { SEAL_TYPES } from './registry.ts'
 import { ID_BYTES, KEY_BYTES, type SealType } from './seal.ts'
 
 /** What each derived value is for. No two are the same, so no two derived values have anything to do with each other. */
-const INFO_CLUSTER_ID = 'sealwright keyring v1 cluster id'
-const INFO_KEY_CHECK = 'sealwright keyring v1 key check'
+const INFO_GENERATION_ID = 'sealwright keyring v1 generation id'
+const INFO_SIGNING_KEY = 'sealwright keyring v1 signing key'
 const INFO_KEY_ID = 'sealwright keyring v1 key id'
 const INFO_BLOB_KEY = 'sealwright keyring v1 blob key'
 const INFO_MAC_KEY = 'sealwright keyring v1 mac key'
 const INFO_LINK_KEY = 'sealwright keyring v1 link key'
+const LABEL_CLUSTER_ID = 'sealwright keyring v1 cluster id'
 const LABEL_SEAL_ID = 'sealwright keyring v1 seal id'
 
 /** Derived part of a key id, in bytes: enough that two generations never share one. */
@@ -35,14 +44,40 @@ export function assertSealKey(sealKey: Secret): void {
   }
 }
 
-/** The id of the cluster whose first seal key this is, 16 bytes: nodes that start from one key agree on it. */
-export function deriveClusterId(firstSealKey: Secret): Uint8Array {
-  return derivePublic(firstSealKey, INFO_CLUSTER_ID, ID_BYTES)
+/** The value that recognises a seal key, 16 bytes. */
+export function deriveGenerationId(sealKey: Secret): Uint8Array {
+  return derivePublic(sealKey, INFO_GENERATION_ID, ID_BYTES)
 }
 
-/** The value that recognises a seal key, 16 bytes. */
-export function deriveKeyCheck(sealKey: Secret): Uint8Array {
-  return derivePublic(sealKey, INFO_KEY_CHECK, KEY_CHECK_BYTES)
+/**
+ * The id of the cluster, 16 bytes, from the public signing key of its first generation: nodes that start from one seal key agree on
+ * it, and nobody without that key can make a lineage of generations that begins with it.
+ */
+export function deriveClusterId(firstSigningKey: Uint8Array): Uint8Array {
+  return hashOf([textBytes(LABEL_CLUSTER_ID), firstSigningKey]).subarray(0, ID_BYTES)
+}
+
+/** PKCS#8 (RFC 8410 §7) of an Ed25519 private key, up to its 32 bytes. */
+const PKCS8_PREFIX = Uint8Array.of(48, 46, 2, 1, 0, 48, 5, 6, 3, 43, 101, 112, 4, 34, 4, 32)
+
+/** The Ed25519 key by which a generation vouches for the next. For a moment: what runs for long does not keep it. */
+export function deriveSigningKey(sealKey: Secret): KeyObject {
+  const der = allocateKeyBytes(PKCS8_PREFIX.byteLength + KEY_BYTES)
+  const seed = sealKey.reveal(bytes => new Uint8Array(hkdfSync('sha256', bytes, NO_SALT, INFO_SIGNING_KEY, KEY_BYTES)))
+  try {
+    der.set(PKCS8_PREFIX)
+    der.set(seed, PKCS8_PREFIX.byteLength)
+    return createPrivateKey({ key: Buffer.from(der.buffer), format: 'der', type: 'pkcs8' })
+  } finally {
+    der.fill(0)
+    seed.fill(0)
+  }
+}
+
+/** What checks the signatures of {@link deriveSigningKey}, 32 bytes. */
+export function derivePublicSigningKey(sealKey: Secret): Uint8Array {
+  const spki = createPublicKey(deriveSigningKey(sealKey)).export({ format: 'der', type: 'spki' })
+  return Uint8Array.from(spki.subarray(-SIGNING_KEY_BYTES))
 }
 
 /** The key id where none is given: `sw-` and 16 hex digits. */
@@ -50,9 +85,14 @@ export function deriveKeyId(sealKey: Secret): string {
   return `sw-${hex(derivePublic(sealKey, INFO_KEY_ID, KEY_ID_BYTES))}`
 }
 
-/** Whether `sealKey` is the key of `generation`. */
-export function isKeyOf(generation: Generation, sealKey: Secret): boolean {
-  return timingSafeEqual(deriveKeyCheck(sealKey), generation.keyCheck)
+/**
+ * Whether `sealKey` is the key of `generation`: it gives both the id and the signing key. Whoever holds the key of the parent can
+ * sign a generation that has the one and not the other.
+ */
+export function isKeyOf({ id, signingKey }: Generation, sealKey: Secret): boolean {
+  return (
+    timingSafeEqual(deriveGenerationId(sealKey), id) && timingSafeEqual(derivePublicSigningKey(sealKey), signingKey)
+  )
 }
 
 /** Encrypts what OpenBao hands to its seal. */
@@ -77,16 +117,17 @@ export function deriveLinkKey(sealKey: Secret, clusterId: Uint8Array): Secret {
  * @see docs/formats/keyring.md §6.3
  */
 export function deriveSealId(clusterId: Uint8Array, sealType: SealType, nameAtCreation: string): Uint8Array {
-  const hash = createHash('sha256')
-  for (const field of [
+  return hashOf([
     textBytes(LABEL_SEAL_ID),
     clusterId,
     Uint8Array.of(SEAL_TYPES.numbers[sealType]),
     textBytes(nameAtCreation),
-  ]) {
-    hash.update(uint32(field.byteLength)).update(field)
-  }
-  return Uint8Array.from(hash.digest().subarray(0, ID_BYTES))
+  ]).subarray(0, ID_BYTES)
+}
+
+/** SHA-256 over fields, each behind its length in 32 bits. */
+function hashOf(fields: readonly Uint8Array[]): Uint8Array {
+  return Uint8Array.from(createHash('sha256').update(lengthPrefixed(fields)).digest())
 }
 
 function derivePublic(sealKey: Secret, info: string, byteLength: number): Uint8Array {

@@ -5,9 +5,10 @@ export type KeyringErrorCode =
   | 'KEYRING_TOO_LARGE' // more bytes or entries than a keyring may have
   | 'KEYRING_RECORD_DAMAGED' // the sealed KEK of a record is not the one its wrapped key names; found before any member is asked
   | 'KEYRING_NO_WAY_IN' // no record leads to the current generation: such a keyring is never written nor accepted
-  | 'KEYRING_AUTH_FAILED' // the MAC under the current seal key does not fit, or generation 1 is not of this cluster: the keyring was changed
+  | 'KEYRING_LINEAGE_FORGED' // a generation is not vouched for by the one before it, or the first one is of another cluster
+  | 'KEYRING_AUTH_FAILED' // the MAC under the current seal key does not fit: the keyring was changed
   | 'KEYRING_RECORD_AUTH_FAILED' // the KEK of a record does not unwrap its seal key: changed, or taken from elsewhere
-  | 'KEYRING_LINK_BROKEN' // a link was changed or leads to another key, or does not hold the key that it would take: a generation is out of reach
+  | 'KEYRING_LINK_BROKEN' // a link was changed or leads to another key, or this member has no record since the chain was broken
   | 'KEYRING_NO_RECORD' // this member of this seal has no record
   | 'KEYRING_OTHER_KEY' // the given seal key is not of any generation of this keyring
   | 'KEYRING_OTHER_CLUSTER' // the other keyring belongs to another cluster

@@ -1,6 +1,6 @@
-import { sameBytes } from './bytes.ts'
+import { hex, sameBytes } from './bytes.ts'
 import { KeyringError } from './keyring-error.ts'
-import { type EntryState, type RecordMethod } from './registry.ts'
+import { type EntryState, type GenerationState, type GenerationStep, type RecordMethod } from './registry.ts'
 import { type SealType } from './seal.ts'
 
 /**
@@ -11,8 +11,8 @@ import { type SealType } from './seal.ts'
 export const MAX_KEYRING_BYTES = 524_288
 /** Longest name of a key, a seal or a member, in bytes. */
 export const MAX_NAME_BYTES = 64
-/** Most generations kept at a time. */
-export const MAX_GENERATIONS = 64
+/** Most generations, the retired ones counted: each stays listed, since it vouches for the next. */
+export const MAX_GENERATIONS = 256
 /** Most seals, the removed ones counted. */
 export const MAX_SEALS = 64
 /** Most members of all seals together, the removed ones counted. */
@@ -25,21 +25,32 @@ export const MAX_WRAPPING_KEY_BYTES = 4_096
 export const MAX_MEMBER_DATA_BYTES = 8_192
 /** Longest sealed KEK, in bytes. */
 export const MAX_SEALED_KEK_BYTES = 8_192
-/** Longest wrapped key, in bytes: an envelope around 32 bytes, or around the 16 of an endorsement. */
+/** Longest wrapped key, in bytes: an envelope around 32 bytes. */
 export const MAX_WRAPPED_KEY_BYTES = 256
-/** Length of the check value of a seal key, in bytes. */
-export const KEY_CHECK_BYTES = 16
+/** Length of an Ed25519 public key, in bytes. */
+export const SIGNING_KEY_BYTES = 32
+/** Length of an Ed25519 signature, in bytes. */
+export const SIGNATURE_BYTES = 64
 /** Length of the MAC at the end, in bytes: HMAC-SHA-256. */
 export const MAC_BYTES = 32
 
-/** One generation of the seal key. */
+/** One generation of the seal key: a step in a lineage that goes back to the first key of the cluster. */
 export interface Generation {
-  /** 1, 2, … */
+  /** How many steps there are from the first generation, which is 1. Two nodes that rotate at once make two of one number. */
   readonly number: number
   /** 16 bytes that recognise the seal key of this generation and tell nothing about it. */
-  readonly keyCheck: Uint8Array
+  readonly id: Uint8Array
+  /** Id of the generation before it; 16 zero bytes in the first. */
+  readonly parentId: Uint8Array
+  /** `broken`: no link leads here, on purpose, because the key before it may be in wrong hands. */
+  readonly step: GenerationStep
+  readonly state: GenerationState
   /** What OpenBao is told, and stores beside each blob. Never changes: 1 to 64 printable ASCII characters, no space. */
   readonly keyId: string
+  /** 32 bytes, Ed25519: checks what this generation says of the next ones. Its private half follows from the seal key. */
+  readonly signingKey: Uint8Array
+  /** 64 bytes: the word of the generation before for all of this but `state`; the first one signs for itself. */
+  readonly signature: Uint8Array
 }
 
 /** A named seal. */
@@ -71,11 +82,10 @@ export interface Member {
 
 /** A way in: the seal key of one generation, wrapped under a KEK that one member keeps. */
 export interface KeyringRecord {
-  readonly generation: number
   readonly sealId: Uint8Array
   readonly memberId: Uint8Array
-  /** 0, 1, …: lets a member have two records of a generation side by side, for instance for two PCR policies. */
-  readonly slot: number
+  /** 16 bytes: of the generation. */
+  readonly generationId: Uint8Array
   readonly entryVersion: number
   readonly method: RecordMethod
   /** Milliseconds since 1970, by the clock of the node that made it. For people. */
@@ -86,13 +96,11 @@ export interface KeyringRecord {
   readonly wrappedKey: Uint8Array
 }
 
-/**
- * A step of the forward chain, made by a holder of generation `from`: the seal key of generation `from` + 1, or, where the
- * chain was broken on purpose, only the word for its key check. No generation follows another without one.
- */
+/** A step of the forward chain: a seal key, wrapped under the key of the generation before it. */
 export interface Link {
-  readonly from: number
-  /** An envelope of purpose `keyring-link` around the 32 bytes of the seal key, or the 16 of its key check. */
+  /** 16 bytes: the generation whose key it holds. It comes from that one's parent. */
+  readonly toId: Uint8Array
+  /** An envelope of purpose `keyring-link` around the 32 bytes of the seal key. */
   readonly wrappedKey: Uint8Array
 }
 
@@ -102,9 +110,7 @@ export interface KeyringContents {
   readonly clusterId: Uint8Array
   /** 1, 2, …: grows with each change. */
   readonly revision: number
-  /** The generation that encrypts. Higher ones are being handed out, lower ones still decrypt. */
-  readonly currentGeneration: number
-  /** Sorted by number, without gaps. */
+  /** All there ever were, sorted by number, then id. */
   readonly generations: readonly Generation[]
   /** Sorted by id, as all lists below: a keyring has exactly one encoding. */
   readonly seals: readonly Seal[]
@@ -128,7 +134,7 @@ export function findSeal(keyring: KeyringContents, name: string): Seal | undefin
   return keyring.seals.find(seal => seal.state === 'active' && seal.name === name)
 }
 
-/** The records of one member of one seal, oldest generation first, then by slot. */
+/** The records of one member of one seal. */
 export function findRecords(
   keyring: KeyringContents,
   { sealId, memberId }: { readonly sealId: Uint8Array; readonly memberId: Uint8Array },
@@ -136,18 +142,29 @@ export function findRecords(
   return keyring.records.filter(record => sameBytes(record.sealId, sealId) && sameBytes(record.memberId, memberId))
 }
 
-/** The generation of this number. */
-export function findGeneration(keyring: KeyringContents, number: number): Generation | undefined {
-  return keyring.generations.find(generation => generation.number === number)
+/** The generation of this id. */
+export function findGeneration(keyring: KeyringContents, id: Uint8Array): Generation | undefined {
+  return keyring.generations.find(generation => sameBytes(generation.id, id))
 }
 
 /**
- * The generation of this number, where the keyring cannot be without it.
+ * The generation of this id, where the keyring cannot be without it.
  *
  * @throws {@link KeyringError} `KEYRING_MALFORMED`.
  */
-export function requireGeneration(keyring: KeyringContents, number: number): Generation {
-  const generation = findGeneration(keyring, number)
+export function requireGeneration(keyring: KeyringContents, id: Uint8Array): Generation {
+  const generation = findGeneration(keyring, id)
   if (generation !== undefined) return generation
-  throw new KeyringError('KEYRING_MALFORMED', `not a keyring: generation ${number} is not listed`)
+  throw new KeyringError('KEYRING_MALFORMED', `not a keyring: generation ${hex(id)} is not listed`)
+}
+
+/**
+ * The generation that a caller names by its id.
+ *
+ * @throws {@link KeyringError} `KEYRING_INPUT_INVALID`.
+ */
+export function chosenGeneration(keyring: KeyringContents, id: Uint8Array): Generation {
+  const generation = findGeneration(keyring, id)
+  if (generation !== undefined) return generation
+  throw new KeyringError('KEYRING_INPUT_INVALID', `generation ${hex(id)} is not listed`)
 }

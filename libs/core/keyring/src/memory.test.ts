@@ -3,38 +3,84 @@ import { join } from 'node:path'
 
 import { Secret } from '@sealwright/secret'
 import { countInMemory, withNodeProgram } from '@sealwright/testing-rig'
-import { toHex } from '@sealwright/testing-vectors'
+import { fromHex, toHex } from '@sealwright/testing-vectors'
 
-import { encodeKeyring } from './codec.ts'
+import { decodeKeyring, encodeKeyring } from './codec.ts'
 import { createKeyring } from './create-keyring.ts'
+import { deriveLinkKey, deriveSigningKey } from './key-schedule.ts'
+import { type Keyring } from './keyring.ts'
+import { matchSealKey } from './seal-keys.ts'
 import { fakeMember } from './testing/fake-member.ts'
-import { recordFor, surroundings } from './testing/samples.ts'
+import { activated, pending, recordFor, surroundings } from './testing/samples.ts'
 
 /** Sealed means masked here, so that nothing in the other process holds the plain bytes before they are unsealed. */
 const MASK = 0x5a
 const masked = (bytes: Uint8Array) => bytes.map(byte => byte ^ MASK)
 
-/** Opens a keyring in a Node of its own, shows that it works, and stays until its input ends. */
-const source = `
-  import { decodeKeyring, openKeyring } from ${JSON.stringify(join(import.meta.dirname, 'index.ts'))}
+/**
+ * What the programs below begin with: the keyring, a member that unmasks, and whatever it is to keep against the rules.
+ *
+ * They collect garbage before they are looked at: OpenSSL clears a private signing key when it is collected, and nobody can
+ * make it do so before.
+ */
+const preamble = `
+  import { addGeneration, decodeKeyring, encodeKeyring, openKeyring, unwrapSealKeys } from ${JSON.stringify(join(import.meta.dirname, 'index.ts'))}
   import { Secret } from '@sealwright/secret'
+  import { randomBytes } from 'node:crypto'
+  import { setFlagsFromString } from 'node:v8'
+  import { runInNewContext } from 'node:vm'
 
+  setFlagsFromString('--expose-gc')
+  const gc = runInNewContext('gc')
+  const collectGarbage = async () => {
+    gc()
+    await new Promise(resolve => setImmediate(resolve))
+    gc()
+  }
   const [keyringHex, mode] = process.argv.slice(1)
   const keyring = decodeKeyring(Buffer.from(keyringHex, 'hex'))
   const [{ sealId, memberId }] = keyring.members
+  const { signal } = new AbortController()
   const kept = []
+  const keep = secret => mode === 'keep' && kept.push(secret.clone())
   const unsealKek = async sealedKek => {
     const kek = new Secret(sealedKek.map(byte => byte ^ ${MASK}))
-    if (mode === 'keep') kept.push(kek.clone())
+    keep(kek)
     return kek
   }
-  const open = await openKeyring({ keyring, sealId, member: { memberId, unsealKek }, signal: new AbortController().signal })
+  const member = { memberId, unsealKek }
+`
+
+/** Opens the keyring in a Node of its own, shows that it works, and stays until its input ends. */
+const opening = `${preamble}
+  const open = await openKeyring({ keyring, sealId, member, signal })
+  await collectGarbage()
   console.log(open.keyId)
   process.stdin.on('data', () => kept).on('end', () => open.close())
 `
 
-/** Counts seal key and KEK in the memory of a process that has opened a keyring. */
-async function countAfterOpening(mode: 'keep' | 'wipe'): Promise<{ readonly sealKey: number; readonly kek: number }> {
+/** Rotates, shows the keyring, and stays. */
+const rotating = `${preamble}
+  const sealKeys = await unwrapSealKeys({ keyring, sealId, member, signal })
+  const added = addGeneration({ keyring, sealKeys, step: 'chained', randomBytes })
+  for (const { id } of keyring.generations) keep(sealKeys.of(id))
+  keep(added.sealKey)
+  added.sealKey.wipe()
+  sealKeys.wipe()
+  await collectGarbage()
+  console.log(Buffer.from(encodeKeyring(added.keyring)).toString('hex'))
+  process.stdin.on('data', () => kept)
+`
+
+interface Sample {
+  readonly keyring: Keyring
+  readonly sealKey: Uint8Array
+  /** The KEK of the only record. */
+  readonly kek: Uint8Array
+}
+
+/** Two generations, joined by a link, which one record opens. */
+async function sample(): Promise<Sample> {
   const sealKey = randomBytes(32)
   let kek: Uint8Array = new Uint8Array()
   const member = {
@@ -46,21 +92,49 @@ async function countAfterOpening(mode: 'keep' | 'wipe'): Promise<{ readonly seal
   }
   const secret = new Secret(Uint8Array.from(sealKey))
   const keyring = await createKeyring({ ...recordFor(member), ...surroundings, sealKey: secret })
-  const args = [toHex(encodeKeyring(keyring)), mode]
-  return await withNodeProgram({ source, args, workingDirectory: import.meta.dirname }, ({ pid, line }) => {
-    expect(line).toBe(keyring.generations[0]?.keyId)
-    const [sealKeys = -1, keks = -1] = countInMemory(pid, [sealKey, kek])
-    return { sealKey: sealKeys, kek: keks }
+  const { generation, ...holding } = pending({ keyring, sealKeys: matchSealKey({ keyring, sealKey: secret }) })
+  return { keyring: activated(holding, generation).keyring, sealKey, kek }
+}
+
+/** Every key that follows from a seal key up to the last generation, and that nobody needs any more. */
+function keysOf(keyring: Keyring, sealKey: Uint8Array): readonly Uint8Array[] {
+  const sealKeys = matchSealKey({ keyring, sealKey: new Secret(Uint8Array.from(sealKey)) })
+  return keyring.generations.flatMap(({ id }) => {
+    const key = sealKeys.of(id)
+    // The last 32 bytes of RFC 8410's PKCS#8 are the seed.
+    const signingKey = deriveSigningKey(key).export({ format: 'der', type: 'pkcs8' }).subarray(-32)
+    const linkKey = deriveLinkKey(key, keyring.clusterId)
+    return [key, linkKey].map(secret => secret.reveal(bytes => Uint8Array.from(bytes))).concat(signingKey)
   })
 }
 
-describe('the memory of a process that has opened a keyring', () => {
-  it('holds neither the seal key nor the KEK', async () => {
-    expect(await countAfterOpening('wipe')).toEqual({ sealKey: 0, kek: 0 })
+/** How often each key stands in the memory of a process that has run the program. */
+async function count(
+  source: string,
+  { keyring, kek, sealKey }: Sample,
+  mode: 'keep' | 'wipe',
+): Promise<readonly number[]> {
+  const args = [toHex(encodeKeyring(keyring)), mode]
+  return await withNodeProgram({ source, args, workingDirectory: import.meta.dirname }, ({ pid, line }) => {
+    const last = source === rotating ? decodeKeyring(fromHex(line)) : keyring
+    if (source === opening) expect(line).toBe(keyring.generations[1]?.keyId)
+    return countInMemory(pid, [kek, ...keysOf(last, sealKey)])
+  })
+}
+
+describe('the memory of a process, once the engine has collected what is unused', () => {
+  it('that has opened a keyring holds no KEK, no seal key, no signing key and no link key', async () => {
+    expect(await count(opening, await sample(), 'wipe')).toEqual(new Array(7).fill(0))
   })
 
-  it('would show them: a KEK that is kept is found', async () => {
-    const { kek } = await countAfterOpening('keep')
-    expect(kek).toBeGreaterThan(0)
+  it('that has rotated holds none either', async () => {
+    expect(await count(rotating, await sample(), 'wipe')).toEqual(new Array(10).fill(0))
+  })
+
+  it('would show them: a KEK and seal keys that are kept are found', async () => {
+    const [openKek = 0] = await count(opening, await sample(), 'keep')
+    expect(openKek).toBeGreaterThan(0)
+    const [kek = 0, first = 0, , , second = 0, , , third = 0] = await count(rotating, await sample(), 'keep')
+    expect([kek, first, second, third].every(found => found > 0)).toBe(true)
   })
 })

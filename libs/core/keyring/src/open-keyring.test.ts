@@ -3,20 +3,16 @@ import { createSecretKey, randomBytes } from 'node:crypto'
 import { encryptEnvelope } from '@sealwright/envelope'
 import fc from 'fast-check'
 
-import { addGeneration } from './add-generation.ts'
-import { type Keyring } from './keyring.ts'
-import { openKeyring, OpenKeyring } from './open-keyring.ts'
-import { matchSealKey } from './seal-keys.ts'
+import { OpenKeyring } from './open-keyring.ts'
 import { fakeMember } from './testing/fake-member.ts'
-import { codeNow, keyringOf, sealIdOf, sealKeyNamed, signal } from './testing/samples.ts'
+import { begun, codeNow, opened, pending, rotated, unwrap } from './testing/samples.ts'
 
 const member = fakeMember('a')
 const aad = new Uint8Array()
 const plaintext = Uint8Array.of(1, 2, 3)
 
 async function openNamed(name: string): Promise<OpenKeyring> {
-  const keyring = await keyringOf(member, sealKeyNamed(name))
-  return openKeyring({ keyring, sealId: sealIdOf(keyring), member, signal })
+  return opened((await begun(member, name)).keyring, member)
 }
 
 describe('an open keyring', () => {
@@ -68,6 +64,14 @@ describe('an open keyring', () => {
     expect(codeNow(() => open.decryptBlob({ blob, aad }))).toBe('ENVELOPE_AUTH_FAILED')
   })
 
+  it('tells every key id that it decrypts, oldest first, and encrypts under the current one', async () => {
+    const { keyring } = pending(rotated(await begun(member)))
+    const open = await opened(keyring, member)
+    expect(open.keyIds).toEqual(keyring.generations.map(({ keyId }) => keyId))
+    expect(open.keyId).toBe(keyring.generations[1]?.keyId)
+    expect(open.current).toBe(keyring.generations[1])
+  })
+
   it('does nothing more once it is closed', async () => {
     const open = await openNamed('k')
     const blob = open.encryptBlob({ plaintext, aad, randomBytes })
@@ -78,43 +82,26 @@ describe('an open keyring', () => {
     expect(codeNow(() => open.mergedWith(open.keyring))).toBe('KEYRING_CLOSED')
   })
 
-  it('opens with the plain seal keys too, and not with a forged keyring', async () => {
-    const keyring = await keyringOf(member, sealKeyNamed('k'))
-    const sealKeys = matchSealKey({ keyring, sealKey: sealKeyNamed('k') })
-    expect(new OpenKeyring(keyring, sealKeys).keyId).toBe(keyring.generations[0]?.keyId)
-    expect(codeNow(() => new OpenKeyring({ ...keyring, revision: 2 }, sealKeys))).toBe('KEYRING_AUTH_FAILED')
+  it('closes what was merged from it no more than what it was merged from', async () => {
+    const mine = await openNamed('k')
+    const merged = mine.mergedWith((await begun(fakeMember('b'))).keyring)
+    mine.close()
+    expect(merged.decryptBlob({ blob: merged.encryptBlob({ plaintext, aad, randomBytes }), aad })).toEqual(plaintext)
+  })
+
+  it('opens with the plain seal keys too, and not with a changed keyring, nor with keys of another', async () => {
+    const { keyring, sealKeys } = await begun(member)
+    expect(OpenKeyring.from(keyring, sealKeys).keyId).toBe(keyring.generations[0]?.keyId)
+    expect(codeNow(() => OpenKeyring.from({ ...keyring, revision: 2 }, sealKeys))).toBe('KEYRING_AUTH_FAILED')
+    const { keyring: later } = rotated({ keyring, sealKeys })
+    expect(codeNow(() => OpenKeyring.from(later, sealKeys))).toBe('KEYRING_KEY_UNKNOWN')
   })
 
   it('works on after the seal keys were wiped', async () => {
-    const keyring = await keyringOf(member, sealKeyNamed('k'))
-    const sealKeys = matchSealKey({ keyring, sealKey: sealKeyNamed('k') })
-    const open = new OpenKeyring(keyring, sealKeys)
+    const { keyring } = await begun(member)
+    const sealKeys = await unwrap(keyring, member)
+    const open = OpenKeyring.from(keyring, sealKeys)
     sealKeys.wipe()
     expect(open.decryptBlob({ blob: open.encryptBlob({ plaintext, aad, randomBytes }), aad })).toEqual(plaintext)
-  })
-})
-
-describe('judging another keyring', () => {
-  function rotated(keyring: Keyring): Keyring {
-    const sealKeys = matchSealKey({ keyring, sealKey: sealKeyNamed('k') })
-    return addGeneration({ keyring, sealKeys, randomBytes }).keyring
-  }
-
-  it('tells an authentic one from a changed one', async () => {
-    const open = await openNamed('k')
-    const twin = await keyringOf(fakeMember('twin'), sealKeyNamed('k'))
-    expect(open.isAuthentic(twin)).toBe(true)
-    expect(open.isAuthentic({ ...twin, revision: 2 })).toBe(false)
-  })
-
-  it('cannot say anything about one that is generations ahead', async () => {
-    const open = await openNamed('k')
-    expect(codeNow(() => open.isAuthentic(rotated(open.keyring)))).toBe('KEYRING_KEY_UNKNOWN')
-  })
-
-  it('tells one of another cluster', async () => {
-    const open = await openNamed('k')
-    const other = await keyringOf(member, sealKeyNamed('other'))
-    expect(codeNow(() => open.isAuthentic(other))).toBe('KEYRING_OTHER_CLUSTER')
   })
 })

@@ -2,14 +2,14 @@ import { type KeyObject } from 'node:crypto'
 
 import { decryptEnvelope, encryptEnvelope, parseEnvelope, type RandomBytes } from '@sealwright/envelope'
 
-import { assertAuthentic, authenticate, isAuthentic } from './authenticate.ts'
-import { sameBytes, textBytes } from './bytes.ts'
-import { chainStart } from './chain.ts'
+import { assertAuthentic, authenticate } from './authenticate.ts'
+import { hex, sameBytes, textBytes } from './bytes.ts'
 import { encodeKeyring } from './codec.ts'
 import { deriveBlobKey, deriveMacKey } from './key-schedule.ts'
 import { KeyringError } from './keyring-error.ts'
-import { findGeneration, type Keyring } from './keyring.ts'
-import { isSameGeneration, mergeContents } from './merge.ts'
+import { type Generation, type Keyring, type KeyringContents } from './keyring.ts'
+import { currentGeneration } from './lineage.ts'
+import { mergeContents } from './merge.ts'
 import { type SealKeys, unwrapSealKeys, type UnwrapInput } from './seal-keys.ts'
 
 /** The subkeys of one generation that a running agent needs. The seal key itself is not among them. */
@@ -26,36 +26,50 @@ interface Subkeys {
 export class OpenKeyring {
   /** Checked under its current seal key. */
   readonly keyring: Keyring
-  readonly #subkeys: Map<number, Subkeys>
+  /** The generation that encrypts. */
+  readonly current: Generation
+  /** See {@link SealKeys.isOriginProven}. */
+  readonly isOriginProven: boolean
+  /** By the id of their generation, in hex. */
+  readonly #subkeys: Map<string, Subkeys>
+
+  private constructor(keyring: Keyring, subkeys: Map<string, Subkeys>, isOriginProven: boolean) {
+    this.keyring = keyring
+    this.current = currentGeneration(keyring)
+    this.isOriginProven = isOriginProven
+    this.#subkeys = subkeys
+  }
 
   /**
+   * Keeps the subkeys of all seal keys that are held.
+   *
    * @param sealKeys - hold the key of the current generation; stay the caller's, who wipes them at once.
    * @throws {@link KeyringError} `KEYRING_KEY_UNKNOWN` or `KEYRING_AUTH_FAILED`.
    */
-  constructor(keyring: Keyring, sealKeys: SealKeys) {
-    const { clusterId } = keyring
-    assertAuthentic(keyring, deriveMacKey(sealKeys.of(keyring.currentGeneration), clusterId))
-    this.keyring = keyring
-    this.#subkeys = new Map()
-    for (const { number, keyId } of keyring.generations) {
-      if (!sealKeys.generations.includes(number)) continue
-      const sealKey = sealKeys.of(number)
-      this.#subkeys.set(number, {
+  static from(keyring: Keyring, sealKeys: SealKeys): OpenKeyring {
+    const { clusterId, generations } = keyring
+    assertAuthentic(keyring, deriveMacKey(sealKeys.of(currentGeneration(keyring).id), clusterId))
+    const subkeys = new Map<string, Subkeys>()
+    for (const { id, keyId } of generations) {
+      if (!sealKeys.has(id)) continue
+      const sealKey = sealKeys.of(id)
+      subkeys.set(hex(id), {
         keyId,
         blobKey: deriveBlobKey(sealKey, clusterId),
         macKey: deriveMacKey(sealKey, clusterId),
       })
     }
+    return new OpenKeyring(keyring, subkeys, sealKeys.isOriginProven)
   }
 
   /** What OpenBao is told as the id of the current key. Throws `KEYRING_CLOSED`. */
   get keyId(): string {
-    return this.#current().keyId
+    return this.#currentSubkeys().keyId
   }
 
   /** Every key id whose blobs decrypt here, oldest first. */
   get keyIds(): readonly string[] {
-    return [...this.#subkeys.values()].map(({ keyId }) => keyId)
+    return this.keyring.generations.filter(({ id }) => this.#subkeys.has(hex(id))).map(({ keyId }) => keyId)
   }
 
   /**
@@ -72,7 +86,7 @@ export class OpenKeyring {
     readonly aad: Uint8Array
     readonly randomBytes: RandomBytes
   }): Uint8Array {
-    const { keyId, blobKey } = this.#current()
+    const { keyId, blobKey } = this.#currentSubkeys()
     const { plaintext, aad, randomBytes } = input
     const context = [this.keyring.clusterId, aad]
     return encryptEnvelope({
@@ -92,7 +106,7 @@ export class OpenKeyring {
    * @throws {@link KeyringError} `KEYRING_KEY_UNKNOWN` or `KEYRING_CLOSED`; `EnvelopeError` as `decryptEnvelope`.
    */
   decryptBlob({ blob, aad }: { readonly blob: Uint8Array; readonly aad: Uint8Array }): Uint8Array {
-    this.#current()
+    this.#currentSubkeys()
     const { keyRef } = parseEnvelope(blob)
     const subkeys = [...this.#subkeys.values()].find(({ keyId }) => sameBytes(textBytes(keyId), keyRef))
     if (subkeys === undefined) {
@@ -103,59 +117,31 @@ export class OpenKeyring {
   }
 
   /**
-   * Whether another keyring, as a blob of OpenBao may carry it, is of this cluster and authentic.
-   *
-   * @throws {@link KeyringError} `KEYRING_KEY_UNKNOWN` if its current generation is not held here, so nobody can say;
-   *   `KEYRING_DIVERGED` if the chain between the two was broken: a key that was given up must not speak any more;
-   *   `KEYRING_OTHER_CLUSTER`; `KEYRING_CLOSED`.
-   */
-  isAuthentic(other: Keyring): boolean {
-    this.#current()
-    if (!sameBytes(other.clusterId, this.keyring.clusterId)) {
-      throw new KeyringError('KEYRING_OTHER_CLUSTER', 'the other keyring belongs to another cluster')
-    }
-    if (!isAuthentic(other, this.#macKeyOf(other.currentGeneration))) return false
-    this.#assertChainFrom(other.currentGeneration)
-    return true
-  }
-
-  /**
    * Unites this keyring with another of the same cluster, each of which may know what the other does not.
    *
-   * @returns A keyring whose MAC fits, equal to this one if `other` brings nothing new. This one stays as it is.
+   * @param other - one that is open too, or one whose current generation is held here.
+   * @returns This very one if `other` brings nothing new, else one that holds the keys of both. Both stay as they are.
    * @throws {@link KeyringError} `KEYRING_AUTH_FAILED` if `other` is not authentic; `KEYRING_OTHER_CLUSTER`;
-   *   `KEYRING_KEY_UNKNOWN` if `other` is generations ahead: then open that one and merge this one into it;
-   *   `KEYRING_DIVERGED`, also if the chain between the two was broken; `KEYRING_NO_WAY_IN`, `KEYRING_TOO_LARGE`, `KEYRING_CLOSED`.
+   *   `KEYRING_KEY_UNKNOWN` if `other` is generations ahead: then open it first; `KEYRING_DIVERGED`; `KEYRING_NO_WAY_IN` if each
+   *   has removed whoever is left in the other; `KEYRING_TOO_LARGE`, `KEYRING_CLOSED`.
    * @see docs/formats/keyring.md §9
    */
-  mergedWith(other: Keyring): Keyring {
-    if (!this.isAuthentic(other)) {
-      throw new KeyringError('KEYRING_AUTH_FAILED', 'the other keyring was changed: its MAC does not fit')
+  mergedWith(other: Keyring | OpenKeyring): OpenKeyring {
+    this.#currentSubkeys()
+    const theirs = other instanceof OpenKeyring ? other.keyring : other
+    if (!sameBytes(theirs.clusterId, this.keyring.clusterId)) {
+      throw new KeyringError('KEYRING_OTHER_CLUSTER', 'the other keyring belongs to another cluster')
     }
-    const contents = mergeContents(this.keyring, other)
-    return authenticate(contents, this.#macKeyOf(contents.currentGeneration))
-  }
-
-  /**
-   * Whether this one may take the place of `held`, which has served so far: it is of the same cluster, it has moved on or is
-   * the very same, and it still holds the key that is current there. So a keyring that was made without that key never
-   * takes over, whatever it says about itself.
-   *
-   * @throws {@link KeyringError} `KEYRING_CLOSED`.
-   */
-  supersedes({ keyring: held }: OpenKeyring): boolean {
-    this.#current()
-    const { keyring } = this
-    if (!sameBytes(keyring.clusterId, held.clusterId) || keyring.revision < held.revision) return false
-    if (keyring.revision === held.revision) return sameBytes(encodeKeyring(keyring), encodeKeyring(held))
-    const [now, before] = [keyring, held].map(side => findGeneration(side, held.currentGeneration))
-    return (
-      keyring.currentGeneration >= held.currentGeneration &&
-      this.#subkeys.has(held.currentGeneration) &&
-      now !== undefined &&
-      before !== undefined &&
-      isSameGeneration(now, before)
-    )
+    if (!(other instanceof OpenKeyring)) assertAuthentic(theirs, macKeyOf(this.#subkeys, currentGeneration(theirs)))
+    const contents = mergeContents(this.keyring, theirs)
+    const subkeys = this.#unitedSubkeys(contents, other instanceof OpenKeyring ? other : this)
+    const isOriginProven = this.isOriginProven || (other instanceof OpenKeyring && other.isOriginProven)
+    const keyring = authenticate(contents, macKeyOf(subkeys, currentGeneration(contents)))
+    const isNew =
+      subkeys.size > this.#subkeys.size ||
+      isOriginProven !== this.isOriginProven ||
+      !sameBytes(encodeKeyring(keyring), encodeKeyring(this.keyring))
+    return isNew ? new OpenKeyring(keyring, subkeys, isOriginProven) : this
   }
 
   /** Lets go of all keys. The memory is cleared when the engine collects them. */
@@ -167,27 +153,31 @@ export class OpenKeyring {
     this.close()
   }
 
-  /** Throws `KEYRING_DIVERGED` unless wrapped keys lead from `generation` to the current one. */
-  #assertChainFrom(generation: number): void {
-    const start = chainStart(this.keyring, this.keyring.currentGeneration)
-    if (generation >= start) return
-    throw new KeyringError(
-      'KEYRING_DIVERGED',
-      `the chain was broken on purpose before generation ${start}, and the other is at generation ${generation}`,
-    )
+  /**
+   * Those of all generations that the merged contents list. What was held here stays beyond that, in the last place: blobs of
+   * a branch that was given up can still be saved.
+   */
+  #unitedSubkeys({ generations }: KeyringContents, other: OpenKeyring): Map<string, Subkeys> {
+    const united = new Map<string, Subkeys>()
+    for (const { id } of generations) {
+      const subkeys = this.#subkeys.get(hex(id)) ?? other.#subkeys.get(hex(id))
+      if (subkeys !== undefined) united.set(hex(id), subkeys)
+    }
+    for (const [id, subkeys] of this.#subkeys) if (!united.has(id)) united.set(id, subkeys)
+    return united
   }
 
-  #macKeyOf(generation: number): KeyObject {
-    const subkeys = this.#subkeys.get(generation)
-    if (subkeys !== undefined) return subkeys.macKey
-    throw new KeyringError('KEYRING_KEY_UNKNOWN', `the key of generation ${generation} is not held here`)
-  }
-
-  #current(): Subkeys {
-    const subkeys = this.#subkeys.get(this.keyring.currentGeneration)
+  #currentSubkeys(): Subkeys {
+    const subkeys = this.#subkeys.get(hex(this.current.id))
     if (subkeys !== undefined) return subkeys
     throw new KeyringError('KEYRING_CLOSED', 'the keyring was closed')
   }
+}
+
+function macKeyOf(subkeys: ReadonlyMap<string, Subkeys>, { id, number, keyId }: Generation): KeyObject {
+  const held = subkeys.get(hex(id))
+  if (held !== undefined) return held.macKey
+  throw new KeyringError('KEYRING_KEY_UNKNOWN', `the key of generation ${number} (${keyId}) is not held here`)
 }
 
 /**
@@ -198,7 +188,7 @@ export class OpenKeyring {
 export async function openKeyring(input: UnwrapInput): Promise<OpenKeyring> {
   const sealKeys = await unwrapSealKeys(input)
   try {
-    return new OpenKeyring(input.keyring, sealKeys)
+    return OpenKeyring.from(input.keyring, sealKeys)
   } finally {
     sealKeys.wipe()
   }

@@ -4,13 +4,15 @@ import { join } from 'node:path'
 
 import { type Secret } from '@sealwright/secret'
 
+import { activateGeneration, addGeneration } from './add-generation.ts'
 import { decodeKeyring, encodeKeyring } from './codec.ts'
 import { createKeyring } from './create-keyring.ts'
-import { findSeal } from './keyring.ts'
-import { openKeyring } from './open-keyring.ts'
+import { findSeal, type Keyring } from './keyring.ts'
+import { openKeyring, OpenKeyring } from './open-keyring.ts'
 import { type SealMember } from './seal.ts'
+import { unwrapSealKeys } from './seal-keys.ts'
 import { fakeMember } from './testing/fake-member.ts'
-import { sealKeyNamed, signal } from './testing/samples.ts'
+import { begun, sealIdOf, sealKeyNamed, signal } from './testing/samples.ts'
 
 async function example(sealKey: Secret, member: SealMember, plaintext: Uint8Array): Promise<Uint8Array | undefined> {
   // README
@@ -27,14 +29,40 @@ async function example(sealKey: Secret, member: SealMember, plaintext: Uint8Arra
   // end
 }
 
-describe('the example in the README', () => {
-  it('is the code of this test', () => {
-    const [, shown] = /```ts\n(.*?)```/s.exec(readFileSync(join(import.meta.dirname, '../README.md'), 'utf8')) ?? []
-    const [, own] = /^ {2}\/\/ README\n(.*?)^ {2}\/\/ end$/ms.exec(readFileSync(import.meta.filename, 'utf8')) ?? []
-    expect(shown).toBe(own?.replace(/^ {2}/gm, ''))
+async function rotation(keyring: Keyring, member: SealMember): Promise<OpenKeyring> {
+  const sealId = sealIdOf(keyring)
+  const open = await openKeyring({ keyring, sealId, member, signal })
+  // README
+  const sealKeys = await unwrapSealKeys({ keyring, sealId, member, signal })
+  const { generation, sealKey, ...added } = addGeneration({ keyring, sealKeys, step: 'chained', randomBytes })
+  const held = sealKeys.with(generation.id, sealKey)
+  try {
+    const rotated = activateGeneration({ keyring: added.keyring, sealKeys: held, id: generation.id })
+    return open.mergedWith(OpenKeyring.from(rotated, held))
+  } finally {
+    held.wipe()
+  }
+  // end
+}
+
+describe('the examples in the README', () => {
+  it('are the code of this test', () => {
+    const readme = readFileSync(join(import.meta.dirname, '../README.md'), 'utf8')
+    const shown = [...readme.matchAll(/```ts\n(.*?)```/gs)].map(([, code]) => code)
+    const source = readFileSync(import.meta.filename, 'utf8')
+    const own = [...source.matchAll(/^ {2}\/\/ README\n(.*?)^ {2}\/\/ end$/gms)].map(([, code]) => code)
+    expect(shown).toEqual(own.map(code => code?.replace(/^ {2}/gm, '')))
+    expect(shown).toHaveLength(2)
   })
 
-  it('works', async () => {
+  it('encrypt and decrypt', async () => {
     expect(await example(sealKeyNamed('k'), fakeMember('a'), Uint8Array.of(1, 2))).toEqual(Uint8Array.of(1, 2))
+  })
+
+  it('rotate', async () => {
+    const member = fakeMember('a')
+    const open = await rotation((await begun(member)).keyring, member)
+    expect(open.current.number).toBe(2)
+    expect(open.keyIds).toHaveLength(2)
   })
 })

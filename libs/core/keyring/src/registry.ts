@@ -12,6 +12,12 @@ export type RecordMethod =
 /** Whether a seal or member is in use. A removed one stays listed, so that a merge does not bring it back. */
 export type EntryState = 'active' | 'removed'
 
+/** How a generation follows the one before it: `chained` by a link that wraps its key, `broken` by the signature alone. */
+export type GenerationStep = 'chained' | 'broken'
+
+/** It only ever moves on: `pending` while it is handed out, `active` once it may encrypt, `retired` once nothing needs it. */
+export type GenerationState = 'pending' | 'active' | 'retired'
+
 /** A closed list of names with their numbers on the wire. 0 is never given; numbers are never given twice. */
 export interface Registry<Name extends string> {
   readonly title: string
@@ -51,6 +57,19 @@ export const ENTRY_STATES: Registry<EntryState> = registry('state', [
   ['removed', 2],
 ])
 
+/** docs/formats/keyring.md §4.4 */
+export const GENERATION_STEPS: Registry<GenerationStep> = registry('step', [
+  ['chained', 1],
+  ['broken', 2],
+])
+
+/** docs/formats/keyring.md §4.5. A later state has the higher number. */
+export const GENERATION_STATES: Registry<GenerationState> = registry('generation state', [
+  ['pending', 1],
+  ['active', 2],
+  ['retired', 3],
+])
+
 /** The seal type that a method belongs to. */
 export function sealTypeOf(method: RecordMethod): SealType {
   switch (method) {
@@ -64,5 +83,22 @@ export function sealTypeOf(method: RecordMethod): SealType {
       return 'transit'
     case 'shamir-hybrid':
       return 'shamir'
+  }
+}
+
+/**
+ * Whether a record made by this method shows that its member was there when it was made. The others are made with a public
+ * key, which anybody may have: such a record opens, but proves nothing about who made the keyring.
+ */
+export function provesOrigin(method: RecordMethod): boolean {
+  switch (method) {
+    case 'tpm-sealed':
+    case 'pkcs11-aes-gcm':
+    case 'transit':
+      return true
+    case 'tpm-imported':
+    case 'pkcs11-rsa-oaep':
+    case 'shamir-hybrid':
+      return false
   }
 }

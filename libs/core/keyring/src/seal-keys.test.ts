@@ -1,201 +1,153 @@
 import { Secret } from '@sealwright/secret'
 
-import { authenticate } from './authenticate.ts'
 import { decodeKeyring, encodeKeyring } from './codec.ts'
 import { createKeyring } from './create-keyring.ts'
-import { deriveMacKey } from './key-schedule.ts'
-import { findRecords, type Keyring, type KeyringContents, type KeyringRecord } from './keyring.ts'
-import { type SealMember } from './seal.ts'
-import { matchSealKey, type SealKeys, unwrapSealKeys } from './seal-keys.ts'
+import { currentGeneration } from './lineage.ts'
+import { matchSealKey, SealKeys } from './seal-keys.ts'
 import { fakeMember } from './testing/fake-member.ts'
 import {
+  begun,
+  changed,
   codeNow,
   codeOf,
-  keyringOf,
+  enrolled,
+  heldBy,
+  pending,
   recordFor,
-  sealIdOf,
-  sealKeyNamed,
+  retired,
   rotated,
-  signal,
+  sealKeyNamed,
   surroundings,
-  withRecord,
+  unwrap,
 } from './testing/samples.ts'
 
-const member = fakeMember('a')
 const key = () => sealKeyNamed('k')
-
-/** Any change, authenticated by the current seal key. */
-function changed(keyring: Keyring, sealKey: Secret, change: Partial<KeyringContents>): Keyring {
-  return authenticate({ ...keyring, ...change }, deriveMacKey(sealKey, keyring.clusterId))
-}
-
-function unwrap(keyring: Keyring, opener = member): Promise<SealKeys> {
-  return unwrapSealKeys({ keyring, sealId: sealIdOf(keyring), member: opener, signal })
+const isWiped = (secret: Secret) => {
+  expect(() => secret.reveal(bytes => bytes)).toThrow(TypeError)
 }
 
 describe('unwrapping the seal keys', () => {
   it('gives the very key that the keyring was made from', async () => {
-    const sealKeys = await unwrap(await keyringOf(member, key()))
-    expect(sealKeys.generations).toEqual([1])
-    expect(sealKeys.of(1).equals(key())).toBe(true)
+    const { keyring } = await begun(fakeMember('a'))
+    const sealKeys = await unwrap(keyring, fakeMember('a'))
+    expect(heldBy(keyring, sealKeys)).toEqual(['1'])
+    expect(sealKeys.of(currentGeneration(keyring).id).equals(key())).toBe(true)
   })
 
   it('gives nothing for a generation that was not reached', async () => {
-    const sealKeys = await unwrap(await keyringOf(member, key()))
-    expect(codeNow(() => sealKeys.of(2))).toBe('KEYRING_KEY_UNKNOWN')
+    const { keyring } = await begun(fakeMember('a'))
+    const sealKeys = await unwrap(keyring, fakeMember('a'))
+    expect(codeNow(() => sealKeys.of(new Uint8Array(16)))).toBe('KEYRING_KEY_UNKNOWN')
+    expect(sealKeys.has(new Uint8Array(16))).toBe(false)
   })
 
   it('wipes them all at once', async () => {
-    const sealKeys = await unwrap(rotated({ keyring: await keyringOf(member, key()), sealKey: key() }).keyring)
+    const { keyring } = rotated(rotated(await begun(fakeMember('a'))))
+    const sealKeys = await unwrap(keyring, fakeMember('a'))
+    const keys = keyring.generations.map(({ id }) => sealKeys.of(id))
     sealKeys[Symbol.dispose]()
-    expect(() => sealKeys.of(1).reveal(bytes => bytes)).toThrow(TypeError)
-    expect(() => sealKeys.of(2).reveal(bytes => bytes)).toThrow(TypeError)
+    keys.forEach(isWiped)
   })
 
-  it('wipes the KEK, and the seal key too if the keyring is not authentic', async () => {
-    const keks: Secret[] = []
-    const watching = {
-      ...member,
-      unsealKek: async (...[sealedKek, options]: Parameters<SealMember['unsealKek']>) => {
-        const kek = await member.unsealKek(sealedKek, options)
-        keks.push(kek)
-        return kek
-      },
-    }
-    const keyring = await keyringOf(member, key())
-    const sealId = sealIdOf(keyring)
-    await unwrapSealKeys({ keyring, sealId, member: watching, signal })
-    const forged = { ...keyring, revision: 2 }
-    expect(await codeOf(() => unwrapSealKeys({ keyring: forged, sealId, member: watching, signal }))).toBe(
-      'KEYRING_AUTH_FAILED',
-    )
-    expect(keks).toHaveLength(2)
-    for (const kek of keks) expect(() => kek.reveal(bytes => bytes)).toThrow(TypeError)
+  it('wipes every KEK, also if the keyring is not authentic or a record does not open', async () => {
+    const member = fakeMember('a')
+    const { keyring } = await begun(member)
+    await unwrap(keyring, member)
+    expect(await codeOf(() => unwrap({ ...keyring, revision: 2 }, member))).toBe('KEYRING_AUTH_FAILED')
+    const records = keyring.records.map(record => ({ ...record, method: 'tpm-imported' as const }))
+    expect(await codeOf(() => unwrap({ ...keyring, records }, member))).toBe('KEYRING_RECORD_AUTH_FAILED')
+    expect(member.unsealed).toHaveLength(3)
+    for (const { kek } of member.unsealed) isWiped(kek)
   })
 
   it('hands on what the member throws, and asks it no second time', async () => {
-    const failing = fakeMember('failing')
+    const member = fakeMember('a')
+    const { keyring } = await enrolled(rotated(await begun(member)), [member])
+    expect(keyring.records).toHaveLength(2)
     let attempts = 0
-    const wrongPin = {
-      ...failing,
-      unsealKek: () => {
-        attempts += 1
-        return Promise.reject(new Error('TPM_RC_AUTH_FAIL'))
-      },
+    const unsealKek = () => {
+      attempts += 1
+      return Promise.reject(new Error('TPM_RC_AUTH_FAIL'))
     }
-    const first = await keyringOf(failing, key())
-    const keyring = await withRecord(first, key(), { ...recordFor(failing, { slot: 1 }), generation: 1 })
-    await expect(unwrap(keyring, { ...failing, ...wrongPin })).rejects.toThrow('TPM_RC_AUTH_FAIL')
+    await expect(unwrap(keyring, { ...member, unsealKek })).rejects.toThrow('TPM_RC_AUTH_FAIL')
     expect(attempts).toBe(1)
   })
 
-  it('refuses a KEK of another length', async () => {
-    const short = { ...member, unsealKek: () => Promise.resolve(new Secret(new Uint8Array(16).fill(1))) }
-    const keyring = await keyringOf(member, key())
-    expect(await codeOf(() => unwrap(keyring, short))).toBe('KEYRING_RECORD_AUTH_FAILED')
-  })
-
-  it('refuses the KEK of another record', async () => {
-    const other = { ...member, unsealKek: () => Promise.resolve(new Secret(new Uint8Array(32).fill(1))) }
-    const keyring = await keyringOf(member, key())
-    expect(await codeOf(() => unwrap(keyring, other))).toBe('KEYRING_RECORD_AUTH_FAILED')
+  it.each([
+    ['of another length', new Uint8Array(16).fill(1)],
+    ['of another record', new Uint8Array(32).fill(1)],
+  ])('refuses a KEK %s', async (_what, bytes) => {
+    const member = fakeMember('a')
+    const { keyring } = await begun(member)
+    const unsealKek = () => Promise.resolve(new Secret(Uint8Array.from(bytes)))
+    expect(await codeOf(() => unwrap(keyring, { ...member, unsealKek }))).toBe('KEYRING_RECORD_AUTH_FAILED')
   })
 
   it('says that a member has no record', async () => {
-    const keyring = await keyringOf(member, key())
+    const { keyring } = await begun(fakeMember('a'))
     expect(await codeOf(() => unwrap(keyring, fakeMember('stranger')))).toBe('KEYRING_NO_RECORD')
   })
 
   it('tells the member how each KEK was made', async () => {
-    const methods: string[] = []
-    const watching = {
-      ...member,
-      unsealKek: (...[sealedKek, options]: Parameters<SealMember['unsealKek']>) => {
-        methods.push(options.method)
-        return member.unsealKek(sealedKek, options)
-      },
+    const member = fakeMember('a')
+    for (const method of ['tpm-sealed', 'tpm-imported'] as const) {
+      await unwrap(await createKeyring({ ...recordFor(member, { method }), ...surroundings, sealKey: key() }), member)
     }
-    const imported = await createKeyring({
-      ...recordFor(member, { method: 'tpm-imported' }),
-      ...surroundings,
-      sealKey: key(),
-    })
-    await unwrap(await keyringOf(member, key()), watching)
-    await unwrap(imported, watching)
-    expect(methods).toEqual(['tpm-sealed', 'tpm-imported'])
+    expect(member.unsealed.map(({ method }) => method)).toEqual(['tpm-sealed', 'tpm-imported'])
   })
-})
 
-describe('a record in the wrong place', () => {
-  const nextDoor = fakeMember('next-door')
-
-  /** Two generations, two TPMs, one of them in two seals. */
-  async function sampleKeyring(): Promise<Keyring> {
-    const { keyring } = rotated({ keyring: await keyringOf(member, key()), sealKey: key() })
-    const both = await withRecord(keyring, key(), { ...recordFor(nextDoor), generation: 1 })
-    return withRecord(both, key(), { ...recordFor(member, { sealName: 'tpm-pin' }), generation: 1 })
-  }
-
-  const places: readonly (readonly [string, (keyring: Keyring) => Partial<KeyringRecord & KeyringContents>])[] = [
-    ['generation', () => ({ generation: 2 })],
-    ['seal', keyring => ({ sealId: sealIdOf(keyring, 'tpm-pin') })],
-    ['member', () => ({ memberId: nextDoor.memberId })],
-    ['method', () => ({ method: 'tpm-imported' })],
-    ['cluster', () => ({ clusterId: new Uint8Array(16) })],
-  ]
-
-  it.each(places)('does not open: another %s', async (_what, placeIn) => {
-    const keyring = await sampleKeyring()
-    const [record] = findRecords(keyring, { sealId: sealIdOf(keyring), memberId: member.memberId })
-    if (record === undefined) throw new Error('no record')
-    const { clusterId = keyring.clusterId, ...place } = placeIn(keyring)
-    const moved = { ...record, ...place }
-    // The member that made it is the one asked, so that only the binding can refuse.
-    const opener = { memberId: moved.memberId, unsealKek: member.unsealKek.bind(member) }
-    const input = { keyring: { ...keyring, clusterId, records: [moved] }, sealId: moved.sealId, member: opener, signal }
-    expect(await codeOf(() => unwrapSealKeys(input))).toBe('KEYRING_RECORD_AUTH_FAILED')
+  it('refuses a link that was changed, or that holds another key', async () => {
+    const member = fakeMember('a')
+    const first = await begun(member)
+    const twice = pending(pending(first))
+    const [one, two] = twice.keyring.links
+    if (one === undefined || two === undefined) throw new Error('no two links')
+    const swapped = [
+      { ...one, wrappedKey: two.wrappedKey },
+      { ...two, wrappedKey: one.wrappedKey },
+    ]
+    const { keyring } = changed(twice, { links: swapped })
+    expect(await codeOf(() => unwrap(keyring, member))).toBe('KEYRING_LINK_BROKEN')
+    const flipped = { ...one, wrappedKey: Uint8Array.from(one.wrappedKey).fill(7, -1) }
+    const other = changed(twice, { links: [flipped, two] })
+    expect(await codeOf(() => unwrap(other.keyring, member))).toBe('KEYRING_LINK_BROKEN')
   })
 })
 
 describe('matching a plain seal key', () => {
   it('recognises the key of any generation and climbs from there', async () => {
-    const first = await keyringOf(member, key())
-    const { keyring, sealKey } = rotated({ keyring: first, sealKey: key() })
-    expect(matchSealKey({ keyring, sealKey: key() }).generations).toEqual([1, 2])
-    expect(matchSealKey({ keyring, sealKey }).generations).toEqual([2])
+    const { keyring, sealKeys, generation } = rotated(await begun(fakeMember('a')))
+    expect(heldBy(keyring, matchSealKey({ keyring, sealKey: key() }))).toEqual(['1', '2'])
+    expect(heldBy(keyring, matchSealKey({ keyring, sealKey: sealKeys.of(generation.id) }))).toEqual(['2'])
   })
 
   it('leaves the key to the caller', async () => {
-    const keyring = await keyringOf(member, key())
+    const { keyring } = await begun(fakeMember('a'))
     const sealKey = key()
     matchSealKey({ keyring, sealKey }).wipe()
     expect(sealKey.equals(key())).toBe(true)
   })
 
   it('tells the key of another cluster', async () => {
-    const keyring = await keyringOf(member, key())
+    const { keyring } = await begun(fakeMember('a'))
     expect(codeNow(() => matchSealKey({ keyring, sealKey: sealKeyNamed('other') }))).toBe('KEYRING_OTHER_KEY')
   })
 
-  it('tells a first key that the keyring has left behind', async () => {
-    const { keyring, sealKey } = rotated({ keyring: await keyringOf(member, key()), sealKey: key() })
-    const both = await withRecord(keyring, sealKey, { ...recordFor(member), generation: 2 })
-    const retired = changed(both, sealKey, {
-      generations: both.generations.slice(1),
-      records: both.records.filter(({ generation }) => generation === 2),
-      links: [],
-    })
-    expect(codeNow(() => matchSealKey({ keyring: retired, sealKey: key() }))).toBe('KEYRING_OTHER_KEY')
+  it('cannot climb from a key that the keyring has retired', async () => {
+    const member = fakeMember('a')
+    const first = await begun(member)
+    const { keyring } = retired(await enrolled(rotated(first), [member]), currentGeneration(first.keyring))
+    expect(codeNow(() => matchSealKey({ keyring, sealKey: key() }))).toBe('KEYRING_LINK_BROKEN')
   })
 
   it.each([0, 31, 33])('refuses a key of %i bytes', async byteLength => {
-    const keyring = await keyringOf(member, key())
+    const { keyring } = await begun(fakeMember('a'))
     const sealKey = new Secret(new Uint8Array(byteLength).fill(1))
     expect(codeNow(() => matchSealKey({ keyring, sealKey }))).toBe('KEYRING_SEAL_KEY_INVALID')
   })
 
   it('never takes a changed keyring for that of another cluster, whichever bit was flipped', async () => {
-    const bytes = encodeKeyring(await keyringOf(member, key()))
+    const bytes = encodeKeyring((await begun(fakeMember('a'))).keyring)
     for (let bit = 0; bit < bytes.byteLength * 8; bit += 1) {
       const flipped = Uint8Array.from(bytes)
       const offset = Math.floor(bit / 8)
@@ -203,5 +155,24 @@ describe('matching a plain seal key', () => {
       const code = codeNow(() => matchSealKey({ keyring: decodeKeyring(flipped), sealKey: key() }))
       expect(['none', 'KEYRING_OTHER_KEY']).not.toContain(code)
     }
+  })
+})
+
+describe('seal keys with one more', () => {
+  it('hold it as well, and wipe it with the others', async () => {
+    const { keyring, sealKeys } = await begun(fakeMember('a'))
+    const { id } = currentGeneration(keyring)
+    const otherId = new Uint8Array(16).fill(1)
+    const more = sealKeys.with(otherId, sealKeyNamed('other'))
+    expect([sealKeys.has(otherId), more.has(otherId), more.has(id)]).toEqual([false, true, true])
+    expect(more.isOriginProven).toBe(sealKeys.isOriginProven)
+    const keys = [more.of(id), more.of(otherId)]
+    more.wipe()
+    keys.forEach(isWiped)
+  })
+
+  it('stay as proven as they were', () => {
+    const nothing = new SealKeys(new Map(), false)
+    expect(nothing.with(new Uint8Array(16), key()).isOriginProven).toBe(false)
   })
 })

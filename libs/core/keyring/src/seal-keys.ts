@@ -1,11 +1,13 @@
 import { type Secret } from '@sealwright/secret'
 
 import { assertAuthentic } from './authenticate.ts'
-import { hex, sameBytes } from './bytes.ts'
+import { hex } from './bytes.ts'
 import { climb, planRecords } from './climb.ts'
-import { assertSealKey, deriveClusterId, deriveMacKey, isKeyOf } from './key-schedule.ts'
+import { assertSealKey, deriveMacKey, isKeyOf } from './key-schedule.ts'
 import { KeyringError } from './keyring-error.ts'
 import { findRecords, type Keyring, type KeyringRecord, requireGeneration } from './keyring.ts'
+import { currentGeneration } from './lineage.ts'
+import { provesOrigin } from './registry.ts'
 import { type SealMember } from './seal.ts'
 import { unwrapRecord } from './wrapped-key.ts'
 
@@ -14,16 +16,26 @@ import { unwrapRecord } from './wrapped-key.ts'
  * `OpenKeyring` only.
  */
 export class SealKeys {
-  readonly #keys: ReadonlyMap<number, Secret>
+  readonly #keys: ReadonlyMap<string, Secret>
+  /**
+   * Whether a record was opened that nobody but its member can have made. If not, the keyring is one that hangs together, yet
+   * may be of somebody else's making: trust it only with a cluster id that is known from elsewhere.
+   */
+  readonly isOriginProven: boolean
 
-  /** Takes ownership of the keys. */
-  constructor(keys: ReadonlyMap<number, Secret>) {
+  /**
+   * Takes ownership of the keys.
+   *
+   * @param keys - by the id of their generation, in hex.
+   */
+  constructor(keys: ReadonlyMap<string, Secret>, isOriginProven: boolean) {
     this.#keys = keys
+    this.isOriginProven = isOriginProven
   }
 
-  /** The generations whose key is held, in ascending order. */
-  get generations(): readonly number[] {
-    return [...this.#keys.keys()].sort((a, b) => a - b)
+  /** Whether the seal key of this generation is held. */
+  has(generationId: Uint8Array): boolean {
+    return this.#keys.has(hex(generationId))
   }
 
   /**
@@ -31,10 +43,15 @@ export class SealKeys {
    *
    * @throws {@link KeyringError} `KEYRING_KEY_UNKNOWN`.
    */
-  of(generation: number): Secret {
-    const key = this.#keys.get(generation)
+  of(generationId: Uint8Array): Secret {
+    const key = this.#keys.get(hex(generationId))
     if (key !== undefined) return key
-    throw new KeyringError('KEYRING_KEY_UNKNOWN', `the seal key of generation ${generation} is not held`)
+    throw new KeyringError('KEYRING_KEY_UNKNOWN', `the seal key of generation ${hex(generationId)} is not held`)
+  }
+
+  /** With one key more. Takes ownership of it; this one's keys are shared and wiped with either. */
+  with(generationId: Uint8Array, sealKey: Secret): SealKeys {
+    return new SealKeys(new Map([...this.#keys, [hex(generationId), sealKey]]), this.isOriginProven)
   }
 
   /** Overwrites all keys. */
@@ -57,29 +74,48 @@ export interface UnwrapInput {
 }
 
 /**
- * Unwraps the seal keys through one member: its oldest record, then up the forward chain; where the chain was broken on
- * purpose, its next record, once the generation below has endorsed that step. In the end the MAC of the keyring is checked
- * under the current seal key.
+ * Unwraps the seal keys through one member: the oldest of its records from which links lead to the current generation, and then
+ * whatever else it has records for. In the end the MAC of the keyring is checked under the current seal key.
  *
- * Every generation above one that is held is vouched for by it. So nobody who lacks a seal key can put a generation of their
- * own beside a genuine one, whatever records they make for it: the member is not even asked for them.
+ * What the member throws on the first record (a wrong PIN, a PCR that drifted, an abort) passes through as it is, and no other
+ * record is tried: one more attempt with a wrong PIN could lock the device. Records beyond the first only add old generations:
+ * one that does not open is left out.
  *
- * What the member throws (a wrong PIN, a PCR that drifted, an abort) passes through as it is, and no other record is
- * tried: one more attempt with a wrong PIN could lock the device.
- *
+ * @param keyring - decoded: its lineage was checked.
  * @returns The keys of every generation that was reached, the current one among them; owned by the caller, who wipes them.
  * @throws {@link KeyringError} `KEYRING_NO_RECORD`, `KEYRING_RECORD_AUTH_FAILED`, `KEYRING_LINK_BROKEN` or
  *   `KEYRING_AUTH_FAILED`.
  */
 export async function unwrapSealKeys(input: UnwrapInput): Promise<SealKeys> {
-  const { keyring } = input
-  const held = new Map<number, Secret>()
-  try {
-    for (const record of planRecords(keyring, recordsOf(input))) {
-      held.set(record.generation, await unwrapThrough(input, record))
-      climb(keyring, held, requireGeneration(keyring, record.generation))
+  const { keyring, signal } = input
+  const held = new Map<string, Secret>()
+  let isOriginProven = false
+
+  const open = async (record: KeyringRecord): Promise<void> => {
+    const reached = new Map(held)
+    try {
+      reached.set(hex(record.generationId), await unwrapThrough(input, record))
+      climb(keyring, reached)
+    } catch (error) {
+      for (const [id, key] of reached) if (!held.has(id)) key.wipe()
+      throw error
     }
-    return authenticated(keyring, held)
+    for (const [id, key] of reached) held.set(id, key)
+    isOriginProven ||= provesOrigin(record.method)
+  }
+
+  try {
+    const [first, ...others] = planRecords(keyring, recordsOf(input))
+    if (first !== undefined) await open(first)
+    for (const record of others) {
+      if (held.has(hex(record.generationId))) continue
+      try {
+        await open(record)
+      } catch {
+        signal.throwIfAborted()
+      }
+    }
+    return authenticated(keyring, held, isOriginProven)
   } catch (error) {
     wipeAll(held)
     throw error
@@ -88,19 +124,24 @@ export async function unwrapSealKeys(input: UnwrapInput): Promise<SealKeys> {
 
 /**
  * Proves that a member opens the keyring, and that so does every record which it has there: each gives the seal key of its
- * generation. Opening alone asks for one record, or for few. For what is about to take the place of records that work.
+ * generation. Opening alone asks for one record, or for few, and leaves out what fails beyond the first. For what is about to
+ * take the place of records that work.
  *
  * @throws as {@link unwrapSealKeys}; at the first record that does not open, and no other is tried.
  */
 export async function proveRecords(input: UnwrapInput): Promise<void> {
+  const { keyring } = input
   const records = recordsOf(input)
-  const sealKeys = await unwrapSealKeys(input)
-  sealKeys.wipe()
-  const opened = planRecords(input.keyring, records)
-  for (const record of records) {
-    if (opened.includes(record)) continue
-    const sealKey = await unwrapThrough(input, record)
-    sealKey.wipe()
+  const plan = planRecords(keyring, records)
+  const held = new Map<string, Secret>()
+  try {
+    for (const record of [...plan, ...records.filter(each => !plan.includes(each))]) {
+      held.set(hex(record.generationId), await unwrapThrough(input, record))
+    }
+    climb(keyring, held)
+    authenticated(keyring, held, false)
+  } finally {
+    wipeAll(held)
   }
 }
 
@@ -112,7 +153,7 @@ function recordsOf({ keyring, sealId, member: { memberId } }: UnwrapInput): read
 
 /** The seal key of one record, owned by the caller: checked against its generation. */
 async function unwrapThrough({ keyring, member, signal }: UnwrapInput, record: KeyringRecord): Promise<Secret> {
-  const generation = requireGeneration(keyring, record.generation)
+  const generation = requireGeneration(keyring, record.generationId)
   const kek = await member.unsealKek(record.sealedKek, { signal, method: record.method })
   try {
     return unwrapRecord(record, kek, { clusterId: keyring.clusterId, generation })
@@ -132,47 +173,30 @@ async function unwrapThrough({ keyring, member, signal }: UnwrapInput, record: K
 export function matchSealKey({ keyring, sealKey }: { readonly keyring: Keyring; readonly sealKey: Secret }): SealKeys {
   assertSealKey(sealKey)
   const generation = keyring.generations.find(candidate => isKeyOf(candidate, sealKey))
-  if (generation === undefined) throw unmatched(keyring, sealKey)
-  const held = new Map([[generation.number, sealKey.clone()]])
+  if (generation === undefined) {
+    throw new KeyringError('KEYRING_OTHER_KEY', 'the given seal key belongs to another keyring')
+  }
+  const held = new Map([[hex(generation.id), sealKey.clone()]])
   try {
-    climb(keyring, held, generation)
-    return authenticated(keyring, held)
+    climb(keyring, held)
+    // Whoever has a key of the lineage may well have made it.
+    return authenticated(keyring, held, true)
   } catch (error) {
     wipeAll(held)
     throw error
   }
 }
 
-function authenticated(keyring: Keyring, held: ReadonlyMap<number, Secret>): SealKeys {
-  const current = held.get(keyring.currentGeneration)
+function authenticated(keyring: Keyring, held: ReadonlyMap<string, Secret>, isOriginProven: boolean): SealKeys {
+  const { id, number, keyId } = currentGeneration(keyring)
+  const current = held.get(hex(id))
   if (current === undefined) {
-    const reached = [...held.keys()].join(', ')
-    throw new KeyringError(
-      'KEYRING_LINK_BROKEN',
-      `generation ${keyring.currentGeneration} is out of reach: only ${reached} opened`,
-    )
+    throw new KeyringError('KEYRING_LINK_BROKEN', `generation ${number} (${keyId}) is out of reach`)
   }
   assertAuthentic(keyring, deriveMacKey(current, keyring.clusterId))
-  return new SealKeys(held)
+  return new SealKeys(held, isOriginProven)
 }
 
-/** The first key of this very cluster can only be unknown to a keyring that was changed, or has moved past it. */
-function unmatched(keyring: Keyring, sealKey: Secret): KeyringError {
-  const isFirstKey = sameBytes(deriveClusterId(sealKey), keyring.clusterId)
-  if (isFirstKey && keyring.generations[0]?.number === 1) {
-    return new KeyringError(
-      'KEYRING_AUTH_FAILED',
-      'the keyring was changed: it does not know the first key of its cluster',
-    )
-  }
-  return new KeyringError(
-    'KEYRING_OTHER_KEY',
-    isFirstKey
-      ? 'the given seal key is the first one of this cluster, which the keyring has left behind'
-      : 'the given seal key belongs to another keyring',
-  )
-}
-
-function wipeAll(keys: ReadonlyMap<number, Secret>): void {
+function wipeAll(keys: ReadonlyMap<string, Secret>): void {
   for (const key of keys.values()) key.wipe()
 }

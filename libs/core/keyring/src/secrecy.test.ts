@@ -2,10 +2,8 @@ import { format, inspect } from 'node:util'
 
 import { encodeKeyring } from './codec.ts'
 import { KeyringError } from './keyring-error.ts'
-import { openKeyring } from './open-keyring.ts'
-import { matchSealKey } from './seal-keys.ts'
 import { fakeMember } from './testing/fake-member.ts'
-import { keyringOf, sealIdOf, sealKeyNamed, signal } from './testing/samples.ts'
+import { begun, opened, rotated, sealKeyNamed } from './testing/samples.ts'
 
 const member = fakeMember('a')
 
@@ -30,9 +28,8 @@ function prints(value: unknown): readonly string[] {
 
 describe('no type of this library shows a seal key', () => {
   it('printed, inspected or serialised', async () => {
-    const keyring = await keyringOf(member, sealKeyNamed('k'))
-    const sealKeys = matchSealKey({ keyring, sealKey: sealKeyNamed('k') })
-    const open = await openKeyring({ keyring, sealId: sealIdOf(keyring), member, signal })
+    const { keyring, sealKeys } = rotated(await begun(member))
+    const open = await opened(keyring, member)
     const error = new KeyringError('KEYRING_OTHER_KEY', 'text', { cause: { sealKeys, open } })
     for (const value of [keyring, sealKeys, open, error, { nested: [sealKeys, open] }]) {
       for (const printed of prints(value)) for (const spelling of spellings) expect(printed).not.toContain(spelling)
@@ -40,7 +37,7 @@ describe('no type of this library shows a seal key', () => {
   })
 
   it('in its encoding', async () => {
-    const encoded = Buffer.from(encodeKeyring(await keyringOf(member, sealKeyNamed('k'))))
+    const encoded = Buffer.from(encodeKeyring(rotated(await begun(member)).keyring))
     for (const spelling of spellings.slice(0, 3)) {
       expect([encoded.toString('hex'), encoded.toString('latin1')].join()).not.toContain(spelling)
     }

@@ -4,11 +4,10 @@ import { EnvelopeError, type EnvelopePurpose, parseEnvelope } from '@sealwright/
 
 import { isName, malformed } from './byte-reader.ts'
 import { compareBytes, hex, sameBytes, textBytes } from './bytes.ts'
-import { chainStart } from './chain.ts'
 import { KeyringError } from './keyring-error.ts'
 import {
+  findGeneration,
   type Generation,
-  KEY_CHECK_BYTES,
   type KeyringContents,
   type KeyringRecord,
   type Link,
@@ -21,13 +20,16 @@ import {
   MAX_WRAPPED_KEY_BYTES,
   MAX_WRAPPING_KEY_BYTES,
   type Member,
+  requireGeneration,
   type Seal,
+  SIGNATURE_BYTES,
+  SIGNING_KEY_BYTES,
 } from './keyring.ts'
+import { compareGenerations, currentGeneration, FIRST_GENERATION } from './lineage.ts'
 import { sealTypeOf } from './registry.ts'
 import { ID_BYTES, KEY_BYTES } from './seal.ts'
 
 const MAX_UINT32 = 0xffff_ffff
-const MAX_UINT8 = 0xff
 
 /**
  * The one set of rules for a keyring, run before each encoding and after each decoding.
@@ -37,23 +39,21 @@ const MAX_UINT8 = 0xff
  * @see docs/formats/keyring.md §5
  */
 export function validateContents(contents: KeyringContents): void {
-  const { clusterId, revision, generations, seals, members, records, links } = contents
+  const { clusterId, revision, seals, members, records, links } = contents
   assertId('cluster id', clusterId)
   assertNumber('revision', revision, Number.MAX_SAFE_INTEGER)
   assertGenerations(contents)
   assertCount('seals', seals, MAX_SEALS)
   assertCount('members', members, MAX_MEMBERS)
   assertCount('records', records, MAX_RECORDS)
-  assertCount('links', links, MAX_GENERATIONS - 1)
   for (const seal of seals) assertSeal(seal)
   for (const member of members) assertMember(member)
   for (const record of records) assertRecord(record)
-  for (const link of links) assertLink(link, generations)
+  for (const link of links) assertLink(link, contents)
   assertOrder('seals', seals, compareSeals)
   assertOrder('members', members, compareMembers)
   assertOrder('records', records, compareRecords)
   assertOrder('links', links, compareLinks)
-  assertContinuity(contents)
   assertReferences(contents)
   assertWayIn(contents)
 }
@@ -68,15 +68,14 @@ export function compareMembers(a: Member, b: Member): number {
 
 export function compareRecords(a: KeyringRecord, b: KeyringRecord): number {
   return (
-    a.generation - b.generation ||
     compareBytes(a.sealId, b.sealId) ||
     compareBytes(a.memberId, b.memberId) ||
-    a.slot - b.slot
+    compareBytes(a.generationId, b.generationId)
   )
 }
 
 export function compareLinks(a: Link, b: Link): number {
-  return a.from - b.from
+  return compareBytes(a.toId, b.toId)
 }
 
 /** The id of the KEK of a record, 32 bytes: the SHA-256 of its sealed form. */
@@ -84,27 +83,40 @@ export function kekIdOf(sealedKek: Uint8Array): Uint8Array {
   return Uint8Array.from(createHash('sha256').update(sealedKek).digest())
 }
 
-function assertGenerations({ generations, currentGeneration }: KeyringContents): void {
+function assertGenerations({ generations }: KeyringContents): void {
   assertCount('generations', generations, MAX_GENERATIONS)
-  const oldest = generations[0]
-  if (oldest === undefined) throw malformed('it has no generation')
-  for (const [index, { number, keyCheck, keyId }] of generations.entries()) {
-    assertNumber('generation', number, MAX_UINT32)
-    if (number !== oldest.number + index) throw malformed('its generations have a gap or are out of order')
-    if (keyCheck.byteLength !== KEY_CHECK_BYTES) throw malformed(`key check of ${keyCheck.byteLength} bytes`)
-    assertName('key id', keyId)
+  const numbersById = new Map<string, number>()
+  for (const generation of generations) {
+    assertGeneration(generation)
+    const { number, id, parentId } = generation
+    // The first one's parent is no generation, and stands for number 0. A parent is listed before its children.
+    const parentNumber = number === FIRST_GENERATION && isZero(parentId) ? 0 : numbersById.get(hex(parentId))
+    if (parentNumber !== number - 1)
+      throw malformed(`generation ${number} (${generation.keyId}) follows none that is listed`)
+    numbersById.set(hex(id), number)
   }
+  assertOrder('generations', generations, compareGenerations)
   assertUnique(
     'key id',
     generations.map(({ keyId }) => keyId),
   )
-  assertUnique(
-    'key check',
-    generations.map(({ keyCheck }) => hex(keyCheck)),
-  )
-  if (!generations.some(({ number }) => number === currentGeneration)) {
-    throw malformed(`its current generation, ${currentGeneration}, is not listed`)
+  if (numbersById.size !== generations.length) throw malformed('a generation stands twice')
+  if (generations.filter(({ number }) => number === FIRST_GENERATION).length !== 1) {
+    throw malformed('it has not one first generation')
   }
+  if (!generations.some(({ state }) => state === 'active')) throw malformed('no generation is active')
+}
+
+function assertGeneration({ number, id, parentId, step, keyId, signingKey, signature }: Generation): void {
+  assertNumber('generation', number, MAX_UINT32)
+  assertId('generation id', id)
+  // Zeros stand for "none" where a parent is named: a generation of that id would be its own ancestor.
+  if (isZero(id)) throw malformed('a generation id is zero')
+  assertId('parent id', parentId)
+  if (number === FIRST_GENERATION && step !== 'chained') throw malformed('its first generation breaks a chain')
+  assertName('key id', keyId)
+  if (signingKey.byteLength !== SIGNING_KEY_BYTES) throw malformed(`signing key of ${signingKey.byteLength} bytes`)
+  if (signature.byteLength !== SIGNATURE_BYTES) throw malformed(`signature of ${signature.byteLength} bytes`)
 }
 
 function assertSeal(seal: Seal): void {
@@ -128,35 +140,36 @@ function assertMember(member: Member): void {
 function assertRecord(record: KeyringRecord): void {
   assertId('seal id', record.sealId)
   assertId('member id', record.memberId)
-  if (!Number.isInteger(record.slot) || record.slot < 0 || record.slot > MAX_UINT8) throw malformed('slot out of range')
+  assertId('generation id', record.generationId)
   assertNumber('entry version', record.entryVersion, MAX_UINT32)
   if (!Number.isSafeInteger(record.createdAtMs) || record.createdAtMs < 0) throw malformed('creation time out of range')
   if (record.sealedKek.byteLength === 0) throw malformed('a sealed KEK is empty')
   assertLength('sealed KEK', record.sealedKek, MAX_SEALED_KEK_BYTES)
-  const keyRef = assertWrappedKey('keyring-record', record.wrappedKey, [KEY_BYTES])
+  const keyRef = assertWrappedKey('keyring-record', record.wrappedKey)
   if (!sameBytes(keyRef, kekIdOf(record.sealedKek))) {
     throw new KeyringError(
       'KEYRING_RECORD_DAMAGED',
-      `the sealed KEK or the wrapped key of member ${hex(record.memberId)}, generation ${record.generation}, was changed`,
+      `the sealed KEK or the wrapped key of member ${hex(record.memberId)} was changed`,
     )
   }
 }
 
-function assertLink(link: Link, generations: readonly Generation[]): void {
-  const from = generations.find(({ number }) => number === link.from)
-  const to = generations.find(({ number }) => number === link.from + 1)
-  if (from === undefined || to === undefined) throw malformed(`link from generation ${link.from} to none`)
-  const keyRef = assertWrappedKey('keyring-link', link.wrappedKey, [KEY_BYTES, KEY_CHECK_BYTES])
-  if (!sameBytes(keyRef, textBytes(from.keyId))) throw malformed(`link ${link.from} names another key`)
+function assertLink(link: Link, contents: KeyringContents): void {
+  const to = findGeneration(contents, link.toId)
+  const from = to && findGeneration(contents, to.parentId)
+  if (from === undefined) throw malformed('a link leads to no generation that follows another')
+  if (to?.step !== 'chained') throw malformed(`a link leads over the break before generation ${String(to?.number)}`)
+  const keyRef = assertWrappedKey('keyring-link', link.wrappedKey)
+  if (!sameBytes(keyRef, textBytes(from.keyId))) throw malformed(`the link from ${from.keyId} names another key`)
 }
 
 /** @returns the key reference of the envelope. */
-function assertWrappedKey(purpose: EnvelopePurpose, wrappedKey: Uint8Array, lengths: readonly number[]): Uint8Array {
+function assertWrappedKey(purpose: EnvelopePurpose, wrappedKey: Uint8Array): Uint8Array {
   assertLength('wrapped key', wrappedKey, MAX_WRAPPED_KEY_BYTES)
   const envelope = parseWrappedKey(wrappedKey)
   if (envelope.purpose !== purpose) throw malformed(`a wrapped key is an envelope for ${envelope.purpose}`)
-  if (!lengths.includes(envelope.ciphertext.byteLength)) {
-    throw malformed(`a wrapped key holds ${envelope.ciphertext.byteLength} bytes, not ${lengths.join(' or ')}`)
+  if (envelope.ciphertext.byteLength !== KEY_BYTES) {
+    throw malformed(`a wrapped key holds ${envelope.ciphertext.byteLength} bytes, not ${KEY_BYTES}`)
   }
   return envelope.keyRef
 }
@@ -177,7 +190,7 @@ function parseWrappedKey(wrappedKey: Uint8Array): ReturnType<typeof parseEnvelop
 function assertReferences({ generations, seals, members, records }: KeyringContents): void {
   const sealsById = new Map(seals.map(seal => [hex(seal.sealId), seal]))
   const membersById = new Map(members.map(member => [hex(member.sealId) + hex(member.memberId), member]))
-  const numbers = new Set(generations.map(({ number }) => number))
+  const generationIds = new Set(generations.map(({ id }) => hex(id)))
   assertUnique(
     'seal name',
     seals.filter(({ state }) => state === 'active').map(({ name }) => name),
@@ -185,10 +198,10 @@ function assertReferences({ generations, seals, members, records }: KeyringConte
   for (const { sealId, memberId } of members) {
     if (!sealsById.has(hex(sealId))) throw malformed(`member ${hex(memberId)} of an unknown seal`)
   }
-  for (const { sealId, memberId, generation, method } of records) {
+  for (const { sealId, memberId, generationId, method } of records) {
     const seal = sealsById.get(hex(sealId))
     const member = membersById.get(hex(sealId) + hex(memberId))
-    if (!numbers.has(generation)) throw malformed(`record of unknown generation ${generation}`)
+    if (!generationIds.has(hex(generationId))) throw malformed('a record of a generation that is not listed')
     if (seal?.state !== 'active' || member?.state !== 'active') {
       throw malformed(`record of a removed or unknown member ${hex(memberId)}`)
     }
@@ -196,20 +209,21 @@ function assertReferences({ generations, seals, members, records }: KeyringConte
   }
 }
 
-/** Each generation but the lowest must be vouched for by the one before it: else anybody could put one on top. */
-function assertContinuity({ generations, links }: KeyringContents): void {
-  for (const { number } of generations.slice(0, -1)) {
-    if (!links.some(({ from }) => from === number)) throw malformed(`generation ${number} has no link to the next one`)
+/** At least one record must lead to the current generation, by itself or over links. */
+function assertWayIn(contents: KeyringContents): void {
+  const { id, number, keyId } = currentGeneration(contents)
+  const starts = new Set(contents.records.map(({ generationId }) => hex(generationId)))
+  // Backwards from the current one, as far as links lead: one pass, however many records there are.
+  const linked = new Set(contents.links.map(({ toId }) => hex(toId)))
+  for (let step: Generation | undefined = requireGeneration(contents, id); step !== undefined;) {
+    if (starts.has(hex(step.id))) return
+    step = linked.has(hex(step.id)) ? findGeneration(contents, step.parentId) : undefined
   }
+  throw new KeyringError('KEYRING_NO_WAY_IN', `no record leads to generation ${number} (${keyId})`)
 }
 
-/** At least one record must lead to the current generation, by itself or over wrapped keys. */
-function assertWayIn(contents: KeyringContents): void {
-  const { records, currentGeneration } = contents
-  const lowest = chainStart(contents, currentGeneration)
-  if (!records.some(({ generation }) => generation >= lowest && generation <= currentGeneration)) {
-    throw new KeyringError('KEYRING_NO_WAY_IN', `no record leads to generation ${currentGeneration}`)
-  }
+function isZero(bytes: Uint8Array): boolean {
+  return bytes.every(byte => byte === 0)
 }
 
 function assertCount(field: string, entries: readonly unknown[], maxEntries: number): void {

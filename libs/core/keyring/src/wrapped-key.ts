@@ -1,7 +1,7 @@
 import { decryptEnvelope, encryptEnvelope, EnvelopeError, type RandomBytes } from '@sealwright/envelope'
 import { Secret } from '@sealwright/secret'
 
-import { hex, uint32 } from './bytes.ts'
+import { hex } from './bytes.ts'
 import { isKeyOf } from './key-schedule.ts'
 import { KeyringError } from './keyring-error.ts'
 import { type Generation, type KeyringRecord } from './keyring.ts'
@@ -14,7 +14,7 @@ export interface RecordBinding {
   readonly clusterId: Uint8Array
   readonly sealId: Uint8Array
   readonly memberId: Uint8Array
-  readonly generation: number
+  readonly generationId: Uint8Array
   readonly method: RecordMethod
   readonly sealedKek: Uint8Array
 }
@@ -56,7 +56,7 @@ export function unwrapRecord(
   const failed = (options?: ErrorOptions) =>
     new KeyringError(
       'KEYRING_RECORD_AUTH_FAILED',
-      `the record of member ${hex(record.memberId)}, generation ${record.generation}, does not open: it was changed or belongs elsewhere`,
+      `the record of member ${hex(record.memberId)}, generation ${generation.number} (${generation.keyId}), does not open: it was changed or belongs elsewhere`,
       options,
     )
   if (kek.byteLength !== KEY_BYTES) throw failed()
@@ -73,13 +73,13 @@ export function unwrapRecord(
   return requireKeyOf(generation, sealKey, failed)
 }
 
-function recordContext({ clusterId, sealId, memberId, generation, method }: RecordBinding): readonly Uint8Array[] {
+function recordContext({ clusterId, sealId, memberId, generationId, method }: RecordBinding): readonly Uint8Array[] {
   return [
     clusterId,
     sealId,
     Uint8Array.of(SEAL_TYPES.numbers[sealTypeOf(method)]),
     memberId,
-    uint32(generation),
+    generationId,
     Uint8Array.of(RECORD_METHODS.numbers[method]),
   ]
 }

@@ -1,6 +1,13 @@
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
-import { addRecord, findRecords, MAX_KEYRING_BYTES, matchSealKey } from '@sealwright/keyring'
+import {
+  activateGeneration,
+  addGeneration,
+  addRecord,
+  findRecords,
+  MAX_KEYRING_BYTES,
+  matchSealKey,
+} from '@sealwright/keyring'
 import { KEYRING_MAX_BYTES } from '@sealwright/seal-store'
 import { startSwtpm, type Swtpm, temporaryFolder, type TemporaryFolder } from '@sealwright/testing-rig'
 import { openThrough, proveThrough } from './node-seals.ts'
@@ -84,11 +91,14 @@ describe('a TPM seal', () => {
     await expect(proveThrough(seal, keyring, signal)).resolves.toBeUndefined()
     const spoiled = Uint8Array.from(record.sealedKek)
     spoiled[spoiled.length - 1] = (spoiled[spoiled.length - 1] ?? 0) ^ 1
-    // Listed after the good one; the MAC of the contents is another test's matter.
+    // Of the next generation, to which a link leads from the good one.
     const second = await seal.withLocalMember({ knownIn: keyring, signal }, async ({ sealType, memberId }) => {
       const sealKeys = matchSealKey({ keyring, sealKey: seals.sealKey })
       const member = { sealType, memberId, sealKek: () => Promise.resolve(spoiled) }
-      const made = { keyring, sealKeys, generation: 1, sealName: 'tpm', member, method: seal.method, slot: 1 }
+      const next = addGeneration({ keyring, sealKeys, step: 'chained', randomBytes })
+      const held = sealKeys.with(next.generation.id, next.sealKey)
+      const rotated = activateGeneration({ keyring: next.keyring, sealKeys: held, id: next.generation.id })
+      const made = { keyring: rotated, sealKeys: held, sealName: 'tpm', member, method: seal.method }
       return await addRecord({ ...made, label: 'node', now: Date.now, randomBytes, signal })
     })
     expect(await opening(seal, second)).toBe('opens')

@@ -2,6 +2,7 @@ import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:
 
 import { Secret } from '@sealwright/secret'
 
+import { type RecordMethod } from '../registry.ts'
 import { ID_BYTES, type SealMember, type SealType } from '../seal.ts'
 
 const NONCE_BYTES = 12
@@ -9,18 +10,18 @@ const TAG_BYTES = 16
 
 /** A seal member that keeps its key in memory, for the tests of this library. */
 export interface FakeMember extends SealMember {
-  /** How often a KEK was unsealed. */
-  readonly unsealCount: () => number
+  /** Each KEK that it handed out, in turn, and what it was told of it. */
+  readonly unsealed: readonly { readonly kek: Secret; readonly method: RecordMethod }[]
 }
 
-/** Makes a member whose id and key follow from `name`. */
+/** Makes a member whose id and key follow from `name`: two of one name open what either sealed, and count on their own. */
 export function fakeMember(name: string, sealType: SealType = 'tpm'): FakeMember {
   const key = createHash('sha256').update(`key of ${name}`).digest()
-  let unsealCount = 0
+  const unsealed: { readonly kek: Secret; readonly method: RecordMethod }[] = []
   return {
     sealType,
     memberId: Uint8Array.from(createHash('sha256').update(`id of ${name}`).digest().subarray(0, ID_BYTES)),
-    unsealCount: () => unsealCount,
+    unsealed,
     sealKek: (kek, { signal }) => {
       signal.throwIfAborted()
       const nonce = randomBytes(NONCE_BYTES)
@@ -29,14 +30,15 @@ export function fakeMember(name: string, sealType: SealType = 'tpm'): FakeMember
       cipher.final()
       return Promise.resolve(Uint8Array.from([...nonce, ...ciphertext, ...cipher.getAuthTag()]))
     },
-    unsealKek: (sealedKek, { signal }) => {
+    unsealKek: (sealedKek, { signal, method }) => {
       signal.throwIfAborted()
-      unsealCount += 1
       const decipher = createDecipheriv('aes-256-gcm', key, sealedKek.subarray(0, NONCE_BYTES))
       decipher.setAuthTag(sealedKek.subarray(-TAG_BYTES))
-      const kek = decipher.update(sealedKek.subarray(NONCE_BYTES, -TAG_BYTES))
+      const bytes = decipher.update(sealedKek.subarray(NONCE_BYTES, -TAG_BYTES))
       decipher.final()
-      return Promise.resolve(new Secret(Uint8Array.from(kek)))
+      const kek = new Secret(Uint8Array.from(bytes))
+      unsealed.push({ kek, method })
+      return Promise.resolve(kek)
     },
   }
 }

@@ -1,72 +1,102 @@
-import { randomBytes } from 'node:crypto'
+import { randomBytes, sign } from 'node:crypto'
 
 import { Secret } from '@sealwright/secret'
 
+import { type Holding } from '../add-generation.ts'
 import { authenticate } from '../authenticate.ts'
-import { type LinkKind } from '../chain.ts'
-import { describeGeneration } from '../create-keyring.ts'
-import { deriveMacKey } from '../key-schedule.ts'
+import { lengthPrefixed, textBytes, uint32 } from '../bytes.ts'
+import { describeGeneration, type Parent } from '../generation.ts'
+import { deriveMacKey, deriveSigningKey } from '../key-schedule.ts'
 import { type Generation, type Keyring, type KeyringContents, type KeyringRecord } from '../keyring.ts'
-import { makeLink } from '../link.ts'
+import { compareGenerations, currentGeneration } from '../lineage.ts'
+import { GENERATION_STEPS, type GenerationState, type GenerationStep, type RecordMethod } from '../registry.ts'
 import { KEY_BYTES } from '../seal.ts'
+import { compareRecords } from '../validate.ts'
 import { wrapForRecord } from '../wrapped-key.ts'
 import { type FakeMember } from './fake-member.ts'
-import { sealIdOf, signal } from './samples.ts'
+import { sealIdOf, sealKeyNamed, signal } from './samples.ts'
 
-/** What somebody has who can write the keyring and make KEKs for a member, but knows no seal key of the cluster. */
-export interface Forger {
-  readonly member: FakeMember
-  /** A key of the forger's own. */
-  readonly sealKey: Secret
+/** A key of the forger's own; each call makes another copy. */
+export const evilKey = (): Secret => sealKeyNamed('evil')
+
+/** What a keyring says about the forger's key, signed by whichever key `parent` has. */
+export function evilGeneration(
+  parent: Parent,
+  { step = 'chained', state = 'active' }: { readonly step?: GenerationStep; readonly state?: GenerationState } = {},
+): Generation {
+  return describeGeneration({ sealKey: evilKey(), keyId: undefined, parent, step, state })
 }
 
-/** A record of the forger's key for the member, who opens it as one of its own. */
-export async function forgeRecord(
-  { clusterId, ...rest }: Keyring,
-  { member, sealKey }: Forger,
-  generation: number,
+/** A record of the forger's key. Who has the public key of a member can make one by a method that proves nothing. */
+export async function evilRecord(
+  { clusterId, ...rest }: KeyringContents,
+  member: FakeMember,
+  { generationId, method = 'tpm-imported' }: { readonly generationId: Uint8Array; readonly method?: RecordMethod },
 ): Promise<KeyringRecord> {
   const kek = new Secret(randomBytes(KEY_BYTES))
   const sealedKek = await member.sealKek(kek, { signal })
   const sealId = sealIdOf({ clusterId, ...rest })
-  const place = { sealId, memberId: member.memberId, generation, method: 'tpm-imported', sealedKek } as const
-  return {
-    ...place,
-    slot: 0,
-    entryVersion: 1,
-    createdAtMs: 0,
-    wrappedKey: wrapForRecord(sealKey, kek, { binding: { ...place, clusterId }, randomBytes }),
-  }
+  const place = { sealId, memberId: member.memberId, generationId, method, sealedKek }
+  const wrappedKey = wrapForRecord(evilKey(), kek, { binding: { ...place, clusterId }, randomBytes })
+  return { ...place, entryVersion: 1, createdAtMs: 0, wrappedKey }
 }
 
-/** What a keyring says about the forger's key. */
-export function forgeGeneration(number: number, { sealKey }: Forger): Generation {
-  return describeGeneration(number, sealKey, undefined)
-}
-
-/** Completes a keyring with a MAC under the forger's key. */
-export function forgeMac(contents: KeyringContents, { sealKey }: Forger): Keyring {
-  return authenticate(contents, deriveMacKey(sealKey, contents.clusterId))
+/** Completes contents of which the current generation is the forger's own. */
+export function withEvilMac(contents: KeyringContents): Keyring {
+  return authenticate(contents, deriveMacKey(evilKey(), contents.clusterId))
 }
 
 /**
- * A genuine keyring with the forger's generation above its highest one: with a record for the member, a link made without
- * the key that it would take, and the MAC of the forger.
+ * A keyring with the forger's generation put into it, after the current one or `parent`; with a record for the member, and the
+ * forger's MAC.
+ *
+ * @param evil.signer - the seal key that signs it; absent: the forger has none but their own.
+ * @param evil.change - whatever else the forger writes.
  */
-export async function putOnTop(keyring: Keyring, input: Forger & { readonly link: LinkKind }): Promise<Keyring> {
-  const from = keyring.generations.at(-1)
-  if (from === undefined) throw new Error('no generation')
-  const to = forgeGeneration(from.number + 1, input)
-  const { link: kind, sealKey } = input
-  const ends = { clusterId: keyring.clusterId, from, to }
-  const link = makeLink({ kind, nextSealKey: sealKey, sealKey, ends, randomBytes })
+export async function putOnTop(
+  { keyring }: Pick<Holding, 'keyring'>,
+  member: FakeMember,
+  evil: {
+    readonly signer?: Secret
+    readonly parent?: Generation
+    readonly step?: GenerationStep
+    readonly change?: Partial<KeyringContents>
+  } = {},
+): Promise<Keyring> {
+  const { signer = evilKey(), parent = currentGeneration(keyring), step = 'chained', change = {} } = evil
+  const own = evilGeneration({ clusterId: keyring.clusterId, generation: parent, sealKey: signer }, { step })
+  const record = await evilRecord(keyring, member, { generationId: own.id })
   const contents = {
     ...keyring,
     revision: keyring.revision + 1,
-    currentGeneration: to.number,
-    generations: [...keyring.generations, to],
-    records: [...keyring.records, await forgeRecord(keyring, input, to.number)],
-    links: [...keyring.links, link],
+    generations: [...keyring.generations, own].sort(compareGenerations),
+    records: [...keyring.records, record].sort(compareRecords),
+    ...change,
   }
-  return forgeMac(contents, input)
+  return withEvilMac(contents)
+}
+
+/**
+ * Another version of a generation, signed as it should be: whoever holds the key of its parent can do that.
+ *
+ * @param signer - the key of the parent; of the generation itself, if it is the first.
+ * @see docs/formats/keyring.md §6.5
+ */
+export function resigned(
+  { clusterId }: KeyringContents,
+  generation: Generation,
+  { signer, change }: { readonly signer: Secret; readonly change: Partial<Generation> },
+): Generation {
+  const next = { ...generation, ...change }
+  const message = lengthPrefixed([
+    textBytes('sealwright keyring v1 generation'),
+    clusterId,
+    uint32(next.number),
+    next.id,
+    next.parentId,
+    Uint8Array.of(GENERATION_STEPS.numbers[next.step]),
+    textBytes(next.keyId),
+    next.signingKey,
+  ])
+  return { ...next, signature: Uint8Array.from(sign(null, message, deriveSigningKey(signer))) }
 }

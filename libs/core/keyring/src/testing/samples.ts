@@ -3,15 +3,20 @@ import { createHash, randomBytes } from 'node:crypto'
 import { EnvelopeError } from '@sealwright/envelope'
 import { Secret } from '@sealwright/secret'
 
-import { addGeneration } from '../add-generation.ts'
+import { activateGeneration, addGeneration, type Holding, retireGeneration } from '../add-generation.ts'
 import { addRecord, type RecordInput, type Surroundings } from '../add-record.ts'
 import { authenticate } from '../authenticate.ts'
+import { hex, sameBytes } from '../bytes.ts'
 import { createKeyring } from '../create-keyring.ts'
 import { deriveMacKey } from '../key-schedule.ts'
 import { KeyringError } from '../keyring-error.ts'
-import { findSeal, type Keyring } from '../keyring.ts'
-import { matchSealKey, SealKeys } from '../seal-keys.ts'
-import { type FakeMember } from './fake-member.ts'
+import { findSeal, type Generation, type Keyring, type KeyringContents } from '../keyring.ts'
+import { currentGeneration } from '../lineage.ts'
+import { openKeyring, type OpenKeyring } from '../open-keyring.ts'
+import { type GenerationStep } from '../registry.ts'
+import { type SealMember } from '../seal.ts'
+import { matchSealKey, type SealKeys, unwrapSealKeys } from '../seal-keys.ts'
+import { fakeMember, type FakeMember } from './fake-member.ts'
 
 /** A signal that nobody raises. */
 export const signal: AbortSignal = new AbortController().signal
@@ -33,67 +38,154 @@ export function keyringOf(member: FakeMember, sealKey: Secret, keyId?: string): 
   return createKeyring({ ...recordFor(member), ...surroundings, sealKey, keyId })
 }
 
-/** `keyring` with one more record, made with the plain seal key of any of its generations. */
+/** A keyring of one TPM, made from the seal key of this name, and that key. */
+export async function begun(member: FakeMember, keyName = 'k'): Promise<Holding> {
+  const keyring = await keyringOf(member, sealKeyNamed(keyName))
+  return { keyring, sealKeys: matchSealKey({ keyring, sealKey: sealKeyNamed(keyName) }) }
+}
+
+/** With one more record; of the current generation, unless another is named. */
 export async function withRecord(
-  keyring: Keyring,
-  sealKey: Secret,
-  record: RecordInput & { readonly generation: number },
-): Promise<Keyring> {
-  const sealKeys = matchSealKey({ keyring, sealKey })
-  try {
-    return await addRecord({ ...record, ...surroundings, keyring, sealKeys })
-  } finally {
-    sealKeys.wipe()
-  }
+  { keyring, sealKeys }: Holding,
+  record: RecordInput & { readonly generationId?: Uint8Array },
+): Promise<Holding> {
+  return { keyring: await addRecord({ ...record, ...surroundings, keyring, sealKeys }), sealKeys }
 }
 
-/** A keyring and the seal key of its current generation. */
-export interface Sample {
-  readonly keyring: Keyring
-  readonly sealKey: Secret
-}
-
-/** One generation later, by a link that wraps the new key. */
-export function rotated({ keyring, sealKey }: Sample): Sample {
-  const sealKeys = matchSealKey({ keyring, sealKey })
-  try {
-    return addGeneration({ keyring, sealKeys, randomBytes })
-  } finally {
-    sealKeys.wipe()
-  }
-}
-
-/** One generation later, by an endorsement: it is still being handed out, and these members have records of it. */
-export async function handingOut({ keyring, sealKey }: Sample, members: readonly FakeMember[]): Promise<Sample> {
-  const sealKeys = matchSealKey({ keyring, sealKey })
-  const { currentGeneration } = keyring
-  const added = addGeneration({ keyring, sealKeys, link: 'endorsement', randomBytes })
-  const both = new SealKeys(
-    new Map([
-      [currentGeneration, sealKeys.of(currentGeneration)],
-      [currentGeneration + 1, added.sealKey],
-    ]),
-  )
-  let next = added.keyring
+/** With a record for each of these TPMs; of the current generation, unless another is named. */
+export async function enrolled(
+  holding: Holding,
+  members: readonly FakeMember[],
+  generationId?: Uint8Array,
+): Promise<Holding> {
+  let next = holding
   for (const member of members) {
-    const record = { ...recordFor(member), generation: currentGeneration + 1 }
-    next = await addRecord({ ...record, ...surroundings, keyring: next, sealKeys: both })
+    next = await withRecord(next, { ...recordFor(member), ...(generationId === undefined ? {} : { generationId }) })
   }
-  return { keyring: next, sealKey: added.sealKey }
+  return next
 }
 
-/** One generation later, over a chain that was broken on purpose: only these members come along. */
-export async function broken(sample: Sample, members: readonly FakeMember[]): Promise<Sample> {
-  const { keyring, sealKey } = await handingOut(sample, members)
-  const change = { revision: keyring.revision + 1, currentGeneration: keyring.currentGeneration + 1 }
-  return { keyring: authenticate({ ...keyring, ...change }, deriveMacKey(sealKey, keyring.clusterId)), sealKey }
+/** A holding, and the generation that was added to it last. */
+export interface Added extends Holding {
+  readonly generation: Generation
+}
+
+/** With one more generation, which is pending. */
+export function pending({ keyring, sealKeys }: Holding, step: GenerationStep = 'chained'): Added {
+  const { keyring: next, generation, sealKey } = addGeneration({ keyring, sealKeys, step, randomBytes })
+  return { keyring: next, sealKeys: sealKeys.with(generation.id, sealKey), generation }
+}
+
+/** With this generation active. */
+export function activated(holding: Holding, { id }: Generation): Holding {
+  return { ...holding, keyring: activateGeneration({ ...holding, id }) }
+}
+
+/** One chained generation later. */
+export function rotated(holding: Holding): Added {
+  return withActivated(pending(holding))
+}
+
+/** One broken generation later, which is still pending: these members have records of it. */
+export async function handingOut(holding: Holding, members: readonly FakeMember[]): Promise<Added> {
+  const added = pending(holding, 'broken')
+  return { ...added, ...(await enrolled(added, members, added.generation.id)) }
+}
+
+/** One broken generation later: only these members come along. */
+export async function broken(holding: Holding, members: readonly FakeMember[]): Promise<Added> {
+  return withActivated(await handingOut(holding, members))
+}
+
+function withActivated(added: Added): Added {
+  return { ...activated(added, added.generation), generation: { ...added.generation, state: 'active' } }
+}
+
+/** With this generation retired. */
+export function retired(holding: Holding, { id }: Generation): Holding {
+  return { ...holding, keyring: retireGeneration({ ...holding, id }) }
+}
+
+/** Any change at all, authenticated by whoever holds the key of the generation that is current then. */
+export function changed({ keyring, sealKeys }: Holding, change: Partial<KeyringContents>): Holding {
+  const contents = { ...keyring, ...change }
+  const macKey = deriveMacKey(sealKeys.of(currentGeneration(contents).id), contents.clusterId)
+  return { keyring: authenticate(contents, macKey), sealKeys }
+}
+
+/** With one member removed: it stays listed as such. */
+export function without(holding: Holding, { memberId }: FakeMember): Holding {
+  const isIt = (entry: { readonly memberId: Uint8Array }) => sameBytes(entry.memberId, memberId)
+  const { members, records, revision } = holding.keyring
+  return changed(holding, {
+    revision: revision + 1,
+    members: members.map(member =>
+      isIt(member)
+        ? {
+            ...member,
+            entryVersion: member.entryVersion + 1,
+            state: 'removed',
+            wrappingKey: new Uint8Array(),
+            data: new Uint8Array(),
+          }
+        : member,
+    ),
+    records: records.filter(record => !isIt(record)),
+  })
+}
+
+/** A keyring with something of everything: two seals, a link, a break, and a generation that is pending. */
+export async function variedKeyring(): Promise<Keyring> {
+  const member = fakeMember('a')
+  const transit = recordFor(fakeMember('t', 'transit'), { sealName: 'peer', method: 'transit', label: 'key' })
+  const before = rotated(await withRecord(await begun(member), transit))
+  return pending(await broken(before, [member])).keyring
 }
 
 /** The id of the seal of this name. */
-export function sealIdOf(keyring: Keyring, name = 'tpm'): Uint8Array {
+export function sealIdOf(keyring: KeyringContents, name = 'tpm'): Uint8Array {
   const seal = findSeal(keyring, name)
   if (seal === undefined) throw new Error(`no seal ${name}`)
   return seal.sealId
+}
+
+type Opener = Pick<SealMember, 'memberId' | 'unsealKek'>
+
+/** The plain seal keys that a member of the seal `tpm` reaches. */
+export function unwrap(keyring: Keyring, member: Opener, options = { signal }): Promise<SealKeys> {
+  return unwrapSealKeys({ keyring, sealId: sealIdOf(keyring), member, ...options })
+}
+
+/** The keyring as a member of the seal `tpm` opens it. */
+export function opened(keyring: Keyring, member: Opener): Promise<OpenKeyring> {
+  return openKeyring({ keyring, sealId: sealIdOf(keyring), member, signal })
+}
+
+/** The generations whose keys are held, by number; `2a` and `2b` where there are two of one number, in their order. */
+export function heldBy(keyring: KeyringContents, sealKeys: SealKeys): readonly string[] {
+  return namesOf(
+    keyring,
+    keyring.generations.filter(({ id }) => sealKeys.has(id)),
+  )
+}
+
+/** The generations of the records of one member, as {@link heldBy} writes them. */
+export function recordsOf(keyring: KeyringContents, { memberId }: FakeMember): readonly string[] {
+  const ids = new Set(
+    keyring.records.filter(record => sameBytes(record.memberId, memberId)).map(({ generationId }) => hex(generationId)),
+  )
+  return namesOf(
+    keyring,
+    keyring.generations.filter(({ id }) => ids.has(hex(id))),
+  )
+}
+
+function namesOf({ generations }: KeyringContents, chosen: readonly Generation[]): readonly string[] {
+  return chosen.map(({ number, id }) => {
+    const siblings = generations.filter(each => each.number === number)
+    const place = siblings.findIndex(each => sameBytes(each.id, id))
+    return siblings.length === 1 ? `${number}` : `${number}${String.fromCharCode('a'.charCodeAt(0) + place)}`
+  })
 }
 
 /** The code of the error that `run` throws or rejects with; `none` if it does not. */

@@ -59,7 +59,7 @@ export function tpmSeals(socketPath: string): TpmSeals {
         if (keyring === undefined) return await createKeyring({ ...record, sealKey })
         const sealKeys = matchSealKey({ keyring, sealKey })
         try {
-          return await addRecord({ ...record, keyring, sealKeys, generation: keyring.currentGeneration })
+          return await addRecord({ ...record, keyring, sealKeys })
         } finally {
           sealKeys.wipe()
         }

@@ -1,0 +1,65 @@
+import { compareBytes, hex } from './bytes.ts'
+import { KeyringError } from './keyring-error.ts'
+import { findGeneration, type Generation, type KeyringContents } from './keyring.ts'
+
+/** Number of the generation whose signing key gives the cluster id. */
+export const FIRST_GENERATION = 1
+
+/** The order in which generations are listed. */
+export function compareGenerations(a: Generation, b: Generation): number {
+  return a.number - b.number || compareBytes(a.id, b.id)
+}
+
+/** The generation itself and all that it descends from, the first one first. */
+function lineageOf(contents: KeyringContents, generation: Generation): readonly Generation[] {
+  const lineage = [generation]
+  for (let next = findGeneration(contents, generation.parentId); next !== undefined;) {
+    lineage.unshift(next)
+    next = findGeneration(contents, next.parentId)
+  }
+  return lineage
+}
+
+/**
+ * The generation that encrypts: of the active ones that which has seen most breaks of the chain, then the highest, then the one
+ * with the lowest id. So nodes that know the same generations agree on it, and a break wins over a rotation that did not know of it.
+ *
+ * @throws {@link KeyringError} `KEYRING_MALFORMED` if none is active.
+ */
+export function currentGeneration(contents: KeyringContents): Generation {
+  const breaks = new Map<string, number>()
+  let best: Generation | undefined
+  // Listed by number, then id, so that a parent comes before its children, and of equals the first is the one that is wanted.
+  for (const generation of contents.generations) {
+    const count = (breaks.get(hex(generation.parentId)) ?? 0) + (generation.step === 'broken' ? 1 : 0)
+    breaks.set(hex(generation.id), count)
+    if (generation.state !== 'active') continue
+    const bestCount = best === undefined ? -1 : (breaks.get(hex(best.id)) ?? 0)
+    if (count > bestCount || (count === bestCount && generation.number > (best?.number ?? 0))) best = generation
+  }
+  if (best !== undefined) return best
+  throw new KeyringError('KEYRING_MALFORMED', 'not a keyring: no generation is active')
+}
+
+/**
+ * Whether `generation`, as `contents` lists it, was given up: the current one of `other` comes after a break of the chain, and
+ * `generation` does not. Its key may be in wrong hands, and has no say any more.
+ *
+ * Each keyring is taken by itself. States are not signed: in a union of the two, whoever holds a key from before the break
+ * could hide the break by calling its generation retired.
+ */
+export function isGivenUp(contents: KeyringContents, generation: Generation, other: KeyringContents): boolean {
+  const seen = new Set(lineageOf(contents, generation).map(({ id }) => hex(id)))
+  return lineageOf(other, currentGeneration(other)).some(({ step, id }) => step === 'broken' && !seen.has(hex(id)))
+}
+
+/** Ids, in hex, of all generations whose key follows from that of `start` over links, itself among them. */
+export function reachableFrom(contents: KeyringContents, start: Uint8Array): ReadonlySet<string> {
+  const reached = new Set([hex(start)])
+  const linked = new Set(contents.links.map(({ toId }) => hex(toId)))
+  // Listed by number, so that a parent always comes before its children.
+  for (const { id, parentId } of contents.generations) {
+    if (linked.has(hex(id)) && reached.has(hex(parentId))) reached.add(hex(id))
+  }
+  return reached
+}

@@ -1,0 +1,139 @@
+import { addGeneration, type Holding } from './add-generation.ts'
+import { decodeKeyring, encodeKeyring } from './codec.ts'
+import { describeGeneration } from './generation.ts'
+import { type KeyringRecord, MAX_GENERATIONS, MAX_KEYRING_BYTES, type Member } from './keyring.ts'
+import { compareGenerations, currentGeneration } from './lineage.ts'
+import { fakeMember } from './testing/fake-member.ts'
+import {
+  begun,
+  changed,
+  codeNow,
+  enrolled,
+  opened,
+  recordFor,
+  retired,
+  rotated,
+  sealKeyNamed,
+  surroundings,
+  withRecord,
+} from './testing/samples.ts'
+import { compareMembers, compareRecords } from './validate.ts'
+import { wrapForRecord } from './wrapped-key.ts'
+
+const member = fakeMember('a')
+/** Sizes of a TPM 2.0: a sealed or imported object, and the public area of a storage key. */
+const SEALED_KEK_BYTES = 300
+const WRAPPING_KEY_BYTES = 90
+const NODES = 100
+const SEALS = 4
+
+/** A node under load must still answer: on an idle core each of these takes less than a tenth of it. */
+const MAX_MS = 2_000
+
+async function millisecondsOf(run: () => unknown): Promise<number> {
+  const startedAtMs = performance.now()
+  await run()
+  return performance.now() - startedAtMs
+}
+
+/** One hundred nodes in four seals, each with a record of two generations. */
+async function largeCluster(): Promise<Holding> {
+  let holding: Holding = await begun(member)
+  for (let seal = 1; seal < SEALS; seal += 1) {
+    holding = await withRecord(holding, recordFor(member, { sealName: `tpm-${seal}` }))
+  }
+  holding = await enrolled(rotated(holding), [member])
+  const { keyring, sealKeys } = holding
+  const members: Member[] = keyring.seals.flatMap(({ sealId }) =>
+    Array.from({ length: NODES }, (_, index) => ({
+      sealId,
+      memberId: index === 0 ? member.memberId : Uint8Array.of(index, ...new Uint8Array(15)),
+      entryVersion: 1,
+      state: 'active' as const,
+      label: `node-${index}`,
+      wrappingKey: new Uint8Array(WRAPPING_KEY_BYTES),
+      data: new Uint8Array(),
+    })),
+  )
+  const records: KeyringRecord[] = members.flatMap(({ sealId, memberId }, index) =>
+    keyring.generations.map(({ id }) => {
+      const sealedKek = new Uint8Array(SEALED_KEK_BYTES).fill(index + 1)
+      const place = { sealId, memberId, generationId: id, method: 'tpm-sealed' as const, sealedKek }
+      const binding = { ...place, clusterId: keyring.clusterId }
+      const wrappedKey = wrapForRecord(sealKeys.of(id), sealKeys.of(id), { binding, ...surroundings })
+      return { ...place, entryVersion: 1, createdAtMs: surroundings.now(), wrappedKey }
+    }),
+  )
+  const own = keyring.records
+  const others = records.filter(record => own.every(each => compareRecords(each, record) !== 0))
+  return changed(holding, {
+    members: members.sort(compareMembers),
+    records: [...own, ...others].sort(compareRecords),
+  })
+}
+
+/** With generations that were begun and given up, until no other one fits. */
+function withFullLineage(holding: Holding): Holding {
+  const { clusterId, generations } = holding.keyring
+  const current = currentGeneration(holding.keyring)
+  const parent = { clusterId, generation: current, sealKey: holding.sealKeys.of(current.id) }
+  const more = Array.from({ length: MAX_GENERATIONS - generations.length }, (_, index) =>
+    describeGeneration({
+      sealKey: sealKeyNamed(`given up ${index}`),
+      keyId: undefined,
+      parent,
+      step: 'broken',
+      state: 'pending',
+    }),
+  )
+  return changed(holding, { generations: [...generations, ...more].sort(compareGenerations) })
+}
+
+describe('the size of a keyring', () => {
+  it('may not exceed 512 KiB, read or written', async () => {
+    expect(codeNow(() => decodeKeyring(new Uint8Array(MAX_KEYRING_BYTES + 1)))).toBe('KEYRING_TOO_LARGE')
+    const { keyring } = await begun(member)
+    const [listed] = keyring.members
+    if (listed === undefined) throw new Error('no member')
+    const members = Array.from({ length: 70 }, (_, index) => ({
+      ...listed,
+      memberId: Uint8Array.of(index, ...new Uint8Array(15)),
+      data: new Uint8Array(8_192),
+    }))
+    const large = { ...keyring, members: [...keyring.members, ...members].sort(compareMembers) }
+    expect(codeNow(() => encodeKeyring(large))).toBe('KEYRING_TOO_LARGE')
+  })
+
+  it('leaves room for 100 nodes, each in four seals, in two generations', async () => {
+    const { keyring } = await largeCluster()
+    expect(keyring.members).toHaveLength(NODES * SEALS)
+    expect(keyring.records).toHaveLength(NODES * SEALS * 2)
+    expect(encodeKeyring(keyring).byteLength).toBeLessThan(MAX_KEYRING_BYTES)
+  })
+
+  it('still does when the lineage has as many generations as it may have', async () => {
+    const holding = withFullLineage(await largeCluster())
+    expect(holding.keyring.generations).toHaveLength(MAX_GENERATIONS)
+    expect(encodeKeyring(holding.keyring).byteLength).toBeLessThan(MAX_KEYRING_BYTES)
+    expect(codeNow(() => addGeneration({ ...holding, step: 'broken', ...surroundings }))).toBe('KEYRING_TOO_LARGE')
+  })
+})
+
+describe('a keyring of that size', () => {
+  it('is read, opened, merged and tidied in a moment', async () => {
+    const holding = withFullLineage(await largeCluster())
+    const other = await enrolled(holding, [fakeMember('b')])
+    const bytes = encodeKeyring(holding.keyring)
+    const open = await opened(holding.keyring, member)
+    const [first] = holding.keyring.generations
+    if (first === undefined) throw new Error('no generation')
+    for (const run of [
+      () => decodeKeyring(bytes),
+      () => opened(holding.keyring, member),
+      () => open.mergedWith(other.keyring),
+      () => retired(holding, first),
+    ]) {
+      expect(await millisecondsOf(run)).toBeLessThan(MAX_MS)
+    }
+  })
+})

@@ -1,0 +1,1 @@
+"""What each vector file shows. Expectations are stated by hand here, and checked against what `format` computes."""

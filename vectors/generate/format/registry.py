@@ -1,0 +1,45 @@
+"""The numbers of docs/formats/keyring.md section 4, and the bounds of section 3."""
+
+TPM, PKCS11, TRANSIT, SHAMIR = 1, 2, 3, 4
+SEAL_TYPES = {TPM: "tpm", PKCS11: "pkcs11", TRANSIT: "transit", SHAMIR: "shamir"}
+
+TPM_SEALED, TPM_IMPORTED, PKCS11_AES_GCM, PKCS11_RSA_OAEP, TRANSIT_METHOD, SHAMIR_HYBRID = 1, 2, 3, 4, 5, 6
+METHODS = {
+    TPM_SEALED: "tpm-sealed",
+    TPM_IMPORTED: "tpm-imported",
+    PKCS11_AES_GCM: "pkcs11-aes-gcm",
+    PKCS11_RSA_OAEP: "pkcs11-rsa-oaep",
+    TRANSIT_METHOD: "transit",
+    SHAMIR_HYBRID: "shamir-hybrid",
+}
+SEAL_TYPE_OF_METHOD = {
+    TPM_SEALED: TPM,
+    TPM_IMPORTED: TPM,
+    PKCS11_AES_GCM: PKCS11,
+    PKCS11_RSA_OAEP: PKCS11,
+    TRANSIT_METHOD: TRANSIT,
+    SHAMIR_HYBRID: SHAMIR,
+}
+
+# States of seals and members.
+ACTIVE, REMOVED = 1, 2
+
+CHAINED, BROKEN = 1, 2
+
+# States of generations.
+GEN_PENDING, GEN_ACTIVE, GEN_RETIRED = 1, 2, 3
+
+NO_PARENT = bytes(16)
+
+KEYRING_MAX_BYTES = 524_288
+GENERATIONS_MAX = 256
+SEALS_MAX = 64
+MEMBERS_MAX = 1024
+RECORDS_MAX = 4096
+LINKS_MAX = 256
+NAME_MAX_BYTES = 64
+WRAPPING_KEY_MAX_BYTES = 4096
+DATA_MAX_BYTES = 8192
+SEALED_KEK_MAX_BYTES = 8192
+WRAPPED_KEY_MAX_BYTES = 256
+U64_LIMIT = 1 << 53
