@@ -138,7 +138,7 @@ describe('a PIN that cannot be had', () => {
     await boot(node)
     await expectSealed(node, {
       code: 'TPM_PIN_REQUIRED',
-      message: 'this key was sealed with a PIN: give it',
+      message: 'this key was sealed with a PIN: name its file (pinFile)',
       retrying: false,
     })
     expect(timesSent()).toBe(0)
