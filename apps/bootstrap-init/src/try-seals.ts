@@ -1,4 +1,4 @@
-import { findSeal, type Keyring } from '@sealwright/keyring'
+import { findSealRecords, type Keyring } from '@sealwright/keyring'
 import { classifySealFailure, type ConfiguredSeal, openThrough, proveThrough } from '@sealwright/node-seals'
 import { type SealFailure } from '@sealwright/unseal'
 
@@ -54,8 +54,7 @@ export async function trySeals({
 
 /** Whether each record of a seal is refused before a PIN is used: then the agent would not open it either, and must not be promised. */
 function isTooWeak(seal: ConfiguredSeal, keyring: Keyring): boolean {
-  const sealId = findSeal(keyring, seal.name)?.sealId
-  const records = keyring.records.filter(record => sealId !== undefined && Buffer.compare(record.sealId, sealId) === 0)
+  const records = findSealRecords(keyring, seal.name)
   return records.length > 0 && records.every(({ sealedKek }) => seal.compareConditions(sealedKek) === 'weaker')
 }
 

@@ -1,9 +1,9 @@
 import { type Secret } from '@sealwright/secret'
 
-import { compareBytes, hex } from './bytes.ts'
+import { hex } from './bytes.ts'
 import { KeyringError } from './keyring-error.ts'
 import { type KeyringContents, type KeyringRecord, requireGeneration } from './keyring.ts'
-import { currentGeneration, reachableFrom } from './lineage.ts'
+import { compareGenerations, currentGeneration, reachableFrom } from './lineage.ts'
 import { followLink } from './link.ts'
 
 /**
@@ -19,7 +19,7 @@ export function planRecords(contents: KeyringContents, records: readonly Keyring
   const current = currentGeneration(contents)
   const oldestFirst = records
     .map(record => ({ record, generation: requireGeneration(contents, record.generationId) }))
-    .sort((a, b) => a.generation.number - b.generation.number || compareBytes(a.generation.id, b.generation.id))
+    .sort((a, b) => compareGenerations(a.generation, b.generation))
   const first = oldestFirst.find(({ generation }) => reachableFrom(contents, generation.id).has(hex(current.id)))
   if (first === undefined) {
     throw new KeyringError(

@@ -7,6 +7,7 @@ export {
   findGeneration,
   findRecords,
   findSeal,
+  findSealRecords,
   type Generation,
   type Keyring,
   type KeyringContents,

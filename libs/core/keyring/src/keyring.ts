@@ -142,6 +142,17 @@ export function findRecords(
   return keyring.records.filter(record => sameBytes(record.sealId, sealId) && sameBytes(record.memberId, memberId))
 }
 
+/** All records of the active seal of this name, by whichever member. */
+export function findSealRecords(keyring: KeyringContents, sealName: string): readonly KeyringRecord[] {
+  const seal = findSeal(keyring, sealName)
+  return keyring.records.filter(({ sealId }) => seal !== undefined && sameBytes(sealId, seal.sealId))
+}
+
+/** What a member, or the member that a record is of, is looked up by. */
+export function memberKey({ sealId, memberId }: Pick<Member, 'sealId' | 'memberId'>): string {
+  return hex(sealId) + hex(memberId)
+}
+
 /** The generation of this id. */
 export function findGeneration(keyring: KeyringContents, id: Uint8Array): Generation | undefined {
   return keyring.generations.find(generation => sameBytes(generation.id, id))

@@ -1,5 +1,5 @@
 import { hex } from './bytes.ts'
-import { type KeyringContents, type KeyringRecord } from './keyring.ts'
+import { type KeyringContents, type KeyringRecord, memberKey } from './keyring.ts'
 import { currentGeneration, reachableFrom } from './lineage.ts'
 
 /** What {@link reachableFrom} says of the generation of each record, by its id in hex. */
@@ -61,8 +61,4 @@ function neededRecords(
 
 function retiredIds({ generations }: KeyringContents): ReadonlySet<string> {
   return new Set(generations.filter(({ state }) => state === 'retired').map(({ id }) => hex(id)))
-}
-
-function memberKey({ sealId, memberId }: { readonly sealId: Uint8Array; readonly memberId: Uint8Array }): string {
-  return hex(sealId) + hex(memberId)
 }

@@ -20,7 +20,7 @@ import {
   MAX_WRAPPED_KEY_BYTES,
   MAX_WRAPPING_KEY_BYTES,
   type Member,
-  requireGeneration,
+  memberKey,
   type Seal,
   SIGNATURE_BYTES,
   SIGNING_KEY_BYTES,
@@ -189,7 +189,7 @@ function parseWrappedKey(wrappedKey: Uint8Array): ReturnType<typeof parseEnvelop
 
 function assertReferences({ generations, seals, members, records }: KeyringContents): void {
   const sealsById = new Map(seals.map(seal => [hex(seal.sealId), seal]))
-  const membersById = new Map(members.map(member => [hex(member.sealId) + hex(member.memberId), member]))
+  const membersById = new Map(members.map(member => [memberKey(member), member]))
   const generationIds = new Set(generations.map(({ id }) => hex(id)))
   assertUnique(
     'seal name',
@@ -198,9 +198,10 @@ function assertReferences({ generations, seals, members, records }: KeyringConte
   for (const { sealId, memberId } of members) {
     if (!sealsById.has(hex(sealId))) throw malformed(`member ${hex(memberId)} of an unknown seal`)
   }
-  for (const { sealId, memberId, generationId, method } of records) {
+  for (const record of records) {
+    const { sealId, memberId, generationId, method } = record
     const seal = sealsById.get(hex(sealId))
-    const member = membersById.get(hex(sealId) + hex(memberId))
+    const member = membersById.get(memberKey(record))
     if (!generationIds.has(hex(generationId))) throw malformed('a record of a generation that is not listed')
     if (seal?.state !== 'active' || member?.state !== 'active') {
       throw malformed(`record of a removed or unknown member ${hex(memberId)}`)
@@ -211,15 +212,15 @@ function assertReferences({ generations, seals, members, records }: KeyringConte
 
 /** At least one record must lead to the current generation, by itself or over links. */
 function assertWayIn(contents: KeyringContents): void {
-  const { id, number, keyId } = currentGeneration(contents)
+  const current = currentGeneration(contents)
   const starts = new Set(contents.records.map(({ generationId }) => hex(generationId)))
   // Backwards from the current one, as far as links lead: one pass, however many records there are.
   const linked = new Set(contents.links.map(({ toId }) => hex(toId)))
-  for (let step: Generation | undefined = requireGeneration(contents, id); step !== undefined;) {
+  for (let step: Generation | undefined = current; step !== undefined;) {
     if (starts.has(hex(step.id))) return
     step = linked.has(hex(step.id)) ? findGeneration(contents, step.parentId) : undefined
   }
-  throw new KeyringError('KEYRING_NO_WAY_IN', `no record leads to generation ${number} (${keyId})`)
+  throw new KeyringError('KEYRING_NO_WAY_IN', `no record leads to generation ${current.number} (${current.keyId})`)
 }
 
 function isZero(bytes: Uint8Array): boolean {

@@ -1,5 +1,12 @@
 import { randomFillSync } from 'node:crypto'
-import { findSeal, KeyringError, type Keyring, type KeyringRecord, type SealMember } from '@sealwright/keyring'
+import {
+  findSeal,
+  findSealRecords,
+  KeyringError,
+  type Keyring,
+  type KeyringRecord,
+  type SealMember,
+} from '@sealwright/keyring'
 import { type TpmAddress, type TpmSealConfig } from '@sealwright/node-config'
 import { readSecretFile } from '@sealwright/program'
 import { allocateKeyBytes, type Secret } from '@sealwright/secret'
@@ -62,7 +69,7 @@ export function tpmSeal(config: TpmSealConfig): ConfiguredSeal {
       return compareConditions(sealedKek, { policy: policyOf(config), hasPin: config.pinFile !== undefined })
     },
     enrolledDevices(keyring) {
-      const newestFirst = findSealRecords(keyring, name).sort((a, b) => b.createdAtMs - a.createdAtMs)
+      const newestFirst = findSealRecords(keyring, name).toSorted((a, b) => b.createdAtMs - a.createdAtMs)
       return distinctTpms(newestFirst).map(tpm => ({
         storageKeyName: nameOf(tpm),
         memberId: tpmMemberId(tpm.storageKeyName),
@@ -108,11 +115,6 @@ function recordsOf(keyring: Keyring, sealName: string): { sealId: Uint8Array; re
     )
   }
   return { sealId: seal.sealId, records }
-}
-
-function findSealRecords(keyring: Keyring, sealName: string): KeyringRecord[] {
-  const seal = findSeal(keyring, sealName)
-  return keyring.records.filter(record => seal !== undefined && Buffer.compare(record.sealId, seal.sealId) === 0)
 }
 
 /** The TPMs that records were made for, each once. */
