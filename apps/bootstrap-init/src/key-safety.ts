@@ -1,16 +1,16 @@
 import { constants, type Stats } from 'node:fs'
 import { lstat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { belongsToOthers, isWritableByOthers } from '@sealwright/program'
 import { BootstrapError } from './errors.ts'
 import { type Mounted, pathInside } from './mounted-file.ts'
 
 /** The link in a mounted Kubernetes Secret that leads to the folder with its present files. */
 export const KUBERNETES_DATA = '..data'
 
-const ROOT_UID = 0
 /** Of a folder: only who owns an entry may rename or remove it. */
 const STICKY = 0o1000
-const { S_IRGRP, S_IROTH, S_IWGRP, S_IWOTH } = constants
+const { S_IRGRP, S_IROTH } = constants
 
 /**
  * Refuses a file or folder in which somebody else could put a seal key of their own: the cluster would encrypt under it.
@@ -19,7 +19,7 @@ const { S_IRGRP, S_IROTH, S_IWGRP, S_IWOTH } = constants
  */
 export function assertOnlyOursToWrite({ path, status }: Pick<Mounted, 'path' | 'status'>): void {
   assertOurs(path, status)
-  if ((status.mode & (S_IWGRP | S_IWOTH)) === 0) return
+  if (!isWritableByOthers(status)) return
   throw unsafe(`others may write ${path} (mode ${octal(status)}): find out whether anybody did, then chmod go-w it`)
 }
 
@@ -48,10 +48,11 @@ export function readerWarnings({ path, status }: Mounted): readonly string[] {
   ]
 }
 
-function assertOurs(path: string, { uid }: Stats): void {
-  const mine = process.geteuid?.()
-  if (uid === ROOT_UID || uid === mine) return
-  throw unsafe(`${path} belongs to user ${uid}: find out why, then give it to root or to user ${String(mine)}`)
+function assertOurs(path: string, status: Stats): void {
+  if (!belongsToOthers(status)) return
+  throw unsafe(
+    `${path} belongs to user ${status.uid}: find out why, then give it to root or to user ${String(process.geteuid?.())}`,
+  )
 }
 
 function unsafe(message: string): BootstrapError {

@@ -73,9 +73,14 @@ export async function readSecretFile(path: string): Promise<Secret> {
   }
 }
 
-/** Whether somebody else than root and this user may change a file. */
-function isWritableByOthers({ mode, uid }: Stats): boolean {
-  return (mode & (S_IWGRP | S_IWOTH)) !== 0 || (uid !== ROOT_UID && uid !== process.geteuid?.())
+/** Whether somebody else than root and this user may change a file or folder. */
+export function isWritableByOthers(status: Stats): boolean {
+  return (status.mode & (S_IWGRP | S_IWOTH)) !== 0 || belongsToOthers(status)
+}
+
+/** Whether a file or folder belongs to somebody else than root and this user. */
+export function belongsToOthers({ uid }: Stats): boolean {
+  return uid !== ROOT_UID && uid !== process.geteuid?.()
 }
 
 function unreadableText(path: string, cause: unknown): string {

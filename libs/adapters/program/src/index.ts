@@ -1,3 +1,3 @@
 export { ProgramError, type ProgramErrorCode } from './errors.ts'
-export { loadNodeConfig, readSecretFile } from './files.ts'
+export { belongsToOthers, isWritableByOthers, loadNodeConfig, readSecretFile } from './files.ts'
 export { describeError, runProgram, type ExitCodes, type ProgramOptions } from './run.ts'
