@@ -2,9 +2,8 @@ import { lstatSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import { errorCodeOf, hasErrorCode } from '@sealwright/system-error'
-import { findProcesses, processTree } from '@sealwright/testing-rig'
+import { findProcesses, processTree, readMemory } from '@sealwright/testing-rig'
 import { type Needle, needlesOf } from './needles.ts'
-import { readMemory } from './process-memory.ts'
 
 /** Looks for one secret in all its forms. Every method returns where it was found and in which form; empty is good. */
 export interface SecretSearch {
