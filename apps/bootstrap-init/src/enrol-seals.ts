@@ -97,10 +97,10 @@ async function withRecords(
   member: SealMember,
   { handedKey: { sealKey, keyId }, permissions, label, now, randomBytes, signal }: EnrolmentInput,
 ): Promise<{ readonly keyring: Keyring; readonly hasRenewed: boolean }> {
-  const { name: sealName, method } = seal
-  const record: RecordInput & Surroundings = { sealName, method, member, label, now, randomBytes, signal }
+  const { method } = member
+  const record: RecordInput & Surroundings = { sealName: seal.name, method, member, label, now, randomBytes, signal }
   if (keyring === undefined) return { keyring: await createKeyring({ ...record, sealKey, keyId }), hasRenewed: false }
-  const records = recordsOf(keyring, sealName, member)
+  const records = recordsOf(keyring, seal.name, member)
   const sealKeys = matchSealKey({ keyring, sealKey })
   try {
     // Where a key is out of reach its record stays: if it does not open, or is too weak, the proof will say so.

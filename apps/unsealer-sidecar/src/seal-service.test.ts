@@ -13,6 +13,7 @@ async function openedKeyring(): Promise<OpenKeyring> {
   let kept: Secret | undefined
   const member: SealMember = {
     sealType: 'tpm',
+    method: 'tpm-sealed',
     memberId: Uint8Array.from(randomBytes(16)),
     sealKek: kek => {
       kept = kek.clone()

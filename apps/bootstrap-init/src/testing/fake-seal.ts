@@ -59,6 +59,7 @@ export function fakeSeal({ name = 'tpm', priority = 1, hasPin = false, disabled 
 
   const member = (): SealMember => ({
     sealType: 'tpm',
+    method: 'tpm-sealed',
     memberId: device.memberId,
     sealKek: (kek, { signal }) => {
       signal.throwIfAborted()
@@ -85,7 +86,6 @@ export function fakeSeal({ name = 'tpm', priority = 1, hasPin = false, disabled 
     priority,
     disabled,
     hasPin,
-    method: 'tpm-sealed',
     useDevice(deviceName) {
       device = deviceNamed(deviceName)
     },

@@ -52,6 +52,7 @@ export function tpmSealMember(options: TpmSealMemberOptions): SealMember {
   const { expected, policy, pin } = options
   return {
     sealType: 'tpm',
+    method: 'tpm-sealed',
     memberId: tpmMemberId(expected.storageKeyName),
     sealKek: (kek, { signal }) =>
       sealKek(options, expected, pin === undefined ? { policy } : { policy, pin }, kek, { signal }),

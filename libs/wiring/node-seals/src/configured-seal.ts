@@ -1,4 +1,4 @@
-import { type Keyring, type RecordMethod, type SealMember, type SealType } from '@sealwright/keyring'
+import { type Keyring, type SealMember, type SealType } from '@sealwright/keyring'
 import { type ConditionsComparison } from '@sealwright/tpm'
 
 /** A device that a seal has records for. */
@@ -17,8 +17,6 @@ export interface ConfiguredSeal {
   readonly disabled: boolean
   /** Whether it has a PIN: a failed attempt may count towards a lockout, so never try without need. */
   readonly hasPin: boolean
-  /** How records for this seal are made on this node. */
-  readonly method: RecordMethod
   /**
    * How the conditions that a record's sealed KEK opens under compare with those that are configured now. Asks no device.
    *

@@ -98,7 +98,7 @@ describe('a TPM seal', () => {
       const next = addGeneration({ keyring, sealKeys, step: 'chained', randomBytes })
       const held = sealKeys.with(next.generation.id, next.sealKey)
       const rotated = activateGeneration({ keyring: next.keyring, sealKeys: held, id: next.generation.id })
-      const made = { keyring: rotated, sealKeys: held, sealName: 'tpm', member, method: seal.method }
+      const made = { keyring: rotated, sealKeys: held, sealName: 'tpm', member, method: 'tpm-sealed' } as const
       return await addRecord({ ...made, label: 'node', now: Date.now, randomBytes, signal })
     })
     expect(await opening(seal, second)).toBe('opens')

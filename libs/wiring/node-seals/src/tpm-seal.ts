@@ -64,7 +64,6 @@ export function tpmSeal(config: TpmSealConfig): ConfiguredSeal {
     priority,
     disabled,
     hasPin: config.pinFile !== undefined,
-    method: 'tpm-sealed',
     compareConditions(sealedKek) {
       return compareConditions(sealedKek, { policy: policyOf(config), hasPin: config.pinFile !== undefined })
     },

@@ -8,6 +8,13 @@ import { ID_BYTES, type SealMember, type SealType } from '../seal.ts'
 const NONCE_BYTES = 12
 const TAG_BYTES = 16
 
+const METHODS: Readonly<Record<SealType, RecordMethod>> = {
+  tpm: 'tpm-sealed',
+  pkcs11: 'pkcs11-aes-gcm',
+  transit: 'transit',
+  shamir: 'shamir-hybrid',
+}
+
 /** A seal member that keeps its key in memory, for the tests of this library. */
 export interface FakeMember extends SealMember {
   /** Each KEK that it handed out, in turn, and what it was told of it. */
@@ -20,6 +27,7 @@ export function fakeMember(name: string, sealType: SealType = 'tpm'): FakeMember
   const unsealed: { readonly kek: Secret; readonly method: RecordMethod }[] = []
   return {
     sealType,
+    method: METHODS[sealType],
     memberId: Uint8Array.from(createHash('sha256').update(`id of ${name}`).digest().subarray(0, ID_BYTES)),
     unsealed,
     sealKek: (kek, { signal }) => {

@@ -50,7 +50,7 @@ export function tpmSeals(socketPath: string): TpmSeals {
         const record = {
           sealName: seal.name,
           member,
-          method: seal.method,
+          method: member.method,
           label: 'node',
           now: Date.now,
           randomBytes,

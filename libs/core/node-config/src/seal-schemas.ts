@@ -1,0 +1,138 @@
+import * as v from 'valibot'
+import { absolutePath, openBaoAddress, sealName, text, wholeNumber } from './fields.ts'
+
+/** Where the TPM answers; just one of the three. */
+const tpmAddress = v.union(
+  [
+    v.strictObject({ device: absolutePath }),
+    v.strictObject({ socket: absolutePath }),
+    v.strictObject({ host: text, port: wholeNumber(1, 65_535) }),
+  ],
+  'must be { device: PATH }, { socket: PATH } or { host: NAME, port: NUMBER }',
+)
+
+/** The name of a storage key with a SHA-256 name algorithm, as `bootstrap-init` prints it. It is not secret. */
+const storageKeyName = v.pipe(
+  text,
+  v.regex(/^000b[0-9a-f]{64}$/, 'must be 68 of 0-9 and a-f beginning with 000b, as bootstrap-init prints it'),
+)
+
+/** What every seal has. */
+const commonFields = {
+  name: sealName,
+  /** Lower is tried first. */
+  priority: wholeNumber(1, 1_000),
+  disabled: v.optional(v.boolean(), false),
+}
+
+export const tpmSeal = v.strictObject({
+  type: v.literal('tpm'),
+  ...commonFields,
+  tpm: v.optional(tpmAddress, { device: '/dev/tpmrm0' }),
+  pcrs: v.optional(
+    v.pipe(
+      v.array(wholeNumber(0, 23)),
+      v.check(list => new Set(list).size === list.length, 'names a PCR twice'),
+    ),
+    [],
+  ),
+  pinFile: v.optional(absolutePath),
+  storageKeyName: v.optional(storageKeyName),
+  ownerAuthFile: v.optional(absolutePath),
+  deadlineMs: v.optional(wholeNumber(100, 600_000), 30_000),
+})
+
+/** Which token: by what is printed on it or by what was given to it. A slot number changes when a reader is plugged in elsewhere. */
+const pkcs11Token = v.union(
+  [v.strictObject({ label: text }), v.strictObject({ serialNumber: text })],
+  'must be { label: TEXT } or { serialNumber: TEXT }',
+)
+
+/** Which key on the token. */
+const pkcs11Key = v.union(
+  [
+    v.strictObject({
+      id: v.pipe(text, v.regex(/^([0-9a-f]{2}){1,64}$/, 'must be 1 to 64 bytes in lower-case hex (CKA_ID)')),
+    }),
+    v.strictObject({ label: text }),
+  ],
+  'must be { id: HEX } or { label: TEXT }',
+)
+
+export const pkcs11Seal = v.strictObject({
+  type: v.literal('pkcs11'),
+  ...commonFields,
+  module: absolutePath,
+  token: pkcs11Token,
+  key: pkcs11Key,
+  pinFile: absolutePath,
+  mechanism: v.optional(v.picklist(['aes-gcm', 'rsa-oaep'], 'must be aes-gcm or rsa-oaep'), 'aes-gcm'),
+  oaepHash: v.optional(v.picklist(['sha1', 'sha256', 'sha384', 'sha512'], 'must be sha1, sha256, sha384 or sha512')),
+  environment: v.optional(v.record(v.pipe(v.string(), v.regex(/^[A-Z_][A-Z0-9_]*$/)), v.string()), {}),
+  deadlineMs: v.optional(wholeNumber(100, 600_000), 10_000),
+})
+
+const transitAuth = v.variant(
+  'method',
+  [
+    v.strictObject({ method: v.literal('token'), tokenFile: absolutePath }),
+    v.strictObject({
+      method: v.literal('approle'),
+      mountPath: v.optional(text, 'approle'),
+      roleIdFile: absolutePath,
+      secretIdFile: absolutePath,
+    }),
+    v.strictObject({
+      method: v.literal('jwt'),
+      mountPath: v.optional(text, 'jwt'),
+      role: text,
+      jwtFile: absolutePath,
+    }),
+    v.strictObject({
+      method: v.literal('kubernetes'),
+      mountPath: v.optional(text, 'kubernetes'),
+      role: text,
+      jwtFile: v.optional(absolutePath, '/var/run/secrets/kubernetes.io/serviceaccount/token'),
+    }),
+    v.strictObject({ method: v.literal('cert'), mountPath: v.optional(text, 'cert'), role: v.optional(text) }),
+  ],
+  'must be one of: token, approle, jwt, kubernetes, cert',
+)
+
+/** Key of the transit engine of another OpenBao. */
+export const transitSeal = v.strictObject({
+  type: v.literal('transit'),
+  ...commonFields,
+  address: openBaoAddress,
+  mountPath: v.optional(text, 'transit'),
+  namespace: v.optional(text),
+  keyName: text,
+  auth: transitAuth,
+  tls: v.optional(
+    v.strictObject({
+      caFile: v.optional(absolutePath),
+      certFile: v.optional(absolutePath),
+      keyFile: v.optional(absolutePath),
+      serverName: v.optional(text),
+    }),
+    {},
+  ),
+  deadlineMs: v.optional(wholeNumber(100, 600_000), 10_000),
+})
+
+export const shamirSeal = v.strictObject({ type: v.literal('shamir'), ...commonFields })
+
+/** A seal that a TPM keeps. */
+export type TpmSealConfig = Readonly<v.InferOutput<typeof tpmSeal>>
+
+/** A seal that a PKCS#11 token keeps. */
+export type Pkcs11SealConfig = Readonly<v.InferOutput<typeof pkcs11Seal>>
+
+/** A seal that the transit engine of another OpenBao keeps. */
+export type TransitSealConfig = Readonly<v.InferOutput<typeof transitSeal>>
+
+/** A seal that people keep, in shares. */
+export type ShamirSealConfig = Readonly<v.InferOutput<typeof shamirSeal>>
+
+/** Where a TPM answers. */
+export type TpmAddress = TpmSealConfig['tpm']
