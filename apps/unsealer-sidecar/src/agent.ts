@@ -6,15 +6,15 @@ import { classifySealFailure, configuredSeals, openThrough, readStoredKeyring } 
 import { type NodeConfig } from '@sealwright/node-config'
 import { type SealPluginServer, serveSealPlugin } from '@sealwright/seal-plugin'
 import { StoreError } from '@sealwright/seal-store'
-import { openControlSocket } from './control-socket.ts'
-import { createKeyholder, type Keyholder } from './keyholder.ts'
-import { joinGuard } from './join-guard.ts'
-import { agentReporter } from './log.ts'
-import { agentMetrics } from './metrics.ts'
-import { type OpenBaoWatch } from './openbao-view.ts'
-import { sealService } from './seal-service.ts'
-import { viewSeals, viewStatus } from './status.ts'
-import { agentLock, type AgentLock } from './store-lock.ts'
+import { openControlSocket } from './control/control-socket.ts'
+import { createKeyholder, type Keyholder } from './keyring/keyholder.ts'
+import { joinGuard } from './openbao/join-guard.ts'
+import { agentReporter } from './report/log.ts'
+import { agentMetrics } from './report/metrics.ts'
+import { type OpenBaoWatch } from './openbao/watch.ts'
+import { sealService } from './openbao/seal-service.ts'
+import { viewSeals, viewStatus } from './control/status.ts'
+import { agentLock, type AgentLock } from './keyring/store-lock.ts'
 
 export interface AgentOptions {
   readonly config: NodeConfig
@@ -94,7 +94,7 @@ export async function runAgent({ config, version, log, signal, onReload }: Agent
   })
 
   const loadApi = async (): Promise<RequestListener> => {
-    const [{ controlApi }, watch] = await Promise.all([import('./control-api.ts'), openBao.load()])
+    const [{ controlApi }, watch] = await Promise.all([import('./control/control-api.ts'), openBao.load()])
     const api = controlApi({
       status: async callSignal =>
         viewStatus({
@@ -179,7 +179,7 @@ function lazyOpenBaoWatch(
   return {
     async load() {
       if (config === undefined) return undefined
-      loading ??= import('./openbao-view.ts').then(({ watchOpenBao }) => watchOpenBao(config))
+      loading ??= import('./openbao/watch.ts').then(({ watchOpenBao }) => watchOpenBao(config))
       return await loading
     },
     async [Symbol.asyncDispose]() {

@@ -2,7 +2,7 @@ import { Command } from 'commander'
 import { loadNodeConfig, runProgram } from '@sealwright/program'
 import packageJson from '../package.json' with { type: 'json' }
 import { runAgent } from './agent.ts'
-import { agentLog, failureOf } from './log.ts'
+import { agentLog, failureOf } from './report/log.ts'
 
 const DEFAULT_CONFIG = '/etc/sealwright/node.yaml'
 

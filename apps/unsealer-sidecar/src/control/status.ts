@@ -1,7 +1,7 @@
 import { type OpenBaoView, type SealView, type StatusView, viewSealHealth } from '@sealwright/control-api'
 import { type OpenKeyring } from '@sealwright/keyring'
 import { type ConfiguredSeal } from '@sealwright/node-seals'
-import { type Held, type Keyholder } from './keyholder.ts'
+import { type Held, type Keyholder } from '../keyring/keyholder.ts'
 
 /** Every seal of the node, the disabled ones too, as the control API shows it. */
 export function viewSeals(

@@ -6,7 +6,7 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { openControlSocket } from './control-socket.ts'
-import { ask } from './testing/ask.ts'
+import { ask } from '../testing/ask.ts'
 
 let folder: string
 let path: string

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { type SealView, type StatusView } from '@sealwright/control-api'
 import { controlApi, type ControlApiDependencies } from './control-api.ts'
 import { openControlSocket } from './control-socket.ts'
-import { ask } from './testing/ask.ts'
+import { ask } from '../testing/ask.ts'
 
 const seals: SealView[] = [
   {
