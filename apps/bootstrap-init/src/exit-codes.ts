@@ -103,6 +103,7 @@ export const EXIT_CODES: Readonly<Record<KnownCode, number>> = {
 
   // Nothing that this program does can lead to these.
   KEYRING_OTHER_CLUSTER: UNEXPECTED,
+  KEYRING_ORIGIN_UNPROVEN: UNEXPECTED,
   KEYRING_DIVERGED: UNEXPECTED,
   KEYRING_KEY_UNKNOWN: UNEXPECTED,
   KEYRING_CLOSED: UNEXPECTED,

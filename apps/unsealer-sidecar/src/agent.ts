@@ -1,20 +1,23 @@
-import { randomBytes, randomUUID } from 'node:crypto'
+import { randomBytes, randomFillSync, randomUUID } from 'node:crypto'
 import { type RequestListener } from 'node:http'
 import { type Logger } from 'pino'
-import { type OpenKeyring } from '@sealwright/keyring'
-import { classifySealFailure, configuredSeals, openThrough, readStoredKeyring } from '@sealwright/node-seals'
+import { configuredSeals } from '@sealwright/node-seals'
 import { type NodeConfig } from '@sealwright/node-config'
 import { type SealPluginServer, serveSealPlugin } from '@sealwright/seal-plugin'
+import { allocateKeyBytes } from '@sealwright/secret'
 import { StoreError } from '@sealwright/seal-store'
+import { runBeside } from './beside.ts'
 import { openControlSocket } from './control/control-socket.ts'
-import { createKeyholder, type Keyholder } from './keyring/keyholder.ts'
+import { viewSeals, viewStatus } from './control/status.ts'
+import { keyringCustody } from './keyring/custody.ts'
+import { rotated } from './keyring/rotate.ts'
+import { agentLock, type AgentLock } from './keyring/store-lock.ts'
 import { joinGuard } from './openbao/join-guard.ts'
+import { keepLearning } from './openbao/learn.ts'
+import { sealService } from './openbao/seal-service.ts'
+import { type OpenBaoWatch } from './openbao/watch.ts'
 import { agentReporter } from './report/log.ts'
 import { agentMetrics } from './report/metrics.ts'
-import { type OpenBaoWatch } from './openbao/watch.ts'
-import { sealService } from './openbao/seal-service.ts'
-import { viewSeals, viewStatus } from './control/status.ts'
-import { agentLock, type AgentLock } from './keyring/store-lock.ts'
 
 export interface AgentOptions {
   readonly config: NodeConfig
@@ -42,40 +45,17 @@ export async function runAgent({ config, version, log, signal, onReload }: Agent
   const report = agentReporter(log, Date.now)
   const metrics = agentMetrics(Date.now)
   const seals = configuredSeals(config)
-  const keyholder = createKeyholder<OpenKeyring>({
-    seals: seals
-      .filter(seal => !seal.disabled)
-      .map(seal => ({
-        name: seal.name,
-        priority: seal.priority,
-        open: async openSignal => {
-          await lock.ensure(openSignal)
-          return await openThrough(seal, await readStoredKeyring(config.store), openSignal)
-        },
-      })),
-    now: Date.now,
-    steadyNow: () => performance.now(),
-    classify: classifySealFailure,
-    unite: (held, brought) => held.mergedWith(brought),
-    discard: keyring => {
-      keyring.close()
-    },
-    onAttempt(attempt) {
-      metrics.countAttempt(attempt)
-      report.attempt(attempt)
-    },
-    onOpened({ key, sealName }) {
-      const { number: generation, keyId } = key.current
-      metrics.setOpen(true, generation)
-      log.info({ seal: sealName, keyId, generation, ...uptime() }, 'keyring opened')
-    },
-    onProbeBroken(error) {
-      report.internalFailure('probing the seals', error)
-    },
+  const custody = keyringCustody({
+    storePath: config.store,
+    lock,
+    clusterId: config.clusterId === undefined ? undefined : Buffer.from(config.clusterId, 'hex'),
+    seals: () => seals.filter(({ disabled }) => !disabled),
+    ...{ metrics, report, log, signal },
   })
+  const { holder } = custody
   onReload(() => {
     report.startAfresh()
-    keyholder.reload()
+    holder.reload()
     log.info('seals are tried again')
   })
 
@@ -99,16 +79,23 @@ export async function runAgent({ config, version, log, signal, onReload }: Agent
       status: async callSignal =>
         viewStatus({
           ...{ version, pid: process.pid, startedAt, store: config.store },
-          held: keyholder.held(),
-          seals: viewSeals(seals, keyholder),
+          held: holder.held(),
+          seals: viewSeals(seals, holder),
           sessions: countSessions(),
           openbao: (await watch?.view(callSignal)) ?? { state: 'not-configured' },
         }),
       probe: async callSignal => {
-        await keyholder.probe(AbortSignal.any([callSignal, signal]))
-        return viewSeals(seals, keyholder)
+        await holder.probe(AbortSignal.any([callSignal, signal]))
+        return viewSeals(seals, holder)
       },
-      isOpen: () => keyholder.held() !== undefined,
+      rotate: async callSignal => {
+        const { current } = await custody.change(
+          unlocked => rotated(unlocked, byteLength => randomFillSync(allocateKeyBytes(byteLength))),
+          AbortSignal.any([callSignal, signal]),
+        )
+        return { generation: current.number, keyId: current.keyId }
+      },
+      isOpen: () => holder.held() !== undefined,
       metrics: {
         contentType: metrics.contentType,
         text: () => {
@@ -136,16 +123,22 @@ export async function runAgent({ config, version, log, signal, onReload }: Agent
       },
     }),
   )
-  const holding = resources.use(hold(keyholder, config.agent.probeIntervalMs, signal))
+  resources.defer(() => {
+    custody.close()
+  })
+  const holding = resources.use(
+    runBeside(signal, limit => holder.run({ probeIntervalMs: config.agent.probeIntervalMs, signal: limit })),
+  )
   const plugin = await serveSealPlugin({
     directory: config.agent.ipcDirectory,
     ...(config.agent.ipcGroupId === undefined ? {} : { groupId: config.agent.ipcGroupId }),
     service: sealService({
-      heldKeyring: () => keyholder.held()?.key,
-      waitForKeyring: (timeoutMs, callSignal) => keyholder.waitForKey(timeoutMs, callSignal),
+      heldKeyring: () => holder.held()?.key,
+      waitForKeyring: (timeoutMs, callSignal) => holder.waitForKey(timeoutMs, callSignal),
+      absorb: custody.absorb,
       failures: () =>
         seals.flatMap(({ name }) => {
-          const health = keyholder.health(name)
+          const health = holder.health(name)
           return health.kind === 'failing' ? [{ ...health.failure, sealName: name }] : []
         }),
       admit: (plaintextBytes, callSignal) => guard.admit(plaintextBytes, callSignal),
@@ -164,7 +157,23 @@ export async function runAgent({ config, version, log, signal, onReload }: Agent
   listSessions = () => plugin.sessions()
   log.info({ version, ...uptime() }, 'agent serves')
   if (config.openbao === undefined) log.warn('openbao.address is not configured: nothing is decrypted for OpenBao')
-  await openBao.load()
+  const watch = await openBao.load()
+  resources.use(
+    runBeside(signal, async sideSignal => {
+      await keepLearning(
+        {
+          leaderBlob: async askSignal => await watch?.leaderBlob(askSignal),
+          absorb: custody.absorb,
+          onFailure: error => {
+            report.leaderNotAsked(error)
+          },
+          intervalMs: config.agent.learnIntervalMs,
+          random: Math.random,
+        },
+        sideSignal,
+      )
+    }),
+  )
   await holding.ended
   log.info('agent stops')
 }
@@ -184,29 +193,6 @@ function lazyOpenBaoWatch(
     },
     async [Symbol.asyncDispose]() {
       await (await loading)?.[Symbol.asyncDispose]()
-    },
-  }
-}
-
-/** Starts holding the key. `ended` resolves when `signal` is aborted, and rejects with anything else that ended it. */
-function hold(
-  keyholder: Keyholder<OpenKeyring>,
-  probeIntervalMs: number,
-  signal: AbortSignal,
-): AsyncDisposable & { readonly ended: Promise<void> } {
-  const stop = new AbortController()
-  const limit = AbortSignal.any([signal, stop.signal])
-  const ended = keyholder.run({ probeIntervalMs, signal: limit }).catch((error: unknown) => {
-    if (!limit.aborted) throw error
-  })
-  // Somebody may look at it only later; until then a failure must not count as unhandled.
-  const settled = ended.catch(() => undefined)
-  return {
-    ended,
-    async [Symbol.asyncDispose]() {
-      stop.abort()
-      await settled
-      keyholder.held()?.key.close()
     },
   }
 }

@@ -1,7 +1,7 @@
 import { rename, rm } from 'node:fs/promises'
 import { type OpenBaoNode } from '@sealwright/testing-rig'
 import { BOOTSTRAP_EXIT, expectBootstraps, expectRefusal, NO_SEAL_KEY } from './bootstrap-run.ts'
-import { expectOpensByItself, expectSealed, waitUntilFailing } from './node-health.ts'
+import { expectOpensByItself, expectSealWorks, waitUntilFailing } from './node-health.ts'
 import { boot, cutPower } from './node-life.ts'
 import { waitForAgentLine, waitForOpenBaoLog } from './node-log.ts'
 import { INITIALISE, newNodeWithOpenBao, openNode, type ServedNode } from './served-node.ts'
@@ -51,20 +51,22 @@ describe('a seal store that is missing', () => {
     await expectOpensByItself(node)
   })
 
-  it('seals a node that had one until the volume is back, and nobody has to restart anything', async () => {
-    const { node, sealKeyPath } = await openNode(scope)
+  it('is made anew from the keyring that OpenBao stored beside its root key, and nobody has to restart anything', async () => {
+    const { node, sealKeyPath, rootToken } = await openNode(scope)
     await rm(sealKeyPath, { recursive: true })
     await cutPower(node)
-    const before = await storeEntries(node.storePath)
-    const away = `${node.storePath}-away`
-    await rename(node.storePath, away)
+    const { keyring: before } = await storeEntries(node.storePath)
+    await rename(node.storePath, `${node.storePath}-away`)
 
     await boot(node)
-    await expectSealed(node, { code: 'STORE_NOT_FOUND', message: 'check that its volume is mounted', retrying: true })
-    expectRefusal(await node.bootstrap(NO_SEAL_KEY), 'BOOTSTRAP_KEY_MISSING', BOOTSTRAP_EXIT.sealKey)
+    await expectOpensByItself(node)
+    await waitForAgentLine(node, { msg: 'keyring stored' })
+    const { keyring: after } = await storeEntries(node.storePath)
+    expect(after?.hex).toBe(before?.hex)
+    await expectSealWorks(node, rootToken)
 
-    await rename(away, node.storePath)
-    expect(await storeEntries(node.storePath)).toEqual(before)
+    await cutPower(node)
+    await boot(node)
     await expectOpensByItself(node)
   })
 })

@@ -101,7 +101,7 @@ describe('the systemd units', () => {
     expect(state).toEqual([parentOf(defaultOf('store'))])
     const [writable = ''] = valuesOf(AGENT, 'ReadWritePaths')
     expect(writable.split(' ')).toEqual([parentOf(defaultOf('store')), '/openbao/plugins'])
-    expect(readText('libs/core/node-config/src/schema.ts')).toContain(`device: '/dev/tpmrm0'`)
+    expect(readText('libs/core/node-config/src/seal-schemas.ts')).toContain(`device: '/dev/tpmrm0'`)
   })
 
   it('call the programs with paths and options that they know, and reload by SIGHUP', () => {

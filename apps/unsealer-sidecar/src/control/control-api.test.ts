@@ -49,6 +49,7 @@ async function serve(overrides: Partial<ControlApiDependencies> = {}): Promise<v
   const api = controlApi({
     status: () => Promise.resolve(statusView),
     probe: () => Promise.resolve(seals),
+    rotate: () => Promise.resolve({ generation: 2, keyId: 'k2' }),
     isOpen: () => false,
     metrics: { contentType: 'text/plain; version=0.0.4', text: () => Promise.resolve('sealwright_open 0\n') },
     onFailure: error => failures.push(error),

@@ -6,6 +6,8 @@ export interface ControlApiDependencies {
   readonly status: (signal: AbortSignal) => Promise<StatusView>
   /** Unwraps through every enabled seal for real, now. */
   readonly probe: (signal: AbortSignal) => Promise<readonly SealView[]>
+  /** Makes a new seal key. */
+  readonly rotate: (signal: AbortSignal) => Promise<{ readonly generation: number; readonly keyId: string }>
   readonly isOpen: () => boolean
   readonly metrics: { readonly contentType: string; text(): Promise<string> }
   /** Told of what a caller is not told: why an answer was 500. */
@@ -23,7 +25,14 @@ const MAX_BODY_BYTES = 4_096
  * - `GET /v1/sys/seal-status`: {@link StatusView}.
  * - `POST /v1/sys/seals/probe`: tries every seal now and returns what came of it.
  */
-export function controlApi({ status, probe, isOpen, metrics, onFailure }: ControlApiDependencies): FastifyInstance {
+export function controlApi({
+  status,
+  probe,
+  rotate,
+  isOpen,
+  metrics,
+  onFailure,
+}: ControlApiDependencies): FastifyInstance {
   const api = fastify({ logger: false, bodyLimit: MAX_BODY_BYTES, schemaController: WITHOUT_SCHEMAS })
 
   api.get(CONTROL_PATHS.healthz, () => ({ status: 'ok' }))
@@ -34,6 +43,8 @@ export function controlApi({ status, probe, isOpen, metrics, onFailure }: Contro
   api.get(CONTROL_PATHS.metrics, async (_request, reply) => reply.type(metrics.contentType).send(await metrics.text()))
   api.get(CONTROL_PATHS.sealStatus, async (_request, reply) => await status(untilAnswered(reply)))
   api.post(CONTROL_PATHS.probe, async (_request, reply) => ({ seals: await probe(untilAnswered(reply)) }))
+
+  api.post('/v1/sys/rotate/seal-key', async (_request, reply) => await rotate(untilAnswered(reply)))
 
   api.setErrorHandler((error, _request, reply) => {
     if (isClientError(error)) return reply.code(error.statusCode).send({ errors: [error.message] })

@@ -49,7 +49,7 @@ afterEach(async () => {
 
 function hold(seals: readonly ReturnType<typeof scripted>[]): Keyholder<string> {
   return createKeyholder<string>({
-    seals,
+    seals: () => seals,
     now: Date.now,
     steadyNow: () => performance.now(),
     classify: error => {

@@ -10,6 +10,7 @@ import {
   type SealHealth,
 } from '@sealwright/unseal'
 import { createLatch } from './latch.ts'
+import { createLine } from './line.ts'
 
 /** A key that a seal has opened, and which seal that was. */
 export interface Held<Key> {
@@ -19,8 +20,8 @@ export interface Held<Key> {
 }
 
 export interface KeyholderDependencies<Key> {
-  /** The seals that are not disabled. */
-  readonly seals: readonly NamedSeal<Key>[]
+  /** The seals that may be asked, as they are now: an operator may add one while the agent runs. */
+  readonly seals: () => readonly NamedSeal<Key>[]
   /** Wall clock in milliseconds. */
   readonly now: () => number
   /** Steady clock in milliseconds, for durations. */
@@ -48,6 +49,17 @@ export interface Keyholder<Key> {
   health(sealName: string): SealHealth
   /** Unwraps through every seal for real, except those that only an operator can mend. */
   probe(signal: AbortSignal): Promise<void>
+  /**
+   * Opens something else than usual through the same seals, by priority, and unites it with what is held.
+   *
+   * @param openAs - what each seal opens this time.
+   * @returns whether a seal opened it.
+   */
+  bring(openAs: (sealName: string, signal: AbortSignal) => Promise<Key>, signal: AbortSignal): Promise<boolean>
+  /** Asks the seals for something, by priority, in turn with all other asking; `undefined` if none gives it. */
+  ask<T>(what: (sealName: string, signal: AbortSignal) => Promise<T>, signal: AbortSignal): Promise<T | undefined>
+  /** Puts another key in the place of the one that is held, if there is one. It may be the same: then nothing happens. */
+  revise(change: (held: Key) => Key): void
   /** An operator changed something: seals that waited for that may be tried again. */
   reload(): void
   /**
@@ -68,10 +80,11 @@ class NotOpenedYet extends Error {
 
 export function createKeyholder<Key>(dependencies: KeyholderDependencies<Key>): Keyholder<Key> {
   const { now, steadyNow, classify, unite, discard, onOpened, onProbeBroken } = dependencies
-  const healthByName = new Map<string, SealHealth>(dependencies.seals.map(({ name }) => [name, { kind: 'untried' }]))
+  const healthByName = new Map<string, SealHealth>()
   let held: Held<Key> | undefined
   const keyIsHeld = createLatch()
-  let lastInLine: Promise<unknown> = Promise.resolve()
+  /** One at a time: a PIN that is wrong must not be tried twice because two callers came together. */
+  const inTurn = createLine()
 
   const health = (sealName: string): SealHealth => healthByName.get(sealName) ?? { kind: 'untried' }
 
@@ -94,7 +107,7 @@ export function createKeyholder<Key>(dependencies: KeyholderDependencies<Key>): 
     onOpened(held)
   }
 
-  const seals = dependencies.seals.map((seal): NamedSeal<Key> => ({
+  const uniting = (seal: NamedSeal<Key>): NamedSeal<Key> => ({
     ...seal,
     async open(signal) {
       const brought = await seal.open(signal)
@@ -107,17 +120,12 @@ export function createKeyholder<Key>(dependencies: KeyholderDependencies<Key>): 
         if (kept !== brought) discard(brought)
       }
     },
-  }))
+  })
+  /** The seals that may be tried without somebody asking for it. */
+  const candidates = (): readonly NamedSeal<Key>[] => dependencies.seals().filter(({ name }) => mayTry(health(name)))
 
-  /** One at a time: a PIN that is wrong must not be tried twice because two callers came together. */
-  const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
-    const turn = lastInLine.then(work, work)
-    lastInLine = turn.catch(() => undefined)
-    return turn
-  }
-
-  const trySeals = async (candidates: readonly NamedSeal<Key>[], signal: AbortSignal): Promise<boolean> => {
-    const outcome = await openByPriority(candidates, { signal, now: steadyNow, classify, onAttempt })
+  const trySeals = async (tried: readonly NamedSeal<Key>[], signal: AbortSignal): Promise<boolean> => {
+    const outcome = await openByPriority(tried.map(uniting), { signal, now: steadyNow, classify, onAttempt })
     if (outcome.kind === 'not-opened') return false
     take(outcome.opened, outcome.sealName)
     return true
@@ -125,15 +133,15 @@ export function createKeyholder<Key>(dependencies: KeyholderDependencies<Key>): 
 
   const openOnce = (signal: AbortSignal): Promise<void> =>
     inTurn(async () => {
-      const allowed = seals.filter(({ name }) => mayTry(health(name)))
-      if (held === undefined && !(await trySeals(allowed, signal))) throw new NotOpenedYet('no seal has opened yet')
+      if (held === undefined && !(await trySeals(candidates(), signal)))
+        throw new NotOpenedYet('no seal has opened yet')
     })
 
   const probe = (signal: AbortSignal): Promise<void> =>
     inTurn(async () => {
-      for (const seal of seals) {
+      for (const seal of candidates()) {
         signal.throwIfAborted()
-        if (mayTry(health(seal.name))) await trySeals([seal], signal)
+        await trySeals([seal], signal)
       }
     })
 
@@ -141,6 +149,25 @@ export function createKeyholder<Key>(dependencies: KeyholderDependencies<Key>): 
     held: () => held,
     health,
     probe,
+    bring: (openAs, signal) =>
+      inTurn(() =>
+        trySeals(
+          candidates().map(seal => ({ ...seal, open: openSignal => openAs(seal.name, openSignal) })),
+          signal,
+        ),
+      ),
+    ask: (what, signal) =>
+      inTurn(async () => {
+        const asked = candidates().map(({ name, priority }) => ({
+          ...{ name, priority },
+          open: (askSignal: AbortSignal) => what(name, askSignal),
+        }))
+        const outcome = await openByPriority(asked, { signal, now: steadyNow, classify, onAttempt })
+        return outcome.kind === 'opened' ? outcome.opened : undefined
+      }),
+    revise(change) {
+      if (held !== undefined) take(change(held.key), held.sealName)
+    },
     async waitForKey(timeoutMs, signal) {
       if (held === undefined) await keyIsHeld.wait(timeoutMs, signal)
       return held

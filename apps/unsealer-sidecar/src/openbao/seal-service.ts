@@ -2,6 +2,7 @@ import { EnvelopeError, parseEnvelope, type RandomBytes } from '@sealwright/enve
 import { KeyringError, type OpenKeyring } from '@sealwright/keyring'
 import { SealServiceRefusal, type SealBlob, type SealService } from '@sealwright/seal-plugin'
 import { type SealFailure } from '@sealwright/unseal'
+import { keyringBytes } from '../keyring/absorb.ts'
 
 /** What OpenBao stores as the type of its seal. Another value would make it believe in a seal migration. */
 export const SEAL_TYPE = 'sealwright'
@@ -37,6 +38,8 @@ export interface SealServiceDependencies {
   readonly heldKeyring: () => OpenKeyring | undefined
   /** Returns when there is a keyring, or after `timeoutMs`, or when `signal` is aborted. */
   readonly waitForKeyring: (timeoutMs: number, signal: AbortSignal) => Promise<unknown>
+  /** Learns from the keyring that came with a blob. What it makes of it shows in what is held. */
+  readonly absorb: (keyringBytes: Uint8Array, signal: AbortSignal) => Promise<void>
   /** Why no seal has opened yet, best priority first. */
   readonly failures: () => readonly (SealFailure & { readonly sealName: string })[]
   /** Throws a {@link SealServiceRefusal} unless a plaintext of this length may be handed to OpenBao. */
@@ -47,7 +50,8 @@ export interface SealServiceDependencies {
 
 /** What OpenBao asks its seal, answered from an opened keyring in memory. */
 export function sealService(dependencies: SealServiceDependencies): SealService {
-  const { heldKeyring, waitForKeyring, failures, admit, version, randomBytes } = dependencies
+  const { heldKeyring, waitForKeyring, absorb, failures, admit, version, randomBytes } = dependencies
+  const bytesOf = keyringBytes()
   let waitingCalls = 0
 
   const keyringOrRefusal = (): OpenKeyring => {
@@ -94,11 +98,13 @@ export function sealService(dependencies: SealServiceDependencies): SealService 
         ciphertext: keyring.encryptBlob({ plaintext, aad, randomBytes }),
         iv: new Uint8Array(),
         keyId: keyring.keyId,
-        wrappedKey: new Uint8Array(),
+        wrappedKey: bytesOf(keyring),
         mechanism: 0n,
       }
     },
     async decrypt(blob, aad, signal) {
+      // Before anything waits: to a node without a store this may be all that there is to open.
+      if (blob.wrappedKey.length > 0) await absorb(blob.wrappedKey, signal)
       if (heldKeyring() === undefined) await waitForKeyring(OPENING_WAIT_MS, signal)
       // Asked for only now: a keyring that was replaced meanwhile is closed.
       const keyring = heldKeyring()
@@ -119,9 +125,9 @@ export function sealService(dependencies: SealServiceDependencies): SealService 
  * OpenBao keeps the key id beside the ciphertext and decides by it whether to encrypt again. Only the one inside is
  * authenticated, so the two must agree.
  */
-function assertUnchanged({ ciphertext, keyId, iv, wrappedKey }: SealBlob): void {
+function assertUnchanged({ ciphertext, keyId, iv }: SealBlob): void {
   const { keyRef } = parseEnvelope(ciphertext)
-  if (Buffer.from(keyRef).toString('latin1') === keyId && iv.length === 0 && wrappedKey.length === 0) return
+  if (Buffer.from(keyRef).toString('latin1') === keyId && iv.length === 0) return
   throw new SealServiceRefusal('SEAL_BLOB_CHANGED', 'what OpenBao stored beside the ciphertext was changed')
 }
 

@@ -6,10 +6,20 @@ import { type Membership } from './join-guard.ts'
 /** A status must not wait long for a server that may be down. */
 const TIMEOUT_MS = 2_000
 
+/** The leader keeps one challenge under each name: a fixed one, so that they do not pile up. No server is called this. */
+const CHALLENGE_NAME = 'sealwright-agent'
+
 /** Looks at the OpenBao beside this agent. */
 export interface OpenBaoWatch extends AsyncDisposable {
   /** Whatever keeps us from looking is part of the view. */
   view(signal: AbortSignal): Promise<OpenBaoView>
+  /**
+   * What the seal of the raft leader has just encrypted, so that it carries the leader's keyring; `undefined` while this OpenBao is
+   * no unsealed member of a cluster.
+   *
+   * @throws {OpenBaoError}
+   */
+  leaderBlob(signal: AbortSignal): Promise<Uint8Array | undefined>
   /** Whether it holds the data of a cluster. */
   membership(signal: AbortSignal): Promise<Membership>
 }
@@ -38,6 +48,11 @@ export function watchOpenBao({ address, caFile }: NonNullable<NodeConfig['openba
     }
   }
   return {
+    async leaderBlob(signal) {
+      const { kind } = await readHealth(signal)
+      if (kind !== 'active' && kind !== 'standby') return undefined
+      return await (client ??= connect()).raftChallenge(CHALLENGE_NAME, { signal })
+    },
     async membership(signal) {
       try {
         const { kind } = await readHealth(signal)

@@ -33,6 +33,12 @@ export interface AgentReporter {
   pluginEvent(event: SealPluginEvent): void
   /** Something of ours that should not have happened; the agent goes on. */
   internalFailure(during: string, cause: unknown): void
+  /** A keyring that came with a blob was not taken. */
+  keyringRefused(cause: unknown): void
+  /** The leader could not be asked for its keyring. */
+  leaderNotAsked(cause: unknown): void
+  /** What was learned is not in the store yet. */
+  keyringNotStored(cause: unknown): void
   /** The next failure is news again, whatever was said before: an operator looks. */
   startAfresh(): void
 }
@@ -61,6 +67,15 @@ export function agentReporter(log: Logger, now: () => number): AgentReporter {
 
   return {
     internalFailure,
+    keyringRefused(cause) {
+      logSeldom('warn', `refused ${errorCodeOf(cause) ?? ''}`, failureOf(cause), 'keyring from OpenBao refused')
+    },
+    leaderNotAsked(cause) {
+      logSeldom('warn', `not learned ${errorCodeOf(cause) ?? ''}`, failureOf(cause), 'leader not asked for its keyring')
+    },
+    keyringNotStored(cause) {
+      logSeldom('warn', `not stored ${errorCodeOf(cause) ?? ''}`, failureOf(cause), 'keyring not stored')
+    },
     startAfresh: () => {
       repeats.clear()
     },

@@ -28,6 +28,7 @@ import {
   parseKvSecret,
   parseKvVersion,
 } from './kv.ts'
+import { parseRaftChallenge, raftChallengeBody } from './raft.ts'
 import {
   type Answer,
   type AuthenticatedCall,
@@ -68,6 +69,15 @@ export interface OpenBaoClient extends AsyncDisposable {
   readonly kvPut: (path: KvPath, data: Readonly<Record<string, Secret>>, call: AuthenticatedCall) => Promise<number>
   /** The newest version; null if there is none. */
   readonly kvGet: (path: KvPath, call: AuthenticatedCall) => Promise<KvSecret | null>
+  /**
+   * Has the leader's seal encrypt a challenge, as for a server that wants to join. Needs no token; a standby forwards it.
+   *
+   * @param serverId - under which the leader keeps it until the next one; one fixed name for each caller, so that nothing piles up.
+   * @returns The serialised blob.
+   */
+  readonly raftChallenge: (serverId: string, call: Call) => Promise<Uint8Array>
+  /** Makes a new root key and has the seal encrypt it. Forwarded to the leader. */
+  readonly rotateRoot: (call: AuthenticatedCall) => Promise<void>
   /** The token is worth nothing afterwards. */
   readonly tokenRevokeSelf: (call: AuthenticatedCall) => Promise<void>
   /** Ends all connections, and calls that still wait with `OPENBAO_CONNECTION_CUT`. */
@@ -112,6 +122,11 @@ export function openBaoClient(options: OpenBaoClientOptions): OpenBaoClient {
     kvGet: async (path, call) => {
       const answer = await send({ method: 'GET', path: kvDataPath(path), call, expected: [200, 404] })
       return answer.status === 404 ? parseKvAbsent(answer) : parseKvSecret(answer)
+    },
+    raftChallenge: async (serverId, call) =>
+      parseRaftChallenge(await post('sys/storage/raft/bootstrap/challenge', raftChallengeBody(serverId), call, [200])),
+    rotateRoot: async call => {
+      await post('sys/rotate/root', undefined, call, [204])
     },
     tokenRevokeSelf: async call => {
       await post('auth/token/revoke-self', undefined, call, [204])

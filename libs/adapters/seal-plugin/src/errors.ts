@@ -7,6 +7,7 @@ export type SealPluginErrorCode =
   | 'SEAL_PLUGIN_MKFIFO_FAILED' // the `mkfifo` program is missing or refused
   | 'SEAL_PLUGIN_IO_FAILED' // the file system refused; `cause` says how
   | 'SEAL_PLUGIN_REQUEST_INVALID' // a connector's request does not carry one usable client certificate
+  | 'SEAL_PLUGIN_BLOB_MALFORMED' // bytes that are no blob as OpenBao stores it
   | 'SEAL_PLUGIN_CLOSED' // the server was closed while this was under way
 
 /** Thrown by everything in this lib. Messages may name files; they stay in the agent's own log. */

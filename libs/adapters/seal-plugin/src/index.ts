@@ -1,3 +1,4 @@
+export { decodeSealBlob } from './blob.ts'
 export { SealPluginError, type SealPluginErrorCode } from './errors.ts'
 export { type SealPluginEvent, type SessionEnd, type WrapperMethod } from './events.ts'
 export { DEFAULT_LIMITS, type SealPluginLimits } from './limits.ts'

@@ -6,7 +6,7 @@ export interface SealPluginLimits {
   readonly maxWaitingRequests: number
   /** How long a session waits for its host. */
   readonly hostTimeoutMs: number
-  /** Longest gRPC message, both ways. A blob that carries a keyring has tens of kilobytes. */
+  /** Longest gRPC message, both ways. A blob carries a keyring, of up to 512 KiB. */
   readonly maxMessageBytes: number
   /** Connections of one session at once; a host needs one. */
   readonly maxConnectionsPerSession: number
@@ -22,7 +22,7 @@ export const DEFAULT_LIMITS: SealPluginLimits = {
   maxSessions: 16,
   maxWaitingRequests: 64,
   hostTimeoutMs: 15_000,
-  maxMessageBytes: 1024 * 1024,
+  maxMessageBytes: 2 * 1024 * 1024,
   maxConnectionsPerSession: 4,
   maxInstancesPerSession: 16,
   maxConcurrentCalls: 64,

@@ -9,6 +9,7 @@ import {
   type SetConfigResponseSchema,
   type TypeResponseSchema,
 } from './generated/pb/wrapper_pb.ts'
+import { sealBlobOf } from './blob.ts'
 import { RefusedCall } from './refused-call.ts'
 import { type SealBlob, type SealService } from './seal-service.ts'
 
@@ -97,10 +98,10 @@ export function createWrapperCalls(parameters: {
 }
 
 function blobOf({ blob }: MessageShape<typeof DecryptRequestSchema>): SealBlob {
-  if (!blob?.keyInfo) {
+  const read = blob && sealBlobOf(blob)
+  if (read === undefined) {
     const code = 'SEAL_PLUGIN_REQUEST_INCOMPLETE'
     throw new RefusedCall('invalidArgument', code, `${code}: nothing to decrypt`)
   }
-  const { ciphertext, iv, keyInfo } = blob
-  return { ciphertext, iv, keyId: keyInfo.keyId, wrappedKey: keyInfo.wrappedKey, mechanism: keyInfo.mechanism }
+  return read
 }

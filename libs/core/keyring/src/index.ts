@@ -21,6 +21,7 @@ export {
 } from './keyring.ts'
 export { currentGeneration } from './lineage.ts'
 export { openKeyring, OpenKeyring } from './open-keyring.ts'
+export { assertOrigin } from './origin.ts'
 export {
   type EntryState,
   type GenerationState,
@@ -29,4 +30,4 @@ export {
   type RecordMethod,
 } from './registry.ts'
 export { ID_BYTES, KEY_BYTES, type SealMember, type SealType } from './seal.ts'
-export { matchSealKey, proveRecords, SealKeys, unwrapSealKeys, type UnwrapInput } from './seal-keys.ts'
+export { followSealKeys, matchSealKey, proveRecords, SealKeys, unwrapSealKeys, type UnwrapInput } from './seal-keys.ts'

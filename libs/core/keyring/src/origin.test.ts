@@ -1,11 +1,13 @@
 import { createKeyring } from './create-keyring.ts'
 import { type Keyring } from './keyring.ts'
+import { assertOrigin } from './origin.ts'
 import { matchSealKey } from './seal-keys.ts'
 import { provesOrigin, RECORD_METHODS, type RecordMethod, sealTypeOf } from './registry.ts'
 import { fakeMember } from './testing/fake-member.ts'
 import {
   activated,
   begun,
+  codeNow,
   enrolled,
   opened,
   pending,
@@ -74,5 +76,19 @@ describe('where a keyring comes from', () => {
     expect(unproven.mergedWith(proven.keyring).isOriginProven).toBe(false)
     expect(unproven.mergedWith(proven).isOriginProven).toBe(true)
     expect(proven.mergedWith(unproven).isOriginProven).toBe(true)
+  })
+})
+
+describe('the origin of an opened keyring', () => {
+  it('has to be proven by a record, or known from elsewhere', async () => {
+    const proven = await opened(await keyringBy('tpm-sealed'), fakeMember('a'))
+    const unproven = await opened(await keyringBy('tpm-imported'), fakeMember('a'))
+    const { clusterId } = unproven.keyring
+    const other = Uint8Array.from(clusterId, byte => byte ^ 1)
+
+    expect(codeNow(() => { assertOrigin(proven, undefined); })).toBe('none')
+    expect(codeNow(() => { assertOrigin(unproven, undefined); })).toBe('KEYRING_ORIGIN_UNPROVEN')
+    expect(codeNow(() => { assertOrigin(unproven, clusterId); })).toBe('none')
+    expect(codeNow(() => { assertOrigin(proven, other); })).toBe('KEYRING_OTHER_CLUSTER')
   })
 })

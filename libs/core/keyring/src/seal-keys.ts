@@ -187,6 +187,39 @@ export function matchSealKey({ keyring, sealKey }: { readonly keyring: Keyring; 
   }
 }
 
+/**
+ * The seal keys of a newer keyring of the same cluster, from those that are held: climbs its links and checks its MAC. So a node
+ * follows a rotation that another one made, although the other does not know this node's records.
+ *
+ * @param input.sealKeys - of this node's own keyring; stay the caller's.
+ * @returns As {@link unwrapSealKeys}; the origin is proven if it was for `sealKeys`.
+ * @throws {@link KeyringError} `KEYRING_OTHER_KEY` if none of the keys is of the keyring; `KEYRING_LINK_BROKEN`, `KEYRING_AUTH_FAILED`.
+ */
+export function followSealKeys({
+  keyring,
+  sealKeys,
+}: {
+  readonly keyring: Keyring
+  readonly sealKeys: SealKeys
+}): SealKeys {
+  const held = new Map<string, Secret>()
+  try {
+    for (const generation of keyring.generations) {
+      if (!sealKeys.has(generation.id)) continue
+      const sealKey = sealKeys.of(generation.id)
+      if (isKeyOf(generation, sealKey)) held.set(hex(generation.id), sealKey.clone())
+    }
+    if (held.size === 0) {
+      throw new KeyringError('KEYRING_OTHER_KEY', 'no seal key that is held here belongs to the other keyring')
+    }
+    climb(keyring, held)
+    return authenticated(keyring, held, sealKeys.isOriginProven)
+  } catch (error) {
+    wipeAll(held)
+    throw error
+  }
+}
+
 function authenticated(keyring: Keyring, held: ReadonlyMap<string, Secret>, isOriginProven: boolean): SealKeys {
   const { id, number, keyId } = currentGeneration(keyring)
   const current = held.get(hex(id))

@@ -16,6 +16,12 @@ export const sealName = v.pipe(
   v.regex(/^[a-z][a-z0-9-]{0,31}$/, 'must be 1 to 32 of a-z, 0-9 and "-", beginning with a letter'),
 )
 
+/** The id of a cluster, as `bootstrap-init` and share cards print it. It is not secret. */
+export const clusterIdText = v.pipe(
+  text,
+  v.regex(/^[0-9a-f]{32}$/, 'must be 32 of 0-9 and a-f, as bootstrap-init prints it'),
+)
+
 /** Where an OpenBao answers. */
 export const openBaoAddress = v.pipe(
   text,

@@ -30,6 +30,7 @@ describe('a node configuration', () => {
       agent: {
         ipcDirectory: '/run/sealwright/ipc/seal',
         controlSocket: '/run/sealwright/control.sock',
+        learnIntervalMs: 30_000,
         probeIntervalMs: 300_000,
       },
     })
@@ -48,6 +49,11 @@ describe('a node configuration', () => {
       'seals.0.pin is unknown here',
     ],
     ['an unknown field of the agent', `${minimal}\nagent: { socket: /x }`, 'agent.socket is unknown here'],
+    [
+      'a cluster id that is none',
+      `${minimal}\nclusterId: 12AB`,
+      'clusterId must be 32 of 0-9 and a-f, as bootstrap-init prints it',
+    ],
     ['no seals', 'store: /x', 'seals is missing'],
     ['a seal without a type', 'seals: [{ name: a, priority: 1 }]', 'seals.0.type is missing; it must be one of: tpm'],
     ['an empty list of seals', 'seals: []', 'seals must name at least one seal'],

@@ -1,5 +1,5 @@
 import * as v from 'valibot'
-import { absolutePath, openBaoAddress, wholeNumber } from './fields.ts'
+import { absolutePath, clusterIdText, openBaoAddress, wholeNumber } from './fields.ts'
 import { tpmSeal } from './seal-schemas.ts'
 
 const openbao = v.strictObject({
@@ -11,12 +11,14 @@ const agent = v.strictObject({
   ipcDirectory: v.optional(absolutePath, '/run/sealwright/ipc/seal'),
   ipcGroupId: v.optional(wholeNumber(0, 0xffff_fffe)),
   controlSocket: v.optional(absolutePath, '/run/sealwright/control.sock'),
+  learnIntervalMs: v.optional(wholeNumber(100, 86_400_000), 30_000),
   probeIntervalMs: v.optional(wholeNumber(1_000, 86_400_000), 300_000),
 })
 
 /** What one node's configuration file may say. Unknown fields are refused at every level. */
 export const nodeConfigSchema = v.strictObject({
   store: v.optional(absolutePath, '/var/lib/sealwright/seal'),
+  clusterId: v.optional(clusterIdText),
   seals: v.pipe(
     v.array(v.variant('type', [tpmSeal], 'must be one of: tpm')),
     v.minLength(1, 'must name at least one seal'),

@@ -1,5 +1,15 @@
-import { type Keyring, openKeyring, type OpenKeyring, proveRecords } from '@sealwright/keyring'
+import {
+  type Keyring,
+  KeyringError,
+  openKeyring,
+  type OpenKeyring,
+  proveRecords,
+  type SealKeys,
+  unwrapSealKeys,
+} from '@sealwright/keyring'
 import { type NodeConfig } from '@sealwright/node-config'
+import { openByPriority } from '@sealwright/unseal'
+import { classifySealFailure } from './classify.ts'
 import { type ConfiguredSeal } from './configured-seal.ts'
 import { tpmSeal } from './tpm-seal.ts'
 
@@ -22,6 +32,19 @@ export async function openThrough(seal: ConfiguredSeal, keyring: Keyring, signal
 }
 
 /**
+ * The plain seal keys of a keyring through one seal, for a change that needs them. The caller wipes them.
+ *
+ * @throws as {@link openThrough}.
+ */
+export async function unwrapThrough(seal: ConfiguredSeal, keyring: Keyring, signal: AbortSignal): Promise<SealKeys> {
+  return await seal.withRecordedMember(
+    keyring,
+    signal,
+    async (member, sealId) => await unwrapSealKeys({ keyring, sealId, member, signal }),
+  )
+}
+
+/**
  * Proves that a keyring opens through one seal, and that so does every record which its member has: each gives the seal key of
  * its generation. Opening alone asks for the first. For what is about to take the place of records that work.
  *
@@ -31,4 +54,30 @@ export async function proveThrough(seal: ConfiguredSeal, keyring: Keyring, signa
   await seal.withRecordedMember(keyring, signal, async (member, sealId) => {
     await proveRecords({ keyring, sealId, member, signal })
   })
+}
+
+/**
+ * Proves that a seal of this node opens a keyring: the first that does, by priority. For what is about to be written.
+ *
+ * @throws {KeyringError} `KEYRING_NO_WAY_IN` if none does; what aborts `signal`.
+ */
+export async function proveThroughAny(
+  seals: readonly ConfiguredSeal[],
+  keyring: Keyring,
+  signal: AbortSignal,
+): Promise<void> {
+  const outcome = await openByPriority(
+    seals.map(seal => ({
+      name: seal.name,
+      priority: seal.priority,
+      open: openSignal => openThrough(seal, keyring, openSignal),
+    })),
+    { signal, now: () => performance.now(), classify: classifySealFailure, onAttempt: () => undefined },
+  )
+  if (outcome.kind === 'opened') {
+    outcome.opened.close()
+    return
+  }
+  const why = outcome.failures.map(({ sealName, code }) => `${sealName}: ${code}`).join(', ')
+  throw new KeyringError('KEYRING_NO_WAY_IN', `no seal of this node opens the new keyring (${why})`)
 }

@@ -1,0 +1,81 @@
+import { createHash } from 'node:crypto'
+import { decodeKeyring, encodeKeyring, type Keyring, KeyringError, type OpenKeyring } from '@sealwright/keyring'
+
+/** How many keyrings are remembered that brought nothing new: one for each node that encrypts, and some to spare. */
+const MAX_KNOWN = 64
+
+export interface AbsorberDependencies {
+  readonly held: () => OpenKeyring | undefined
+  /** Unites what is held with a keyring whose current key is held. Throws a {@link KeyringError}. */
+  readonly merge: (keyring: Keyring) => void
+  /** Opens a keyring through any seal of this node and unites it with what is held. */
+  readonly open: (keyring: Keyring, signal: AbortSignal) => Promise<boolean>
+  /** Nothing is held yet: a node without a store may open this one instead. */
+  readonly offer: (keyring: Keyring) => void
+  /** What is held is not what it was: the store should have it, too. */
+  readonly onLearned: (keyring: Keyring) => void
+  /** A keyring was not taken. What is held stays as it is. */
+  readonly onRefused: (error: unknown) => void
+}
+
+/**
+ * Learns from the keyrings that OpenBao hands back beside its blobs. Each node puts its own there when it encrypts, so that all
+ * learn of rotations, and a node without a store learns everything.
+ *
+ * A keyring from there is as good as one from the store: its lineage and its MAC say whether it is genuine. A seal is asked only
+ * for one of this cluster that is ahead of what is held, or where there is nothing else to open.
+ */
+export function keyringAbsorber(
+  dependencies: AbsorberDependencies,
+): (bytes: Uint8Array, signal: AbortSignal) => Promise<void> {
+  const { held, merge, open, offer, onLearned, onRefused } = dependencies
+  /** SHA-256, in hex, of those that brought nothing new, the oldest first. */
+  const known = new Set<string>()
+
+  const remember = (id: string): void => {
+    known.add(id)
+    const [oldest] = known
+    if (known.size > MAX_KNOWN && oldest !== undefined) known.delete(oldest)
+  }
+
+  const take = async (keyring: Keyring, signal: AbortSignal): Promise<boolean> => {
+    if (held() === undefined) {
+      offer(keyring)
+      return false
+    }
+    try {
+      merge(keyring)
+      return true
+    } catch (error) {
+      // It is generations ahead: only a seal can say what is in it.
+      if (error instanceof KeyringError && error.code === 'KEYRING_KEY_UNKNOWN') return await open(keyring, signal)
+      throw error
+    }
+  }
+
+  return async (bytes, signal) => {
+    const id = createHash('sha256').update(bytes).digest('hex')
+    if (known.has(id)) return
+    const before = held()
+    try {
+      const isTaken = await take(decodeKeyring(bytes), signal)
+      if (isTaken) remember(id)
+    } catch (error) {
+      signal.throwIfAborted()
+      // What the keyring itself is the cause of does not change; a seal that was down comes back.
+      if (error instanceof KeyringError) remember(id)
+      onRefused(error)
+    }
+    const after = held()
+    if (after !== undefined && after !== before) onLearned(after.keyring)
+  }
+}
+
+/** The bytes that go out beside each blob, made once for each keyring that is held. */
+export function keyringBytes(): (held: OpenKeyring) => Uint8Array {
+  let cached: { readonly of: OpenKeyring; readonly bytes: Uint8Array } | undefined
+  return held => {
+    if (cached?.of !== held) cached = { of: held, bytes: encodeKeyring(held.keyring) }
+    return cached.bytes
+  }
+}

@@ -1,0 +1,68 @@
+import { decodeKeyring, encodeKeyring, type Keyring, KeyringError, type OpenKeyring } from '@sealwright/keyring'
+import { openKeyringStore } from '@sealwright/node-seals'
+import { StoreError } from '@sealwright/seal-store'
+import { createLine } from './line.ts'
+
+export interface StoreKeeperDependencies {
+  readonly path: string
+  readonly held: () => OpenKeyring | undefined
+  /** Unites what is held with what the store has. */
+  readonly merge: (stored: Keyring) => void
+  /** Opens a keyring through a seal of this node for real; throws unless one opens it. */
+  readonly prove: (keyring: Keyring, signal: AbortSignal) => Promise<void>
+  readonly onKept: (keyring: Keyring) => void
+  readonly onFailed: (error: KeyringError | StoreError) => void
+}
+
+/** Keeps in the store what the agent has learned. */
+export interface StoreKeeper {
+  /**
+   * Writes what is held into the store, united with what is there, unless that is the same. Trouble with the store is told, not
+   * thrown: the agent serves on, and the next call tries again.
+   *
+   * @param next - instead of what is held: something new, that must be stored before it is used. Then trouble is thrown.
+   */
+  keep(signal: AbortSignal, next?: OpenKeyring): Promise<void>
+}
+
+/** Makes a keeper. Calls of `keep` run one after another. */
+export function storeKeeper(dependencies: StoreKeeperDependencies): StoreKeeper {
+  const { path, held, merge, prove, onKept, onFailed } = dependencies
+  const inLine = createLine()
+
+  const write = async (signal: AbortSignal, next: OpenKeyring | undefined): Promise<void> => {
+    if (held() === undefined) return
+    await using store = await openKeyringStore(path, { create: true })
+    const stored = await store.readKeyring()
+    // Another process may have written meanwhile; and never is a keyring of another cluster overwritten.
+    if (stored !== undefined) merge(decodeKeyring(stored))
+    const now = held()
+    const keyring = next === undefined ? now?.keyring : now === undefined ? undefined : now.mergedWith(next).keyring
+    if (keyring === undefined) return
+    const bytes = encodeKeyring(keyring)
+    if (stored !== undefined && Buffer.compare(stored, bytes) === 0) return
+    await store.writeKeyring({
+      bytes,
+      expectedCurrent: stored,
+      signal,
+      prove: async bytesReadBack => {
+        await prove(decodeKeyring(bytesReadBack), signal)
+      },
+    })
+    onKept(keyring)
+  }
+
+  return {
+    keep: (signal, next) =>
+      inLine(async () => {
+        try {
+          await write(signal, next)
+        } catch (error) {
+          signal.throwIfAborted()
+          const isTrouble = error instanceof KeyringError || error instanceof StoreError
+          if (!isTrouble || next !== undefined) throw error
+          onFailed(error)
+        }
+      }),
+  }
+}
