@@ -1,16 +1,18 @@
 import { randomBytes, randomFillSync, randomUUID } from 'node:crypto'
 import { type RequestListener } from 'node:http'
 import { type Logger } from 'pino'
-import { configuredSeals } from '@sealwright/node-seals'
+import { type ConfiguredSeal, configuredSeals } from '@sealwright/node-seals'
 import { type NodeConfig } from '@sealwright/node-config'
 import { type SealPluginServer, serveSealPlugin } from '@sealwright/seal-plugin'
 import { allocateKeyBytes } from '@sealwright/secret'
 import { StoreError } from '@sealwright/seal-store'
+import { createBell } from './bell.ts'
 import { runBeside } from './beside.ts'
 import { openControlSocket } from './control/control-socket.ts'
 import { viewSeals, viewStatus } from './control/status.ts'
 import { keyringCustody } from './keyring/custody.ts'
 import { rotated } from './keyring/rotate.ts'
+import { keepTending } from './keyring/tending.ts'
 import { agentLock, type AgentLock } from './keyring/store-lock.ts'
 import { joinGuard } from './openbao/join-guard.ts'
 import { keepLearning } from './openbao/learn.ts'
@@ -45,17 +47,23 @@ export async function runAgent({ config, version, log, signal, onReload }: Agent
   const report = agentReporter(log, Date.now)
   const metrics = agentMetrics(Date.now)
   const seals = configuredSeals(config)
+  const enabledSeals = (): readonly ConfiguredSeal[] => seals.filter(({ disabled }) => !disabled)
+  const tendingBell = createBell()
   const custody = keyringCustody({
     storePath: config.store,
     lock,
     clusterId: config.clusterId === undefined ? undefined : Buffer.from(config.clusterId, 'hex'),
-    seals: () => seals.filter(({ disabled }) => !disabled),
+    seals: enabledSeals,
+    onChanged: () => {
+      tendingBell.ring()
+    },
     ...{ metrics, report, log, signal },
   })
   const { holder } = custody
   onReload(() => {
     report.startAfresh()
     holder.reload()
+    tendingBell.ring()
     log.info('seals are tried again')
   })
 
@@ -173,6 +181,28 @@ export async function runAgent({ config, version, log, signal, onReload }: Agent
         sideSignal,
       )
     }),
+  )
+  resources.use(
+    runBeside(signal, sideSignal =>
+      keepTending(
+        {
+          custody,
+          seals: enabledSeals,
+          bell: tendingBell,
+          intervalMs: config.agent.probeIntervalMs,
+          onRenewed: sealNames => {
+            log.info({ seals: sealNames }, 'seals have new records')
+          },
+          onFailure: (sealName, failure) => {
+            report.sealNotTended(sealName, failure)
+          },
+          onBroken: error => {
+            report.internalFailure('tending the seals', error)
+          },
+        },
+        sideSignal,
+      ),
+    ),
   )
   await holding.ended
   log.info('agent stops')

@@ -22,6 +22,7 @@ function custody(): Custody {
   const log = pino({ level: 'silent' })
   return keyringCustody({
     ...{ storePath, log, signal, clusterId: undefined },
+    onChanged: () => undefined,
     lock: agentLock(storePath),
     seals: () => [],
     metrics: agentMetrics(Date.now),

@@ -11,6 +11,7 @@ import {
   classifySealFailure,
   type ConfiguredSeal,
   openThrough,
+  proveThrough,
   proveThroughAny,
   unwrapThrough,
 } from '@sealwright/node-seals'
@@ -31,8 +32,14 @@ export interface Unlocked {
   readonly sealKeys: SealKeys
 }
 
+/** What a change makes of it. */
+export interface Changed extends Unlocked {
+  /** Seals that must open all their records in it, beside that some seal opens it: those that got new ones. */
+  readonly provenBy?: readonly ConfiguredSeal[]
+}
+
 /** Makes the next keyring. The keys it is given stay the caller's; those it returns may share them and are wiped as well. */
-export type KeyringChange = (unlocked: Unlocked, signal: AbortSignal) => Unlocked | Promise<Unlocked>
+export type KeyringChange = (unlocked: Unlocked, signal: AbortSignal) => Changed | Promise<Changed>
 
 /** The keyring of this node: held open in memory, kept in the store, and united with whatever other nodes know. */
 export interface Custody {
@@ -80,12 +87,14 @@ export interface CustodyDependencies {
   readonly metrics: AgentMetrics
   readonly report: AgentReporter
   readonly log: Logger
+  /** What is held is not what it was. */
+  readonly onChanged: () => void
   /** Ends with the agent. */
   readonly signal: AbortSignal
 }
 
 export function keyringCustody(dependencies: CustodyDependencies): Custody {
-  const { storePath, lock, clusterId, seals, metrics, report, log, signal } = dependencies
+  const { storePath, lock, clusterId, seals, metrics, report, log, onChanged, signal } = dependencies
   /** The newest keyring that came with a blob while none was held. */
   let offered: Keyring | undefined
   const inLine = createLine()
@@ -103,11 +112,10 @@ export function keyringCustody(dependencies: CustodyDependencies): Custody {
         priority: seal.priority,
         open: async openSignal => {
           await lock.ensure(openSignal)
-          const { keyring, isFromOutside } = await storedOr(storePath, offered)
-          const opened = await openThrough(seal, keyring, openSignal)
+          const opened = await openThrough(seal, await storedOr(storePath, offered), openSignal)
           try {
-            // Whoever poses as a leader can send one.
-            if (isFromOutside || clusterId !== undefined) assertOrigin(opened, clusterId)
+            // Whoever writes the store, or poses as a leader, could have made up one that a public key alone has wrapped.
+            assertOrigin(opened, clusterId)
             return opened
           } catch (error) {
             opened.close()
@@ -132,6 +140,7 @@ export function keyringCustody(dependencies: CustodyDependencies): Custody {
       const sinceProcessStartMs = Math.round(performance.now())
       log.info({ seal: sealName, keyId, generation, sinceProcessStartMs }, 'keyring opened')
       void keepLater()
+      onChanged()
     },
     onProbeBroken(error) {
       report.internalFailure('probing the seals', error)
@@ -197,7 +206,13 @@ export function keyringCustody(dependencies: CustodyDependencies): Custody {
     using changedKeys = changed.sealKeys
     if (changed.keyring !== base.keyring) {
       using next = OpenKeyring.from(changed.keyring, changedKeys)
-      await keeper.keep(callSignal, next)
+      const { provenBy = [] } = changed
+      await keeper.keep(callSignal, {
+        keyring: next,
+        prove: async (readBack, proveSignal) => {
+          for (const seal of provenBy) await proveThrough(seal, readBack, proveSignal)
+        },
+      })
       merge(next)
     }
     return holder.held()?.key ?? base

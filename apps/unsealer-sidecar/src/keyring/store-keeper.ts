@@ -14,15 +14,22 @@ export interface StoreKeeperDependencies {
   readonly onFailed: (error: KeyringError | StoreError) => void
 }
 
+/** Something new, that must be stored before it is used. */
+export interface Proposal {
+  readonly keyring: OpenKeyring
+  /** More that must hold of what is read back, beside that a seal opens it. */
+  readonly prove?: (keyring: Keyring, signal: AbortSignal) => Promise<void>
+}
+
 /** Keeps in the store what the agent has learned. */
 export interface StoreKeeper {
   /**
    * Writes what is held into the store, united with what is there, unless that is the same. Trouble with the store is told, not
    * thrown: the agent serves on, and the next call tries again.
    *
-   * @param next - instead of what is held: something new, that must be stored before it is used. Then trouble is thrown.
+   * @param next - instead of what is held. Then trouble is thrown.
    */
-  keep(signal: AbortSignal, next?: OpenKeyring): Promise<void>
+  keep(signal: AbortSignal, next?: Proposal): Promise<void>
 }
 
 /** Makes a keeper. Calls of `keep` run one after another. */
@@ -30,14 +37,15 @@ export function storeKeeper(dependencies: StoreKeeperDependencies): StoreKeeper 
   const { path, held, merge, prove, onKept, onFailed } = dependencies
   const inLine = createLine()
 
-  const write = async (signal: AbortSignal, next: OpenKeyring | undefined): Promise<void> => {
+  const write = async (signal: AbortSignal, next: Proposal | undefined): Promise<void> => {
     if (held() === undefined) return
     await using store = await openKeyringStore(path, { create: true })
     const stored = await store.readKeyring()
     // Another process may have written meanwhile; and never is a keyring of another cluster overwritten.
     if (stored !== undefined) merge(decodeKeyring(stored))
     const now = held()
-    const keyring = next === undefined ? now?.keyring : now === undefined ? undefined : now.mergedWith(next).keyring
+    const keyring =
+      next === undefined ? now?.keyring : now === undefined ? undefined : now.mergedWith(next.keyring).keyring
     if (keyring === undefined) return
     const bytes = encodeKeyring(keyring)
     if (stored !== undefined && Buffer.compare(stored, bytes) === 0) return
@@ -46,7 +54,9 @@ export function storeKeeper(dependencies: StoreKeeperDependencies): StoreKeeper 
       expectedCurrent: stored,
       signal,
       prove: async bytesReadBack => {
-        await prove(decodeKeyring(bytesReadBack), signal)
+        const readBack = decodeKeyring(bytesReadBack)
+        await prove(readBack, signal)
+        await next?.prove?.(readBack, signal)
       },
     })
     onKept(keyring)

@@ -1,6 +1,6 @@
 import { destination, type Logger, pino, stdTimeFunctions } from 'pino'
 import { type SealPluginEvent } from '@sealwright/seal-plugin'
-import { type SealAttempt } from '@sealwright/unseal'
+import { type SealAttempt, type SealFailure } from '@sealwright/unseal'
 import { errorCodeOf } from '@sealwright/system-error'
 import { createRepeatLimit } from './repeat-limit.ts'
 
@@ -35,6 +35,8 @@ export interface AgentReporter {
   internalFailure(during: string, cause: unknown): void
   /** A keyring that came with a blob was not taken. */
   keyringRefused(cause: unknown): void
+  /** A seal could not be given the records that it lacks. */
+  sealNotTended(sealName: string, failure: SealFailure): void
   /** The leader could not be asked for its keyring. */
   leaderNotAsked(cause: unknown): void
   /** What was learned is not in the store yet. */
@@ -69,6 +71,9 @@ export function agentReporter(log: Logger, now: () => number): AgentReporter {
     internalFailure,
     keyringRefused(cause) {
       logSeldom('warn', `refused ${errorCodeOf(cause) ?? ''}`, failureOf(cause), 'keyring from OpenBao refused')
+    },
+    sealNotTended(sealName, { code, message }) {
+      logSeldom('warn', `not tended ${sealName} ${code}`, { seal: sealName, code, reason: message }, 'seal not tended')
     },
     leaderNotAsked(cause) {
       logSeldom('warn', `not learned ${errorCodeOf(cause) ?? ''}`, failureOf(cause), 'leader not asked for its keyring')

@@ -9,6 +9,7 @@ export {
 } from './conditions.ts'
 export { type PcrDrift, TpmError, type TpmErrorCode, type TpmErrorKind } from './errors.ts'
 export { type CallOptions, type TpmAccess } from './operation.ts'
+export { type TpmRemoteMemberOptions, tpmRemoteMember, tpmWrappingKey } from './remote-member.ts'
 export { type RemoteTpm, type SealConditions, sealKek, sealKekForRemote } from './seal.ts'
 export { type TpmSealMemberOptions, expectedTpmOf, tpmMemberId, tpmSealMember } from './seal-member.ts'
 export {

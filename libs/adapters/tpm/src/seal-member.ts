@@ -41,6 +41,8 @@ export type TpmSealMemberOptions = TpmAccess &
      * about where its key came from. Default: no.
      */
     readonly acceptImported?: boolean
+    /** From `tpmWrappingKey`: for others to wrap with. */
+    readonly wrappingKey?: Uint8Array
   }
 
 /**
@@ -49,10 +51,11 @@ export type TpmSealMemberOptions = TpmAccess &
  * Its methods throw {@link TpmError}; a wrong PIN or a lockout is never tried again here, nor should the caller (`kind: 'operator'`).
  */
 export function tpmSealMember(options: TpmSealMemberOptions): SealMember {
-  const { expected, policy, pin } = options
+  const { expected, policy, pin, wrappingKey } = options
   return {
     sealType: 'tpm',
     method: 'tpm-sealed',
+    ...(wrappingKey === undefined ? {} : { wrappingKey }),
     memberId: tpmMemberId(expected.storageKeyName),
     sealKek: (kek, { signal }) =>
       sealKek(options, expected, pin === undefined ? { policy } : { policy, pin }, kek, { signal }),

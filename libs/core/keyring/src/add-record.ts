@@ -29,11 +29,11 @@ export interface RecordInput {
   /** The name of the seal now. An active seal of this name and type is joined, else it is made. */
   readonly sealName: string
   /** Only seals a KEK; whoever has the member's public key alone can stand in for it. */
-  readonly member: Pick<SealMember, 'sealType' | 'memberId' | 'sealKek'>
+  readonly member: Pick<SealMember, 'sealType' | 'memberId' | 'wrappingKey' | 'sealKek'>
   readonly method: RecordMethod
   /** For people, such as the node's name. */
   readonly label: string
-  /** The member's public key for wrapping; absent: as it stands in the keyring, at first none. */
+  /** The member's public key for wrapping; absent: what the member says, or as it stands in the keyring. */
   readonly wrappingKey?: Uint8Array
   /** What the seal type wants kept for this member; absent: as it stands in the keyring, at first none. */
   readonly data?: Uint8Array
@@ -153,7 +153,7 @@ function joinMember(contents: KeyringContents, { sealId }: Seal, input: RecordIn
     entryVersion: (former?.entryVersion ?? 0) + 1,
     state: 'active',
     label: input.label,
-    wrappingKey: Uint8Array.from(input.wrappingKey ?? former?.wrappingKey ?? []),
+    wrappingKey: Uint8Array.from(input.wrappingKey ?? input.member.wrappingKey ?? former?.wrappingKey ?? []),
     data: Uint8Array.from(input.data ?? former?.data ?? []),
   }
   return former !== undefined && isSameMember(former, next) ? former : next

@@ -19,7 +19,8 @@ export {
   type Member,
   type Seal,
 } from './keyring.ts'
-export { currentGeneration } from './lineage.ts'
+export { currentGeneration, rootGenerations } from './lineage.ts'
+export { type MemberPlace, removeMember, removeSeal } from './remove.ts'
 export { openKeyring, OpenKeyring } from './open-keyring.ts'
 export { assertOrigin } from './origin.ts'
 export {

@@ -53,6 +53,19 @@ export function isGivenUp(contents: KeyringContents, generation: Generation, oth
   return lineageOf(other, currentGeneration(other)).some(({ step, id }) => step === 'broken' && !seen.has(hex(id)))
 }
 
+/**
+ * The generations that a member needs records of to reach all that are active: those of them that no links lead to from another
+ * active one. With a whole chain that is the oldest alone.
+ *
+ * A record of the current generation only would leave out the older ones, which blobs may still name.
+ */
+export function rootGenerations(contents: KeyringContents): readonly Generation[] {
+  const active = contents.generations.filter(({ state }) => state === 'active')
+  return active.filter(({ id }) =>
+    active.every(other => other.id === id || !reachableFrom(contents, other.id).has(hex(id))),
+  )
+}
+
 /** Ids, in hex, of all generations whose key follows from that of `start` over links, itself among them. */
 export function reachableFrom(contents: KeyringContents, start: Uint8Array): ReadonlySet<string> {
   const reached = new Set([hex(start)])

@@ -86,9 +86,25 @@ describe('the origin of an opened keyring', () => {
     const { clusterId } = unproven.keyring
     const other = Uint8Array.from(clusterId, byte => byte ^ 1)
 
-    expect(codeNow(() => { assertOrigin(proven, undefined); })).toBe('none')
-    expect(codeNow(() => { assertOrigin(unproven, undefined); })).toBe('KEYRING_ORIGIN_UNPROVEN')
-    expect(codeNow(() => { assertOrigin(unproven, clusterId); })).toBe('none')
-    expect(codeNow(() => { assertOrigin(proven, other); })).toBe('KEYRING_OTHER_CLUSTER')
+    expect(
+      codeNow(() => {
+        assertOrigin(proven, undefined)
+      }),
+    ).toBe('none')
+    expect(
+      codeNow(() => {
+        assertOrigin(unproven, undefined)
+      }),
+    ).toBe('KEYRING_ORIGIN_UNPROVEN')
+    expect(
+      codeNow(() => {
+        assertOrigin(unproven, clusterId)
+      }),
+    ).toBe('none')
+    expect(
+      codeNow(() => {
+        assertOrigin(proven, other)
+      }),
+    ).toBe('KEYRING_OTHER_CLUSTER')
   })
 })

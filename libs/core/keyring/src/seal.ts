@@ -21,6 +21,8 @@ export interface SealMember {
   readonly sealType: SealType
   /** Immutable id of this member (16 bytes), for a TPM derived from the name of its storage key. */
   readonly memberId: Uint8Array
+  /** The public key that others can wrap for this member with, in the form of its seal type; absent if there is none. */
+  readonly wrappingKey?: Uint8Array
   /** How {@link SealMember.sealKek} makes what it returns. */
   readonly method: RecordMethod
   /** Makes `kek` openable by this member. Does not take ownership of `kek`. */

@@ -14,8 +14,11 @@ import { type ConfiguredSeal } from './configured-seal.ts'
 import { tpmSeal } from './tpm-seal.ts'
 
 /** The seals of a node's configuration, best priority first. Asks none of them anything. */
-export function configuredSeals({ seals }: Pick<NodeConfig, 'seals'>): readonly ConfiguredSeal[] {
-  return seals.map(tpmSeal).sort((a, b) => a.priority - b.priority)
+export function configuredSeals({
+  seals,
+  clusterId,
+}: Pick<NodeConfig, 'seals' | 'clusterId'>): readonly ConfiguredSeal[] {
+  return seals.map(seal => tpmSeal(seal, clusterId !== undefined)).sort((a, b) => a.priority - b.priority)
 }
 
 /**

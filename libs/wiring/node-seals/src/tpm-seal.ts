@@ -18,18 +18,25 @@ import {
   type SealConditions,
   type TpmAccess,
   tpmMemberId,
+  type TpmIdentity,
   tpmSealMember,
   type TpmTransport,
+  tpmWrappingKey,
 } from '@sealwright/tpm'
 import { type ConfiguredSeal } from './configured-seal.ts'
 import { namedTpm, namedTpms, nameOf, recognisedTpm } from './recognised-tpm.ts'
 
-/** Makes a seal from its configuration. Asks the TPM nothing, and reads PIN files only when they are needed. */
-export function tpmSeal(config: TpmSealConfig): ConfiguredSeal {
+/**
+ * Makes a seal from its configuration. Asks the TPM nothing, and reads PIN files only when they are needed.
+ *
+ * @param isClusterKnown - whether the configuration says which cluster this node belongs to. If not, no key is opened that somebody
+ *   else has made for this TPM: it would not show where it comes from.
+ */
+export function tpmSeal(config: TpmSealConfig, isClusterKnown: boolean): ConfiguredSeal {
   const { name, type, priority, disabled } = config
 
   const withMember = async <T>(
-    chooseExpected: (access: TpmAccess) => Promise<ExpectedTpm>,
+    chooseExpected: (access: TpmAccess) => Promise<ExpectedTpm | TpmIdentity>,
     use: (member: SealMember) => Promise<T>,
   ): Promise<T> => {
     const secrets: Secret[] = []
@@ -51,7 +58,14 @@ export function tpmSeal(config: TpmSealConfig): ConfiguredSeal {
       }
       const expected = await chooseExpected(access)
       return await use(
-        tpmSealMember({ ...access, expected, policy: policyOf(config), ...(pin === undefined ? {} : { pin }) }),
+        tpmSealMember({
+          ...access,
+          expected,
+          policy: policyOf(config),
+          acceptImported: isClusterKnown,
+          ...(pin === undefined ? {} : { pin }),
+          ...('storageKey' in expected ? { wrappingKey: tpmWrappingKey(expected) } : {}),
+        }),
       )
     } finally {
       for (const secret of secrets) secret.wipe()

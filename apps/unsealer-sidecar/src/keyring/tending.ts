@@ -1,0 +1,68 @@
+import { hostname } from 'node:os'
+import { randomFillSync } from 'node:crypto'
+import { type ConfiguredSeal, mayNeedTending, tendSeals } from '@sealwright/node-seals'
+import { allocateKeyBytes } from '@sealwright/secret'
+import { type SealFailure } from '@sealwright/unseal'
+import { type Bell } from '../bell.ts'
+import { type Custody } from './custody.ts'
+
+export interface TendingDependencies {
+  readonly custody: Custody
+  /** Those that are not disabled, as the configuration is now. */
+  readonly seals: () => readonly ConfiguredSeal[]
+  /** Names of seals that have new records. */
+  readonly onRenewed: (sealNames: readonly string[]) => void
+  readonly onFailure: (sealName: string, failure: SealFailure) => void
+}
+
+/**
+ * Looks after the seals whenever something has changed, and at each interval, until `signal` is aborted.
+ */
+export async function keepTending(
+  dependencies: TendingDependencies & {
+    /** Rung when there may be something to do. */
+    readonly bell: Bell
+    readonly intervalMs: number
+    /** Nothing that a seal or the store does: a bug. */
+    readonly onBroken: (error: unknown) => void
+  },
+  signal: AbortSignal,
+): Promise<void> {
+  const { bell, intervalMs, onBroken } = dependencies
+  for (;;) {
+    await bell.wait(intervalMs, signal)
+    try {
+      await tendOnce(dependencies, signal)
+    } catch (error) {
+      signal.throwIfAborted()
+      onBroken(error)
+    }
+  }
+}
+
+/**
+ * Gives the seals of this node the records that they lack. Nothing is asked of a device unless something may be missing.
+ *
+ * @throws as `Custody.change`.
+ */
+export async function tendOnce(dependencies: TendingDependencies, signal: AbortSignal): Promise<void> {
+  const { custody, seals, onRenewed, onFailure } = dependencies
+  const held = custody.holder.held()?.key
+  if (held === undefined || !mayNeedTending(held.keyring, seals())) return
+  let names: readonly string[] = []
+  await custody.change(async ({ keyring, sealKeys }, changeSignal) => {
+    const tended = await tendSeals({
+      ...{ keyring, sealKeys, seals: seals(), label: hostname(), now: Date.now },
+      randomBytes: byteLength => randomFillSync(allocateKeyBytes(byteLength)),
+      signal: changeSignal,
+    })
+    for (const [name, failure] of tended.failures) onFailure(name, failure)
+    names = tended.renewed
+    return {
+      keyring: tended.keyring,
+      sealKeys,
+      provenBy: seals().filter(({ name }) => tended.renewed.includes(name)),
+    }
+  }, signal)
+  if (names.length > 0) onRenewed(names)
+}

@@ -1,0 +1,124 @@
+import {
+  addRecord,
+  findRecords,
+  findSeal,
+  type Keyring,
+  type RecordMethod,
+  rootGenerations,
+  type SealKeys,
+  type SealMember,
+  type Surroundings,
+} from '@sealwright/keyring'
+import { type SealFailure } from '@sealwright/unseal'
+import { classifySealFailure } from './classify.ts'
+import { type ConfiguredSeal } from './configured-seal.ts'
+
+/** What tending needs, beside clock, randomness and patience. */
+export interface TendInput extends Surroundings {
+  readonly keyring: Keyring
+  /** Hold the keys of all active generations that records are made of; stay the caller's. */
+  readonly sealKeys: SealKeys
+  /** The seals to look after. */
+  readonly seals: readonly ConfiguredSeal[]
+  /** For a member that is new, such as the node's name; one that is listed keeps its own. */
+  readonly label: string
+}
+
+/** What came of it. */
+export interface Tended {
+  /** The one given in, if nothing was missing. */
+  readonly keyring: Keyring
+  /** Names of the seals that have a new record: prove them before the keyring is stored. */
+  readonly renewed: readonly string[]
+  /** Seals that could not be looked at now, by name. */
+  readonly failures: ReadonlyMap<string, SealFailure>
+}
+
+/** Whether {@link tendSeals} may find something to do. Asks no device: some of the members may be of other nodes. */
+export function mayNeedTending(keyring: Keyring, seals: readonly ConfiguredSeal[]): boolean {
+  return seals.some(({ name }) => {
+    const seal = findSeal(keyring, name)
+    if (seal === undefined) return true
+    const sealId = Buffer.from(seal.sealId)
+    return keyring.members
+      .filter(member => member.state === 'active' && sealId.equals(member.sealId))
+      .some(
+        member =>
+          lackingGenerations(keyring, member, undefined).length > 0 ||
+          findRecords(keyring, member).some(({ method }) => method === 'tpm-imported'),
+      )
+  })
+}
+
+/**
+ * Gives the members that this node has now what they lack: a record of their own making of each generation from which the others can
+ * be reached. So a record that another node made for them is replaced, and an old generation is needed no longer.
+ *
+ * A seal without any record gets its first one. A device that is a stranger to a seal which has records gets none: that takes an operator.
+ *
+ * @throws {KeyringError} as `addRecord`. What a seal throws is among the failures.
+ */
+export async function tendSeals(input: TendInput): Promise<Tended> {
+  const { seals, signal } = input
+  let { keyring } = input
+  const renewed: string[] = []
+  const failures = new Map<string, SealFailure>()
+  for (const seal of seals) {
+    const before = keyring
+    try {
+      keyring = await seal.withLocalMember({ knownIn: before, signal }, member =>
+        withOwnRecords({ ...input, keyring: before }, seal, member),
+      )
+      if (keyring !== before) renewed.push(seal.name)
+    } catch (error) {
+      signal.throwIfAborted()
+      failures.set(seal.name, classifySealFailure(error))
+    }
+  }
+  return { keyring, renewed, failures }
+}
+
+async function withOwnRecords(input: TendInput, { name }: ConfiguredSeal, member: SealMember): Promise<Keyring> {
+  const { sealKeys, label, now, randomBytes, signal } = input
+  let { keyring } = input
+  const seal = findSeal(keyring, name)
+  const place = seal === undefined ? undefined : { sealId: seal.sealId, memberId: member.memberId }
+  const listed = keyring.members.find(
+    entry =>
+      place !== undefined &&
+      Buffer.compare(entry.sealId, place.sealId) === 0 &&
+      Buffer.compare(entry.memberId, place.memberId) === 0,
+  )
+  const generationIds =
+    place === undefined
+      ? rootGenerations(keyring).map(({ id }) => id)
+      : lackingGenerations(keyring, place, member.method)
+  for (const generationId of generationIds) {
+    // A generation out of reach from here is given by whoever reaches it.
+    if (!sealKeys.has(generationId)) continue
+    const record = { sealName: name, member, method: member.method, label: listed?.label ?? label }
+    keyring = await addRecord({ ...record, keyring, sealKeys, generationId, now, randomBytes, signal })
+  }
+  return keyring
+}
+
+/**
+ * The generations of which a member should have a record and has none, or none that it made itself.
+ *
+ * @param method - how the member makes records; `undefined`: any record will do.
+ */
+function lackingGenerations(
+  keyring: Keyring,
+  place: { readonly sealId: Uint8Array; readonly memberId: Uint8Array },
+  method: RecordMethod | undefined,
+): readonly Uint8Array[] {
+  const records = findRecords(keyring, place)
+  const own = records.filter(record => method === undefined || record.method === method)
+  const has = (list: typeof records, id: Uint8Array): boolean =>
+    list.some(({ generationId }) => Buffer.compare(generationId, id) === 0)
+  const roots = rootGenerations(keyring).map(({ id }) => id)
+  const madeByOthers = records.filter(record => !own.includes(record)).map(({ generationId }) => generationId)
+  return [...roots, ...madeByOthers.filter(id => !roots.some(root => Buffer.compare(root, id) === 0))].filter(
+    id => !has(own, id),
+  )
+}
