@@ -11,6 +11,7 @@ const esmOnly = [
   'asn1js',
   'pvtsutils',
   'pvutils',
+  'modern-tar',
 ]
 
 module.exports = projectRoot => ({

@@ -1,5 +1,6 @@
-// Bundles one app into a single file: `node tools/build/app.mjs apps/<name>` writes apps/<name>/dist/main.mjs.
-// One file, because a checksum or an image layer over it then says everything about the code that runs.
+// Bundles each program of an app into a single file: `node tools/build/app.mjs apps/<name>` writes apps/<name>/dist/main.mjs, and one
+// file for each other entry. One file, because a checksum or an image layer over it then says everything about the code that runs; but
+// for what `external` names, which has native code.
 import { copyFileSync, mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -38,10 +39,11 @@ const builtinsByRequire = {
 
 export async function buildApp(appFolder) {
   const { sealwright } = JSON.parse(readFileSync(join(root, appFolder, 'package.json'), 'utf8'))
-  const outfile = join(root, appFolder, 'dist/main.mjs')
+  const { entries = ['src/main.ts'], external = [] } = sealwright ?? {}
   await build({
-    entryPoints: [join(root, appFolder, 'src/main.ts')],
-    outfile,
+    entryPoints: entries.map(entry => join(root, appFolder, entry)),
+    outdir: join(root, appFolder, 'dist'),
+    outExtension: { '.js': '.mjs' },
     bundle: true,
     platform: 'node',
     target: `node${NODE_MAJOR_VERSION}`,
@@ -53,7 +55,7 @@ export async function buildApp(appFolder) {
     minifyWhitespace: true,
     legalComments: 'none',
     plugins: [builtinsByRequire],
-    external: sealwright?.neverLoaded ?? [],
+    external: [...(sealwright?.neverLoaded ?? []), ...external],
     banner: { js: banner },
     logLevel: 'warning',
   })
@@ -61,7 +63,6 @@ export async function buildApp(appFolder) {
     mkdirSync(join(root, appFolder, 'dist'), { recursive: true })
     copyFileSync(join(root, asset), join(root, appFolder, 'dist', asset.slice(asset.lastIndexOf('/') + 1)))
   }
-  return outfile
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

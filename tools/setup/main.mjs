@@ -4,6 +4,7 @@ import { checkHost } from './host.mjs'
 import { aptPackagesFor, installAptPackages } from './apt.mjs'
 import { installNodeModules } from './node-modules.mjs'
 import { installOpenBao } from './openbao.mjs'
+import { buildPkcs11Addon } from './pkcs11.mjs'
 import { SetupError, say } from './say.mjs'
 
 const purposes = ['start', 'test']
@@ -26,6 +27,7 @@ try {
     await installAptPackages(aptPackagesFor(purpose)),
     await installOpenBao(),
     await installNodeModules(),
+    await buildPkcs11Addon(),
   ].some(Boolean)
   if (installed)
     say(`ready after ${((Date.now() - startedAtMs) / 1000).toFixed(0)} s; the next time this step is instant`)

@@ -8,6 +8,7 @@ export {
   type SealedNode,
   type SealedNodeConfig,
   type SealedOpenBaoOptions,
+  type SealStanzaOptions,
 } from './sealed-node.ts'
 export {
   type ClusterNode,

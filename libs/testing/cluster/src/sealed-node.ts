@@ -5,6 +5,7 @@ import { programCommand } from './programs.ts'
 import { type ProgramResult, runProgramToEnd } from './run-program.ts'
 import {
   type OpenBaoNode,
+  type OpenBaoSeal,
   startOpenBao,
   type StartOptions,
   type OpenBaoSettings,
@@ -19,6 +20,10 @@ import {
 export interface SealedNodeConfig {
   /** Fields of its one seal, beside `name`, `type`, `priority` and `tpm`. */
   readonly seal?: Readonly<Record<string, unknown>>
+  /** Seals beside that one. */
+  readonly moreSeals?: readonly Readonly<Record<string, unknown>>[]
+  /** The id of the cluster, 32 hex digits. */
+  readonly clusterId?: string
   /** Where the agent finds the TPM, if not at the TPM's own socket: a proxy, for instance. */
   readonly tpmSocketPath?: string
   readonly agent?: Readonly<Record<string, unknown>>
@@ -51,24 +56,33 @@ export interface SealedNode extends AsyncDisposable {
   waitForLog(message: string, timeoutMs?: number): Promise<LogLine>
   /** Runs `sealctl` with the node's control socket. */
   sealctl(...args: readonly string[]): Promise<ProgramResult>
-  /** Starts OpenBao behind the agent. */
+  /** How OpenBao is configured behind the agent, for one that begins with another seal. The connector must be there. */
+  openBaoSeal(options?: SealStanzaOptions): OpenBaoSeal
+  /** Starts OpenBao behind the agent, unless told of another seal. */
   startOpenBao(options: SealedOpenBaoOptions): Promise<OpenBaoNode>
   /** The newest OpenBao of this node. */
   openBao(): OpenBaoNode
+}
+
+/** What may be said in the stanzas of our plugin and our seal. */
+export interface SealStanzaOptions {
+  /** Given only to prove that a wrong one is refused. */
+  readonly connectorSha256?: string
+  /** How long the connector waits for the agent; its own default when left out. */
+  readonly connectorWaitSeconds?: number
+  /** Options of the `seal` stanza. */
+  readonly sealOptions?: Readonly<Record<string, string>>
 }
 
 export type SealedOpenBaoOptions = Pick<
   OpenBaoSettings,
   'apiPort' | 'clusterPort' | 'retryJoin' | 'extraHcl' | 'logLevel'
 > &
-  StartOptions & {
+  StartOptions &
+  SealStanzaOptions & {
     readonly tls?: OpenBaoTls
-    /** Given only to prove that a wrong one is refused. */
-    readonly connectorSha256?: string
-    /** How long the connector waits for the agent; its own default when left out. */
-    readonly connectorWaitSeconds?: number
-    /** Options of the `seal` stanza. */
-    readonly sealOptions?: Readonly<Record<string, string>>
+    /** Another seal than ours. */
+    readonly seal?: OpenBaoSeal
   }
 
 /** File name of the connector in a plugin folder. */
@@ -113,8 +127,15 @@ export async function createSealedNode(options: {
             tpm: { socket: config.tpmSocketPath ?? tpm.socketPath },
             ...config.seal,
           },
+          ...(config.moreSeals ?? []),
         ],
-        agent: { ipcDirectory: node.ipcDirectory, controlSocket: node.controlSocketPath, ...config.agent },
+        ...(config.clusterId === undefined ? {} : { clusterId: config.clusterId }),
+        agent: {
+          ipcDirectory: node.ipcDirectory,
+          controlSocket: node.controlSocketPath,
+          auditDirectory: join(directory, 'audit'),
+          ...config.agent,
+        },
         ...(config.openbao === undefined ? {} : { openbao: config.openbao }),
       }
       await writeFile(node.configPath, `${JSON.stringify(file, null, 2)}\n`, { mode: 0o600 })
@@ -127,6 +148,8 @@ export async function createSealedNode(options: {
         sealKeyPath,
         '--connector',
         pluginDirectory,
+        '--label',
+        name,
         '--json',
         ...extraArgs,
       ])
@@ -155,19 +178,25 @@ export async function createSealedNode(options: {
     async sealctl(...args) {
       return await runProgramToEnd('sealctl', [...args, '--socket', node.controlSocketPath])
     },
-    async startOpenBao({ connectorSha256, connectorWaitSeconds, sealOptions, ...settings }) {
+    openBaoSeal: ({ connectorSha256, connectorWaitSeconds, sealOptions } = {}) => ({
+      kind: 'sealwright',
+      pluginDirectory,
+      command: CONNECTOR_NAME,
+      args: [node.ipcDirectory, ...(connectorWaitSeconds === undefined ? [] : [String(connectorWaitSeconds)])],
+      ...(sealOptions === undefined ? {} : { options: sealOptions }),
+      ...(connectorSha256 === undefined ? {} : { sha256: connectorSha256 }),
+    }),
+    async startOpenBao({ connectorSha256, connectorWaitSeconds, sealOptions, seal, ...settings }) {
+      const ours = {
+        ...(connectorSha256 === undefined ? {} : { connectorSha256 }),
+        ...(connectorWaitSeconds === undefined ? {} : { connectorWaitSeconds }),
+        ...(sealOptions === undefined ? {} : { sealOptions }),
+      }
       openBao = await startOpenBao({
         ...settings,
         directory: join(directory, 'bao'),
         nodeId: name,
-        seal: {
-          kind: 'sealwright',
-          pluginDirectory,
-          command: CONNECTOR_NAME,
-          args: [node.ipcDirectory, ...(connectorWaitSeconds === undefined ? [] : [String(connectorWaitSeconds)])],
-          ...(sealOptions === undefined ? {} : { options: sealOptions }),
-          ...(connectorSha256 === undefined ? {} : { sha256: connectorSha256 }),
-        },
+        seal: seal ?? node.openBaoSeal(ours),
       })
       return openBao
     },

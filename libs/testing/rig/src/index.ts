@@ -32,4 +32,5 @@ export {
   type SocketProxy,
   type SocketProxyOptions,
 } from './socket-proxy.ts'
+export { createSoftHsm, type SoftHsm, type SoftHsmToken } from './softhsm.ts'
 export { startSwtpm, type Swtpm } from './swtpm.ts'

@@ -14,6 +14,17 @@ export type OpenBaoSeal =
       readonly previous?: { readonly keyFile: string; readonly keyId: string }
     }
   | {
+      readonly kind: 'transit'
+      /** API address of the OpenBao that has the key. */
+      readonly address: string
+      readonly token: string
+      readonly keyName: string
+      /** `transit` when left out. */
+      readonly mountPath?: string
+      /** Authority of its certificate, where it has TLS. */
+      readonly caPath?: string
+    }
+  | {
       readonly kind: 'sealwright'
       /** Absolute, without symbolic links. */
       readonly pluginDirectory: string
@@ -46,6 +57,8 @@ export interface OpenBaoSettings {
   /** Left out: plain HTTP. */
   readonly tls?: OpenBaoTls
   readonly seal: OpenBaoSeal
+  /** The seal that the data leaves in a migration: its stanza stands beside the other one, disabled. */
+  readonly leaving?: OpenBaoSeal | undefined
   /** API addresses of nodes to join by `retry_join`. The own address among them does no harm. */
   readonly retryJoin?: readonly string[]
   /** Raft timing: 1 is fastest; the server's own default is 5. */
@@ -87,6 +100,7 @@ export function openBaoHcl(settings: OpenBaoSettings): string {
     ...stanza('storage "raft"', storage),
     ...stanza('listener "tcp"', listener),
     ...sealStanzas(settings.seal),
+    ...(settings.leaving === undefined ? [] : sealStanzas(settings.leaving, { isDisabled: true })),
     settings.extraHcl ?? '',
   ]
   return `${lines.join('\n').trimEnd()}\n`
@@ -104,19 +118,31 @@ function listenerTls(tls: OpenBaoTls | undefined): readonly string[] {
   return [...files, 'tls_require_and_verify_client_cert = true', attribute('tls_client_ca_file', tls.clientCaPath)]
 }
 
-function sealStanzas(seal: OpenBaoSeal): readonly string[] {
+function sealStanzas(seal: OpenBaoSeal, { isDisabled = false } = {}): readonly string[] {
+  const disabled = isDisabled ? [attribute('disabled', 'true')] : []
   switch (seal.kind) {
     case 'shamir':
       return []
     case 'static': {
       const { keyFile, keyId = 'static-1', previous } = seal
       const current = [attribute('current_key_id', keyId), attribute('current_key', `file://${keyFile}`)]
-      if (previous === undefined) return stanza('seal "static"', current)
+      if (previous === undefined) return stanza('seal "static"', [...current, ...disabled])
       const old = [
         attribute('previous_key_id', previous.keyId),
         attribute('previous_key', `file://${previous.keyFile}`),
       ]
-      return stanza('seal "static"', [...current, ...old])
+      return stanza('seal "static"', [...current, ...old, ...disabled])
+    }
+    case 'transit': {
+      const { address, token, keyName, mountPath = 'transit', caPath } = seal
+      return stanza('seal "transit"', [
+        attribute('address', address),
+        attribute('token', token),
+        attribute('key_name', keyName),
+        attribute('mount_path', mountPath),
+        ...(caPath === undefined ? [] : [attribute('tls_ca_cert', caPath)]),
+        ...disabled,
+      ])
     }
     case 'sealwright': {
       const { name = 'sealwright', pluginDirectory, command, args, options = {} } = seal
@@ -129,10 +155,10 @@ function sealStanzas(seal: OpenBaoSeal): readonly string[] {
       return [
         attribute('plugin_directory', pluginDirectory),
         ...stanza(`plugin "kms" ${quote(name)}`, plugin),
-        ...stanza(
-          `seal ${quote(name)}`,
-          Object.entries(options).map(([key, value]) => attribute(key, value)),
-        ),
+        ...stanza(`seal ${quote(name)}`, [
+          ...Object.entries(options).map(([key, value]) => attribute(key, value)),
+          ...disabled,
+        ]),
       ]
     }
   }
