@@ -256,7 +256,10 @@ it('tells a lost quorum by the redirect to the dead leader, which health does no
     { what: 'the redirect', timeoutMs: 30_000, intervalMs: 100 },
   )
   expect(failure).toMatchObject({ status: 307, redirectOrigin: node(0).bao.apiAddress })
-  expect(await codeOf(client.haStatus(root()))).toBe('OPENBAO_REDIRECTED')
+  await waitUntil(async () => (await codeOf(client.haStatus(root()))) === 'OPENBAO_REDIRECTED', {
+    what: 'the redirect of another path',
+    timeoutMs: 30_000,
+  })
   expect(await client.health(call)).toMatchObject({ kind: 'standby' })
   expect((await client.leader(call)).leaderAddress).toBe(node(0).bao.apiAddress)
 })

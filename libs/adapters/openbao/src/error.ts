@@ -16,10 +16,14 @@ export type OpenBaoErrorCode =
   | 'OPENBAO_STATUS' // any other status that is not a success
   | 'OPENBAO_RESPONSE_MALFORMED' // not HTTP, not JSON, or a field that we use is missing or of another type
   | 'OPENBAO_RESPONSE_TOO_LARGE' // more bytes than the cap
+  | 'OPENBAO_CREDENTIAL_UNREADABLE' // what to log in with cannot be read or sent; nothing was sent
+  | 'OPENBAO_LOGIN_REFUSED' // 400 or 403 to a login
+  | 'OPENBAO_SECRET_ID_REFUSED' // 400 to an approle login; OpenBao counts these, and locks the role for everybody
 
 export interface OpenBaoErrorOptions extends ErrorOptions {
   readonly status?: number | undefined
   readonly redirectOrigin?: string | undefined
+  readonly serverErrors?: readonly string[] | undefined
 }
 
 /** What goes wrong between us and OpenBao. Messages never hold a token or a body. */
@@ -30,11 +34,14 @@ export class OpenBaoError extends Error {
   readonly status: number | undefined
   /** Origin that `OPENBAO_REDIRECTED` points to. Whoever follows it decides whom to trust with a token. */
   readonly redirectOrigin: string | undefined
+  /** OpenBao's own words, shortened; no secret that we sent stands in them. */
+  readonly serverErrors: readonly string[]
 
   constructor(code: OpenBaoErrorCode, message: string, options: OpenBaoErrorOptions = {}) {
     super(message, options)
     this.code = code
     this.status = options.status
     this.redirectOrigin = options.redirectOrigin
+    this.serverErrors = options.serverErrors ?? []
   }
 }

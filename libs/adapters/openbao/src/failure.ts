@@ -1,3 +1,4 @@
+import { type Secret } from '@sealwright/secret'
 import { errorCodeOf } from '@sealwright/system-error'
 import { errors } from 'undici'
 import { OpenBaoError, type OpenBaoErrorCode } from './error.ts'
@@ -12,17 +13,20 @@ export interface FailedAnswer {
   readonly status: number
   readonly location: string | undefined
   readonly body: Uint8Array
+  /** What we sent and must not be shown, should the server repeat it. */
+  readonly secrets?: readonly Secret[]
 }
 
 /** Turns an unhappy status into an error with OpenBao's own words, shortened. */
-export function statusError({ request, status, location, body }: FailedAnswer): OpenBaoError {
-  const texts = errorTexts(body)
+export function statusError({ request, status, location, body, secrets = [] }: FailedAnswer): OpenBaoError {
+  const texts = errorTexts(body, secrets)
   const said = texts.length === 0 ? '' : `: ${texts.join('; ')}`
   const redirectOrigin = status >= 300 && status < 400 ? originOf(location) : undefined
   const towards = redirectOrigin === undefined ? '' : ` towards ${redirectOrigin}`
   return new OpenBaoError(codeOf(status, texts), `${request}: status ${status}${towards}${said}`, {
     status,
     redirectOrigin,
+    serverErrors: texts,
   })
 }
 
@@ -49,8 +53,8 @@ function codeOf(status: number, texts: readonly string[]): OpenBaoErrorCode {
   }
 }
 
-/** The texts of `{"errors":[…]}`, capped and on one line each. Empty for any other body. */
-export function errorTexts(body: Uint8Array): readonly string[] {
+/** The texts of `{"errors":[…]}`, capped and on one line each, but none with a secret in it. Empty for any other body. */
+export function errorTexts(body: Uint8Array, secrets: readonly Secret[] = []): readonly string[] {
   let parsed: unknown
   try {
     parsed = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body))
@@ -61,7 +65,16 @@ export function errorTexts(body: Uint8Array): readonly string[] {
   return parsed.errors
     .filter(text => typeof text === 'string')
     .slice(0, MAX_ERROR_TEXTS)
+    .map(text => (repeats(text, secrets) ? 'a text that repeats a secret' : text))
     .map(text => shorten(text.replace(/[\p{Cc}\p{Cf}\s]+/gu, ' ').trim()))
+}
+
+/** Bytes are looked for in bytes: no secret becomes a string. */
+function repeats(text: string, secrets: readonly Secret[]): boolean {
+  const said = Buffer.from(text)
+  const holds = (bytes: Uint8Array): boolean =>
+    said.includes(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength))
+  return secrets.some(secret => secret.byteLength > 0 && secret.reveal(holds))
 }
 
 function shorten(text: string): string {
@@ -130,4 +143,28 @@ function codeOfCause(cause: unknown): string {
     return codeOfCause(cause.errors[0])
   }
   return errorCodeOf(cause) ?? 'no code'
+}
+
+/** Whether an `OPENBAO_UNREACHABLE` is about a host that keeps silent, and not one that is not there. */
+export function isConnectTimeout(error: OpenBaoError): boolean {
+  return /^(?:UND_ERR_CONNECT_TIMEOUT|ETIMEDOUT)$/.test(codeOfCause(error.cause))
+}
+
+/** What the two sides hold against each other's certificates. */
+export type TlsProblem = 'untrusted' | 'expired' | 'name' | 'client-certificate' | 'other'
+
+/** OpenSSL's words for a certificate that is in order but for its time. */
+const EXPIRED = new Set(['CERT_HAS_EXPIRED', 'CERT_NOT_YET_VALID'])
+const OTHER_NAME = new Set(['ERR_TLS_CERT_ALTNAME_INVALID', 'HOSTNAME_MISMATCH'])
+const UNTRUSTED = /^(?:UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|CERT_|CRL_|INVALID_CA$|INVALID_PURPOSE$|PATH_LENGTH_)/
+/** Alerts of RFC 8446 §6.2 about a certificate come from the other side: they are about ours. */
+const ABOUT_OURS = /_ALERT_(?:.*_)?(?:CERTIFICATE(?:_[A-Z]+)?|UNKNOWN_CA)$/
+
+/** Tells what an `OPENBAO_TLS` is about. */
+export function tlsProblemOf(error: OpenBaoError): TlsProblem {
+  const code = codeOfCause(error.cause)
+  if (EXPIRED.has(code)) return 'expired'
+  if (OTHER_NAME.has(code)) return 'name'
+  if (UNTRUSTED.test(code)) return 'untrusted'
+  return ABOUT_OURS.test(code) ? 'client-certificate' : 'other'
 }

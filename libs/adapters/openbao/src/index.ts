@@ -7,6 +7,7 @@ export {
   DEFAULT_MAX_RESPONSE_BYTES,
   DEFAULT_TIMEOUT_MS,
   type OpenBaoClientOptions,
+  type Send,
 } from './transport.ts'
 export { type OpenBaoAddress, parseAddress } from './address.ts'
 export { type ClientCertificate, type OpenBaoTrust } from './trust.ts'
@@ -22,3 +23,18 @@ export {
 } from './cluster.ts'
 export { type ClusterObservation, type ClusterVerdict, clusterFormed, type NotFormedReason } from './cluster-formed.ts'
 export { type KvPath, type KvSecret } from './kv.ts'
+export { type AuthMethod, type LoginMethod, type ReadSecret, type TokenMethod } from './auth/auth-method.ts'
+export { type Clock, steadyClock } from './auth/clock.ts'
+export { openTokenSource, type TokenSource, type TokenSourceOptions, type UseOptions } from './auth/token-source.ts'
+export { openReopeningTransport, type ReadClientCertificate, type ReopeningOptions } from './reopening-transport.ts'
+export { type TransitCiphertext } from './transit/ciphertext.ts'
+export { TransitError, type TransitErrorCode, type TransitErrorKind } from './transit/error.ts'
+export {
+  readTransitIdentity,
+  type TransitIdentity,
+  type TransitKeyLocation,
+  transitMemberId,
+} from './transit/identity.ts'
+export { type TransitKey } from './transit/messages.ts'
+export { transitMemberOf, transitSealMember, type TransitSealMemberOptions } from './transit/seal-member.ts'
+export { openTransit, type TransitAccess, type TransitCall, type TransitOptions } from './transit/transit-access.ts'

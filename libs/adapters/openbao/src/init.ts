@@ -1,6 +1,7 @@
 import { type Secret } from '@sealwright/secret'
 import { OpenBaoError } from './error.ts'
-import { parseSecretJson, type SecretJson, secretText } from './secret-json.ts'
+import { malformedField, memberOf, secretTextOf } from './secret-fields.ts'
+import { parseSecretJson } from './secret-json.ts'
 import { type Answer } from './transport.ts'
 
 export interface InitRequest {
@@ -38,29 +39,17 @@ export function initBody({ recoveryShares, recoveryThreshold }: InitRequest): Ui
 }
 
 /** Reads the answer of `PUT sys/init` and wipes the body, whatever happens. */
-export function parseInit({ body, request }: Answer): InitResult {
+export function parseInit(answer: Answer): InitResult {
+  const { body, request } = answer
   try {
     const root = parseSecretJson(body, request)
-    const recoveryKeys = member(root, 'recovery_keys_base64')
-    if (recoveryKeys?.kind !== 'array') throw malformed(request, 'recovery_keys_base64')
+    const recoveryKeys = memberOf(root, 'recovery_keys_base64')
+    if (recoveryKeys?.kind !== 'array') throw malformedField(request, 'recovery_keys_base64')
     return {
-      rootToken: textOf(body, member(root, 'root_token'), 'root_token', request),
-      recoveryKeys: recoveryKeys.items.map(item => textOf(body, item, 'recovery_keys_base64', request)),
+      rootToken: secretTextOf(answer, memberOf(root, 'root_token'), 'root_token'),
+      recoveryKeys: recoveryKeys.items.map(item => secretTextOf(answer, item, 'recovery_keys_base64')),
     }
   } finally {
     body.fill(0)
   }
-}
-
-function member(json: SecretJson, name: string): SecretJson | undefined {
-  return json.kind === 'object' ? json.members.get(name) : undefined
-}
-
-function textOf(body: Uint8Array, json: SecretJson | undefined, name: string, request: string): Secret {
-  if (json?.kind !== 'string' || json.end === json.start) throw malformed(request, name)
-  return secretText(body, json, request)
-}
-
-function malformed(request: string, name: string): OpenBaoError {
-  return new OpenBaoError('OPENBAO_RESPONSE_MALFORMED', `${request}: field "${name}" is missing or of another type`)
 }

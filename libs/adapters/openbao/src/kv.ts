@@ -2,7 +2,8 @@ import { type Secret } from '@sealwright/secret'
 import { OpenBaoError } from './error.ts'
 import { errorTexts, statusError } from './failure.ts'
 import { field, parseJsonObject, readCount, readObject } from './json.ts'
-import { encodeSecretObject, joinBytes, parseSecretJson, type SecretJson, secretText } from './secret-json.ts'
+import { countOf, memberOf, objectMember } from './secret-fields.ts'
+import { encodeSecretObject, joinBytes, parseSecretJson, secretText } from './secret-json.ts'
 import { type Answer } from './transport.ts'
 
 /** A place in a kv version 2 engine. */
@@ -31,6 +32,11 @@ export function encodePath(path: string): string {
     throw new OpenBaoError('OPENBAO_REQUEST_INVALID', `${JSON.stringify(path)} is not a path we can ask for`)
   }
   return parts.map(encodeURIComponent).join('/')
+}
+
+/** A path without slashes around it: OpenBao's own configuration and lists write mounts with one at the end. */
+export function withoutSlashes(path: string): string {
+  return path.replace(/^\/+|\/+$/g, '')
 }
 
 /** `data` endpoint of a kv version 2 secret. */
@@ -63,33 +69,17 @@ export function parseKvAbsent(answer: Answer): null {
 }
 
 /** Reads the answer of a kv version 2 read and wipes the body, whatever happens. */
-export function parseKvSecret({ body, request }: Answer): KvSecret {
+export function parseKvSecret(answer: Answer): KvSecret {
+  const { body, request } = answer
   try {
-    const outer = memberObject(parseSecretJson(body, request), 'data', request)
-    const version = memberOf(memberObject(outer, 'metadata', request), 'version')
-    if (version?.kind !== 'plain') throw malformed(request, 'data.metadata.version')
+    const outer = objectMember(parseSecretJson(body, request), 'data', request)
+    const version = memberOf(objectMember(outer, 'metadata', request), 'version')
     const texts = new Map<string, Secret>()
-    for (const [name, value] of memberObject(outer, 'data', request).members) {
+    for (const [name, value] of objectMember(outer, 'data', request).members) {
       if (value.kind === 'string') texts.set(name, secretText(body, value, request))
     }
-    return { version: Number(new TextDecoder().decode(body.subarray(version.start, version.end))), data: texts }
+    return { version: countOf(answer, version, 'data.metadata.version'), data: texts }
   } finally {
     body.fill(0)
   }
-}
-
-type SecretObject = Extract<SecretJson, { kind: 'object' }>
-
-function memberOf(json: SecretJson, name: string): SecretJson | undefined {
-  return json.kind === 'object' ? json.members.get(name) : undefined
-}
-
-function memberObject(json: SecretJson, name: string, request: string): SecretObject {
-  const value = memberOf(json, name)
-  if (value?.kind !== 'object') throw malformed(request, name)
-  return value
-}
-
-function malformed(request: string, name: string): OpenBaoError {
-  return new OpenBaoError('OPENBAO_RESPONSE_MALFORMED', `${request}: field "${name}" is missing or of another type`)
 }

@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer'
-import { Secret } from '@sealwright/secret'
+import { allocateKeyBytes, Secret } from '@sealwright/secret'
 import { OpenBaoError } from './error.ts'
 
 /**
@@ -127,7 +127,7 @@ export function secretText(
   request: string,
 ): Secret {
   // Each escape is longer than what it stands for, so this is always enough.
-  const text = new Uint8Array(end - start)
+  const text = allocateKeyBytes(end - start)
   let length = 0
   let at = start
   while (at < end) {
@@ -143,9 +143,7 @@ export function secretText(
     at = next
   }
   if (length === text.length) return new Secret(text)
-  const exact = text.slice(0, length)
-  text.fill(0)
-  return new Secret(exact)
+  return new Secret(shorten(text, length))
 }
 
 function readEscape(
@@ -208,7 +206,7 @@ export function joinBytes(parts: readonly Uint8Array[]): Uint8Array {
 /** RFC 8259 §7: quotation mark, backslash and control characters must be escaped; the rest stands for itself. */
 function escapeText(utf8: Uint8Array, name: string): Uint8Array {
   if (!isUtf8(utf8)) throw new OpenBaoError('OPENBAO_REQUEST_INVALID', `the value of "${name}" is not UTF-8 text`)
-  const escaped = new Uint8Array(utf8.length * UNIT_BYTES)
+  const escaped = allocateKeyBytes(utf8.length * UNIT_BYTES)
   let length = 0
   for (const byte of utf8) {
     if (byte >= 0x20 && byte !== QUOTE && byte !== BACKSLASH) {
@@ -218,7 +216,13 @@ function escapeText(utf8: Uint8Array, name: string): Uint8Array {
     escaped.set(new TextEncoder().encode(`\\u${byte.toString(16).padStart(4, '0')}`), length)
     length += UNIT_BYTES
   }
-  const exact = escaped.slice(0, length)
-  escaped.fill(0)
-  return exact
+  return shorten(escaped, length)
+}
+
+/** The first bytes of them, moved; what was given is overwritten. */
+function shorten(bytes: Uint8Array, byteLength: number): Uint8Array {
+  const shorter = allocateKeyBytes(byteLength)
+  shorter.set(bytes.subarray(0, byteLength))
+  bytes.fill(0)
+  return shorter
 }

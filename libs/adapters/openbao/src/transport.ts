@@ -25,6 +25,8 @@ export interface OpenBaoClientOptions {
   /** Name that the certificate must hold, where it is not the address's host. */
   readonly serverName?: string
   readonly clientCertificate?: ClientCertificate
+  /** Sent as `X-Vault-Namespace` with every call. Left out: the root namespace. */
+  readonly namespace?: string
   readonly timeoutMs?: number
   readonly connectTimeoutMs?: number
   readonly maxResponseBytes?: number
@@ -55,6 +57,8 @@ export interface Request {
   readonly call: Call | AuthenticatedCall
   /** Statuses that are answers and not failures. */
   readonly expected: readonly number[]
+  /** What the body holds and no error may show, should the server repeat it. The token needs no mention. */
+  readonly secrets?: readonly Secret[]
 }
 
 export interface Answer {
@@ -64,9 +68,15 @@ export interface Answer {
   readonly request: string
 }
 
+/** Sends one request and takes its answer. */
+export type Send = (request: Request) => Promise<Answer>
+
 export interface Transport {
-  readonly send: (request: Request) => Promise<Answer>
+  readonly send: Send
+  /** Ends all connections at once. */
   readonly close: () => Promise<void>
+  /** Takes no more calls, and ends once those under way have ended. */
+  readonly retire: () => Promise<void>
 }
 
 /**
@@ -81,13 +91,14 @@ export function openTransport(options: OpenBaoClientOptions): Transport {
   })
   const pool = openPool(address, options)
   const trust = options.trust === undefined ? 'nothing' : describeTrust(options.trust)
+  const namespace = options.namespace === undefined ? {} : { 'X-Vault-Namespace': namespaceText(options.namespace) }
 
-  const send = async (sent: Request): Promise<Answer> => {
+  const send: Send = async sent => {
     const { method, path, body, call, expected } = sent
     const request = `${method} ${path}`
     const limitMs = call.timeoutMs ?? timeoutMs
     const deadline = AbortSignal.timeout(limitMs)
-    const headers = requestHeaders(call, body)
+    const headers = { ...requestHeaders(call, body), ...namespace }
     try {
       call.signal.throwIfAborted()
       const response = await pool.request({
@@ -100,7 +111,8 @@ export function openTransport(options: OpenBaoClientOptions): Transport {
       const answer = { request, status: response.statusCode, body: await readBody(response, request, maxResponseBytes) }
       if (expected.includes(answer.status)) return answer
       const { location } = response.headers
-      throw statusError({ ...answer, location: typeof location === 'string' ? location : undefined })
+      const secrets = [...(sent.secrets ?? []), ...('token' in call ? [call.token] : [])]
+      throw statusError({ ...answer, secrets, location: typeof location === 'string' ? location : undefined })
     } catch (cause) {
       if (cause instanceof OpenBaoError) throw cause
       if (call.signal.aborted) {
@@ -117,6 +129,9 @@ export function openTransport(options: OpenBaoClientOptions): Transport {
     send,
     close: async () => {
       await pool.destroy()
+    },
+    retire: async () => {
+      await pool.close()
     },
   }
 }
@@ -144,7 +159,7 @@ function openPool(address: OpenBaoAddress, options: OpenBaoClientOptions): Pool 
     timeout: connectTimeoutMs,
     secureContext: secureContext(trust, clientCertificate),
     // Said aloud, or NODE_TLS_REJECT_UNAUTHORIZED=0 in the environment would switch the check off.
-    rejectUnauthorized: true,
+    rejectUnauthorized: trust.kind !== 'unsafely-anybody',
     // No session is resumed: each connection checks the certificate anew.
     maxCachedSessions: 0,
     allowH2: false,
@@ -179,11 +194,21 @@ function requestHeaders(call: Call | AuthenticatedCall, body: Uint8Array | undef
 }
 
 /** Visible ASCII only: anything else would end the header line, or is the newline at the end of a token file. */
+export function isTokenText(bytes: Uint8Array): boolean {
+  return bytes.length > 0 && bytes.every(byte => byte >= 0x21 && byte <= 0x7e)
+}
+
 function tokenText(bytes: Uint8Array): string {
-  if (bytes.length === 0 || bytes.some(byte => byte < 0x21 || byte > 0x7e)) {
+  if (!isTokenText(bytes)) {
     throw new OpenBaoError('OPENBAO_REQUEST_INVALID', 'the token is empty, or holds a space, newline or other odd byte')
   }
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1')
+}
+
+/** Names of namespaces are printable ASCII without spaces, with slashes between parents and children. */
+function namespaceText(namespace: string): string {
+  if (/^[\x21-\x7e]+$/.test(namespace)) return namespace
+  throw new OpenBaoError('OPENBAO_REQUEST_INVALID', `${JSON.stringify(namespace)} is not a namespace we can ask for`)
 }
 
 /** Reads to the end, but never more than `maxBytes`. The pieces are wiped: they may hold a root token. */

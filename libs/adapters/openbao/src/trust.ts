@@ -4,13 +4,15 @@ import { createSecureContext, type SecureContext } from 'node:tls'
 import { type Secret } from '@sealwright/secret'
 import { OpenBaoError } from './error.ts'
 
-/** Whom we believe to be OpenBao. There is no way to believe everybody. */
+/** Whom we believe to be OpenBao. */
 export type OpenBaoTrust =
   /** PEM file with one or more authorities, read once. */
   | { readonly kind: 'ca-file'; readonly path: string }
   | { readonly kind: 'ca-pem'; readonly pem: string }
   /** The authorities that Node carries: for a certificate of a public authority. */
   | { readonly kind: 'system' }
+  /** Whoever answers, without any check: they get the token, and what is encrypted. For experiments. */
+  | { readonly kind: 'unsafely-anybody' }
 
 /** What we show to an OpenBao that asks its clients for certificates. */
 export interface ClientCertificate {
@@ -29,6 +31,8 @@ export function describeTrust(trust: OpenBaoTrust): string {
       return 'the given CA certificates'
     case 'system':
       return 'the system authorities'
+    case 'unsafely-anybody':
+      return 'no check at all'
   }
 }
 
@@ -38,7 +42,8 @@ export function describeTrust(trust: OpenBaoTrust): string {
  * @throws {@link OpenBaoError} `OPENBAO_TLS` for a file that cannot be read, is no certificate, or a key that fits none.
  */
 export function secureContext(trust: OpenBaoTrust, client: ClientCertificate | undefined): SecureContext {
-  const authorities = trust.kind === 'system' ? {} : { ca: [...readAuthorities(trust)] }
+  const authorities =
+    trust.kind === 'system' || trust.kind === 'unsafely-anybody' ? {} : { ca: [...readAuthorities(trust)] }
   try {
     if (client === undefined) return createSecureContext({ minVersion: 'TLSv1.2', ...authorities })
     return client.privateKeyPem.reveal(key =>
@@ -58,7 +63,7 @@ export function secureContext(trust: OpenBaoTrust, client: ClientCertificate | u
 const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g
 
 /** OpenSSL overlooks what it cannot read; we do not. */
-function readAuthorities(trust: Exclude<OpenBaoTrust, { kind: 'system' }>): readonly string[] {
+function readAuthorities(trust: Extract<OpenBaoTrust, { kind: 'ca-file' | 'ca-pem' }>): readonly string[] {
   const where = describeTrust(trust)
   let pem: string
   try {

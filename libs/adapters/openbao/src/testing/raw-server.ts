@@ -17,8 +17,8 @@ export interface RawServer {
   readonly sockets: ReadonlySet<Socket>
 }
 
-/** Says something to a client whose request came in whole. */
-export type RawAnswer = (socket: Socket) => unknown
+/** Says something to a client whose request came in whole, head and body. */
+export type RawAnswer = (socket: Socket, request: string) => unknown
 
 const closers: (() => Promise<void>)[] = []
 
@@ -38,10 +38,11 @@ export async function serveRaw(answer: RawAnswer, path?: string): Promise<RawSer
     socket.on('error', () => socket.destroy())
     socket.on('data', bytes => {
       received += bytes.toString()
-      if (!received.includes('\r\n\r\n')) return
-      requests.push(received)
+      if (!isWhole(received)) return
+      const request = received
       received = ''
-      answer(socket)
+      requests.push(request)
+      answer(socket, request)
     })
   })
   const listening = Promise.withResolvers<undefined>()
@@ -59,6 +60,12 @@ export async function serveRaw(answer: RawAnswer, path?: string): Promise<RawSer
   })
   const address = path === undefined ? `http://127.0.0.1:${(server.address() as AddressInfo).port}` : `unix:${path}`
   return { address, requests, sockets }
+}
+
+function isWhole(received: string): boolean {
+  const headEnd = received.indexOf('\r\n\r\n')
+  const [, length = '0'] = /^content-length: (\d+)$/im.exec(received) ?? []
+  return headEnd >= 0 && Buffer.byteLength(received.slice(headEnd + 4)) >= Number(length)
 }
 
 /** A client that {@link closeAll} closes. */
