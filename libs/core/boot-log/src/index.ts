@@ -1,0 +1,5 @@
+export { describeEvent } from './describe.ts'
+export { BootLogError, type BootLogErrorCode } from './errors.ts'
+export { eventTypeName } from './event-types.ts'
+export { type BootEvent, type BootLog, MAX_BOOT_LOG_BYTES, parseBootLog } from './parse.ts'
+export { type EventReplacement, eventsOfPcr, type ExtendedEvent, replayPcr } from './replay.ts'
