@@ -62,7 +62,7 @@ export function assertNotWeaker(container: Uint8Array, configured: ConfiguredCon
   throw new TpmError(
     'TPM_POLICY_WEAKER',
     `this key was sealed under weaker conditions than the seal is configured with: ${missing.join(' and ')}; run bootstrap-init ` +
-      'with the seal key to seal it anew, or take the setting back; then restart the agent',
+      'with the seal key to seal it anew (or sealctl tpm reseal, which needs no key), or take the setting back; then restart the agent',
   )
 }
 

@@ -17,6 +17,9 @@ export type TpmErrorCode =
   | 'TPM_BLOB_MALFORMED' // not a sealed KEK of a version we know
   | 'TPM_BLOB_CORRUPT' // the TPM that sealed it says that the blob was changed
   | 'TPM_PCR_MISMATCH' // the machine did not boot as the seal demands
+  | 'TPM_STATE_UNAPPROVED' // no PCR policy that the signer has approved is for the state of this machine
+  | 'TPM_POLICY_UNSIGNED' // a PCR policy fits, yet it is not the signer who has signed it
+  | 'TPM_POLICY_OTHER_REFERENCE' // a PCR policy fits, yet it was approved for another reference
   | 'TPM_PIN_REQUIRED' // sealed with a PIN and none was given
   | 'TPM_PIN_WRONG' // the PIN was refused; the TPM counted it
   | 'TPM_PIN_UNKNOWN' // the PIN was sent, and no answer tells what became of it; the TPM may have counted it
@@ -34,8 +37,11 @@ export type TpmErrorCode =
  */
 export type TpmErrorKind = 'permanent' | 'operator' | 'transient'
 
-/** A PCR of the SHA-256 bank that is not as it was at sealing. Both values have 32 bytes. */
-export type PcrDrift = { readonly index: number; readonly sealed: Uint8Array; readonly current: Uint8Array }
+/**
+ * A PCR of the SHA-256 bank that is not as it should be: as it was at sealing, or as the nearest approved policy says. Both values have
+ * 32 bytes.
+ */
+export type PcrDrift = { readonly index: number; readonly expected: Uint8Array; readonly current: Uint8Array }
 
 const KINDS: Readonly<Record<Exclude<TpmErrorCode, 'TPM_RC'>, TpmErrorKind>> = {
   TPM_UNREACHABLE: 'transient',
@@ -53,6 +59,9 @@ const KINDS: Readonly<Record<Exclude<TpmErrorCode, 'TPM_RC'>, TpmErrorKind>> = {
   TPM_BLOB_MALFORMED: 'permanent',
   TPM_BLOB_CORRUPT: 'permanent',
   TPM_PCR_MISMATCH: 'permanent',
+  TPM_STATE_UNAPPROVED: 'permanent',
+  TPM_POLICY_UNSIGNED: 'permanent',
+  TPM_POLICY_OTHER_REFERENCE: 'permanent',
   TPM_PIN_REQUIRED: 'operator',
   TPM_PIN_WRONG: 'operator',
   TPM_PIN_UNKNOWN: 'operator',
@@ -70,7 +79,7 @@ const KINDS: Readonly<Record<Exclude<TpmErrorCode, 'TPM_RC'>, TpmErrorKind>> = {
 export type TpmErrorOptions = ErrorOptions & {
   /** Response code as the TPM sent it. */
   readonly rc?: number
-  /** The PCRs that differ, for `TPM_PCR_MISMATCH`. */
+  /** The PCRs that differ, for `TPM_PCR_MISMATCH` and `TPM_STATE_UNAPPROVED`. */
   readonly drift?: readonly PcrDrift[]
 }
 

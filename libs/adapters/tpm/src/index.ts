@@ -12,13 +12,7 @@ export { type CallOptions, type TpmAccess } from './operation.ts'
 export { type TpmRemoteMemberOptions, tpmRemoteMember, tpmWrappingKey } from './remote-member.ts'
 export { type RemoteTpm, type SealConditions, sealKek, sealKekForRemote } from './seal.ts'
 export { type TpmSealMemberOptions, expectedTpmOf, tpmMemberId, tpmSealMember } from './seal-member.ts'
-export {
-  type ResolvedPolicy,
-  type SealPolicy,
-  type SignedPcrPolicy,
-  policySigner,
-  signPcrPolicy,
-} from './seal-policy.ts'
+export { type ResolvedPolicy, type SealPolicy, policySigner } from './seal-policy.ts'
 export { type SealedKek, decodeSealedKek, encodeSealedKek, tss2KeyOf } from './sealed-kek.ts'
 export { type TpmIdentity, type TpmStatus, getRandom, readPcrs, readTpmIdentity, readTpmStatus } from './status.ts'
 export { type ExpectedTpm } from './storage-key.ts'

@@ -1,7 +1,8 @@
 import { ID_BYTES, type RecordMethod, type SealMember } from '@sealwright/keyring'
+import { type PcrPolicy } from '@sealwright/pcr-policies'
 import { sha256 } from '@sealwright/tpm-wire'
 
-import { assertNotWeaker } from './conditions.ts'
+import { assertNotWeaker, conditionsOf } from './conditions.ts'
 import { TpmError } from './errors.ts'
 import { type TpmAccess } from './operation.ts'
 import { type SealConditions, sealKek } from './seal.ts'
@@ -28,7 +29,7 @@ export function expectedTpmOf(sealedKek: Uint8Array): ExpectedTpm {
 
 /** A TPM as a seal member: where it is, which one it must be, and under which conditions it opens. */
 export type TpmSealMemberOptions = TpmAccess &
-  UnsealCredentials & {
+  Pick<UnsealCredentials, 'pin'> & {
     /** From `readTpmIdentity` at enrolment, or from {@link expectedTpmOf} a record of this node. */
     readonly expected: ExpectedTpm
     /**
@@ -41,6 +42,13 @@ export type TpmSealMemberOptions = TpmAccess &
      * about where its key came from. Default: no.
      */
     readonly acceptImported?: boolean
+    /**
+     * Opens what was sealed under weaker conditions too: to seal it anew under those that are configured, and for nothing else.
+     * Default: no.
+     */
+    readonly acceptWeaker?: boolean
+    /** Gives the approved PCR policies. Called at each opening of what is sealed to a signer; what it throws passes through. */
+    readonly readPolicies?: () => Promise<readonly PcrPolicy[]>
     /** From `tpmWrappingKey`: for others to wrap with. */
     readonly wrappingKey?: Uint8Array
   }
@@ -71,8 +79,10 @@ export function tpmSealMember(options: TpmSealMemberOptions): SealMember {
       if (Buffer.compare(storageKeyName, expected.storageKeyName) !== 0) {
         throw new TpmError('TPM_BLOB_MALFORMED', 'this sealed key is for another TPM than that of this member')
       }
-      assertNotWeaker(sealedKek, { policy, hasPin: pin !== undefined })
-      return unsealKek(options, sealedKek, options, { signal })
+      if (options.acceptWeaker !== true) assertNotWeaker(sealedKek, { policy, hasPin: pin !== undefined })
+      const isAuthorized = conditionsOf(sealedKek).state.kind === 'authorized'
+      const policies = isAuthorized ? ((await options.readPolicies?.()) ?? []) : []
+      return unsealKek(options, sealedKek, pin === undefined ? { policies } : { pin, policies }, { signal })
     },
   }
 }

@@ -1,4 +1,4 @@
-import { type KeyObject, sign } from 'node:crypto'
+import { type KeyObject, createPublicKey } from 'node:crypto'
 
 import {
   type EccPoint,
@@ -6,7 +6,6 @@ import {
   type PcrValue,
   TpmWireError,
   assertPcrIndices,
-  concat,
   emptyPolicyDigest,
   encodePublic,
   objectName,
@@ -25,7 +24,10 @@ export type SealPolicy =
   | { readonly kind: 'none' }
   /** While these PCRs of the SHA-256 bank have the values they had at sealing. Updates may break it: prefer `authorized`. */
   | { readonly kind: 'pcr'; readonly pcrs: readonly number[] }
-  /** While the PCRs are as some policy says that this P-256 key has signed. `pcrs` are recorded, so that drift can be named. */
+  /**
+   * While the PCRs are as some policy says that this P-256 key has signed. The values that `pcrs` have at sealing are recorded, for people;
+   * none need be.
+   */
   | {
       readonly kind: 'authorized'
       readonly signer: EccPoint
@@ -33,16 +35,6 @@ export type SealPolicy =
       readonly policyRef: Uint8Array
       readonly pcrs: readonly number[]
     }
-
-/** A PCR policy that a signer has approved. Not secret. */
-export type SignedPcrPolicy = {
-  /** Ascending PCR numbers of the SHA-256 bank. */
-  readonly pcrs: readonly number[]
-  /** The policy digest that TPM2_PolicyPCR gives for the approved values, 32 bytes. */
-  readonly approvedPolicy: Uint8Array
-  /** ECDSA P-256 with SHA-256 over approved policy ‖ policyRef, as r ‖ s, 64 bytes. */
-  readonly signature: Uint8Array
-}
 
 /** A policy with everything in it that its digest depends on. */
 export type ResolvedPolicy = {
@@ -104,37 +96,22 @@ export function authPolicyOf(policy: ResolvedPolicy): Uint8Array {
   return hasPin ? policyAuthValue(withState) : withState
 }
 
-/**
- * Approves a state of the PCRs.
- *
- * @param signingKey - private P-256 key. @param values - the approved values, ascending by PCR number.
- * @throws {@link TpmError} `TPM_INVALID_ARGUMENT` for another kind of key.
- */
-export function signPcrPolicy(
-  signingKey: KeyObject,
-  values: readonly PcrValue[],
-  policyRef: Uint8Array,
-): SignedPcrPolicy {
-  assertP256(signingKey)
-  const pcrs = values.map(({ index }) => index)
-  const approvedPolicy = policyPcr(emptyPolicyDigest(), pcrs, pcrDigest(values))
-  const message = concat(approvedPolicy, policyRef)
-  const signature = new Uint8Array(sign('sha256', message, { key: signingKey, dsaEncoding: 'ieee-p1363' }))
-  return { pcrs, approvedPolicy, signature }
-}
-
 /** The point of a P-256 public key, for the `signer` of a policy. @throws {@link TpmError} `TPM_INVALID_ARGUMENT`. */
 export function policySigner(publicKey: KeyObject): EccPoint {
-  assertP256(publicKey)
-  const { x, y } = publicKey.export({ format: 'jwk' })
+  const isP256 = publicKey.asymmetricKeyType === 'ec' && publicKey.asymmetricKeyDetails?.namedCurve === 'prime256v1'
+  const { x, y } = isP256 ? publicKey.export({ format: 'jwk' }) : {}
   if (x === undefined || y === undefined)
     throw new TpmError('TPM_INVALID_ARGUMENT', 'a policy signer must be a P-256 key')
   return { x: decodeBase64Url(x), y: decodeBase64Url(y) }
 }
 
-function assertP256(key: KeyObject): void {
-  if (key.asymmetricKeyType !== 'ec' || key.asymmetricKeyDetails?.namedCurve !== 'prime256v1') {
-    throw new TpmError('TPM_INVALID_ARGUMENT', 'a policy signer must be a P-256 key')
+/** The key that {@link policySigner} was asked for. @throws {@link TpmError} `TPM_INVALID_ARGUMENT` if it is no point of the curve. */
+export function signerKey({ x, y }: EccPoint): KeyObject {
+  const text = (coordinate: Uint8Array) => Buffer.from(coordinate).toString('base64url')
+  try {
+    return createPublicKey({ format: 'jwk', key: { kty: 'EC', crv: 'P-256', x: text(x), y: text(y) } })
+  } catch (cause) {
+    throw new TpmError('TPM_INVALID_ARGUMENT', 'the policy signer is no P-256 key', { cause })
   }
 }
 

@@ -128,7 +128,7 @@ describe('a sealed key', () => {
       code: 'TPM_PCR_MISMATCH',
       kind: 'permanent',
       message: expect.stringMatching(/PCR 7, 14 changed since sealing.*run bootstrap-init --reseal/) as string,
-      drift: [{ index: 7, sealed: new Uint8Array(32), current: seven?.value }, { index: 14 }],
+      drift: [{ index: 7, expected: new Uint8Array(32), current: seven?.value }, { index: 14 }],
     })
   })
 

@@ -1,4 +1,5 @@
 import { KEY_BYTES } from '@sealwright/keyring'
+import { type PcrPolicy } from '@sealwright/pcr-policies'
 import { Secret } from '@sealwright/secret'
 import {
   type PcrValue,
@@ -6,23 +7,13 @@ import {
   TPM_RC_BAD_AUTH,
   TPM_RC_PCR_CHANGED,
   TPM_RC_POLICY_FAIL,
-  approvedPolicyHash,
   decodeRc,
-  emptyPolicyDigest,
-  pcrDigest,
-  policyPcr,
 } from '@sealwright/tpm-wire'
 
+import { chooseApprovedPolicy, pcrsMovedError, runApprovedPolicy } from './approved-policy.ts'
 import { type Authorization, type Session } from './authorization.ts'
-import { flushContext } from './commands/flush.ts'
 import { pcrRead } from './commands/pcr-read.ts'
-import {
-  loadPublicKey,
-  runPolicyAuthValue,
-  runPolicyAuthorize,
-  runPolicyPcr,
-  verifySignature,
-} from './commands/policy.ts'
+import { runPolicyAuthValue, runPolicyPcr } from './commands/policy.ts'
 import { importSealed, loadSealed, unsealObject, withEmptyAuth } from './commands/sealed-object.ts'
 import { type SaltKey, startSaltedSession } from './commands/session.ts'
 import { type NamedHandle, type TpmConnection } from './connection.ts'
@@ -30,7 +21,6 @@ import { type PcrDrift, TpmError, bareRcOf, causedBy } from './errors.ts'
 import { type CallOptions, type TpmAccess, withTpm } from './operation.ts'
 import { authValueOfPin } from './pin.ts'
 import { assertTriesLeft, unlessPinIsUnknown } from './pin-tries.ts'
-import { type ResolvedPolicy, type SignedPcrPolicy } from './seal-policy.ts'
 import { type SealedKek, decodeSealedKek } from './sealed-kek.ts'
 import { createExpectedStorageKey } from './storage-key.ts'
 
@@ -38,7 +28,7 @@ import { createExpectedStorageKey } from './storage-key.ts'
 export type UnsealCredentials = {
   readonly pin?: Secret
   /** For a seal of kind `authorized`: the one for the current PCRs is picked, the others are not tried. */
-  readonly signedPolicies?: readonly SignedPcrPolicy[]
+  readonly policies?: readonly PcrPolicy[]
 }
 
 /**
@@ -111,7 +101,7 @@ async function unsealUnderPolicy(tpm: TpmConnection, unsealing: Unsealing): Prom
     return unsealObject(tpm, object, withEmptyAuth(session), { triesPin: false })
   }
   const policySession = await startSaltedSession(tpm, 'policy', saltKey)
-  await satisfyState(tpm, policySession, sealed, credentials.signedPolicies ?? [])
+  await satisfyState(tpm, policySession, sealed, credentials.policies ?? [])
   if (policy.hasPin) await runPolicyAuthValue(tpm, policySession.handle)
   const authValue = authValueOfPin(policy.hasPin ? credentials.pin : undefined)
   tpm.wipeAtEnd(authValue)
@@ -133,62 +123,25 @@ async function satisfyState(
   tpm: TpmConnection,
   session: Session,
   sealed: SealedKek,
-  signedPolicies: readonly SignedPcrPolicy[],
+  policies: readonly PcrPolicy[],
 ): Promise<void> {
   const { state } = sealed.policy
-  if (state.kind === 'none') return
-  if (state.kind === 'pcr') {
-    await runPolicyPcr(tpm, session.handle, state.pcrs)
-    return
+  switch (state.kind) {
+    case 'none':
+      return
+    case 'pcr':
+      await runPolicyPcr(tpm, session.handle, state.pcrs)
+      return
+    case 'authorized':
+      await runApprovedPolicy(tpm, session, state, await chooseApprovedPolicy(tpm, state, policies))
+      return
   }
-  const current = await findCurrentPolicy(tpm, signedPolicies)
-  if (current === undefined)
-    throw await pcrError(tpm, sealed, `none of ${signedPolicies.length} signed policies approves them`)
-  await authorizePolicy(tpm, session, state, current)
-}
-
-async function authorizePolicy(
-  tpm: TpmConnection,
-  session: Session,
-  state: Extract<ResolvedPolicy['state'], { kind: 'authorized' }>,
-  { pcrs, approvedPolicy, signature }: SignedPcrPolicy,
-): Promise<void> {
-  await runPolicyPcr(tpm, session.handle, pcrs)
-  const signer = await loadPublicKey(tpm, state.signer)
-  try {
-    const digest = approvedPolicyHash(approvedPolicy, state.policyRef)
-    const ticket = await verifySignature(tpm, signer, digest, signature)
-    const { policyRef } = state
-    await runPolicyAuthorize(tpm, session.handle, { approvedPolicy, policyRef, signerName: signer.name, ticket })
-  } catch (error) {
-    const rc = bareRcOf(error)
-    if (rc === undefined) throw error
-    const message =
-      'the TPM refused the signed policy for the current PCRs: it is signed by another key or for another policyRef'
-    throw new TpmError('TPM_PCR_MISMATCH', message, causedBy(error))
-  }
-  await flushContext(tpm, signer.handle)
-}
-
-/** Picks the signed policy for the PCRs as they are, by its digest: no attempt fails on the way. */
-async function findCurrentPolicy(
-  tpm: TpmConnection,
-  signedPolicies: readonly SignedPcrPolicy[],
-): Promise<SignedPcrPolicy | undefined> {
-  const pcrs = [...new Set(signedPolicies.flatMap(policy => policy.pcrs))].toSorted((one, other) => one - other)
-  if (pcrs.length === 0) return undefined
-  const values = new Map((await pcrRead(tpm, pcrs)).map(pcr => [pcr.index, pcr]))
-  return signedPolicies.find(policy => {
-    const selected = policy.pcrs.map(index => values.get(index)).filter(pcr => pcr !== undefined)
-    const digest = policyPcr(emptyPolicyDigest(), policy.pcrs, pcrDigest(selected))
-    return Buffer.compare(digest, policy.approvedPolicy) === 0
-  })
 }
 
 async function explainRefusal(tpm: TpmConnection, sealed: SealedKek, error: unknown): Promise<unknown> {
   const rc = bareRcOf(error)
   if (rc === TPM_RC_POLICY_FAIL || rc === TPM_RC_PCR_CHANGED) {
-    return pcrError(tpm, sealed, 'the TPM refused its policy', error)
+    return pcrError(tpm, sealed, error)
   }
   if (sealed.policy.hasPin && (rc === TPM_RC_AUTH_FAIL || rc === TPM_RC_BAD_AUTH)) {
     const message = 'the TPM refused the PIN, and counted it as a failed attempt: do not repeat it, check it first'
@@ -198,13 +151,14 @@ async function explainRefusal(tpm: TpmConnection, sealed: SealedKek, error: unkn
 }
 
 /** Reads the PCRs after a refusal and names those that are not as they were at sealing. */
-async function pcrError(tpm: TpmConnection, sealed: SealedKek, why: string, cause?: unknown): Promise<TpmError> {
+async function pcrError(tpm: TpmConnection, sealed: SealedKek, cause: unknown): Promise<TpmError> {
+  if (sealed.policy.state.kind === 'authorized') return pcrsMovedError(cause)
   const drift = await readDrift(tpm, sealed.pcrValues)
   const changed =
     drift.length > 0
       ? `PCR ${drift.map(({ index }) => index).join(', ')} changed since sealing`
       : 'no recorded PCR differs from sealing'
-  const message = `this machine is not in the state that the seal demands: ${changed} (${why}); boot as before, or open by another seal; if the change was meant, run bootstrap-init --reseal with the seal key`
+  const message = `this machine is not in the state that the seal demands: ${changed} (the TPM refused its policy); boot as before, or open by another seal; if the change was meant, run bootstrap-init --reseal with the seal key`
   return new TpmError('TPM_PCR_MISMATCH', message, { ...causedBy(cause), drift })
 }
 
@@ -212,8 +166,8 @@ async function readDrift(tpm: TpmConnection, sealedValues: readonly PcrValue[]):
   if (sealedValues.length === 0) return []
   const indices = sealedValues.map(({ index }) => index)
   const current = new Map((await pcrRead(tpm, indices)).map(({ index, value }) => [index, value]))
-  return sealedValues.flatMap(({ index, value: sealed }) => {
+  return sealedValues.flatMap(({ index, value: expected }) => {
     const now = current.get(index)
-    return now === undefined || Buffer.compare(now, sealed) === 0 ? [] : [{ index, sealed, current: now }]
+    return now === undefined || Buffer.compare(now, expected) === 0 ? [] : [{ index, expected, current: now }]
   })
 }
