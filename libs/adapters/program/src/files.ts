@@ -41,9 +41,13 @@ export async function loadNodeConfig(path: string): Promise<NodeConfig> {
  *
  * @param path - a regular file of 1 to 4096 bytes, not readable by everybody, and writable by nobody but root or this user. A
  *   group may read it, as it may a mounted Kubernetes Secret.
+ * @param options.mayBeReadByAll - where somebody else has decided that everybody may: the token of a pod's service account. Default: no.
  * @throws {@link ProgramError} `SECRET_FILE_UNREADABLE`, `SECRET_FILE_UNSAFE`, `SECRET_FILE_SIZE`.
  */
-export async function readSecretFile(path: string): Promise<Secret> {
+export async function readSecretFile(
+  path: string,
+  { mayBeReadByAll = false }: { readonly mayBeReadByAll?: boolean } = {},
+): Promise<Secret> {
   // O_NONBLOCK: a pipe in the file's place must not hang the program.
   const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch((cause: unknown) => {
     throw new ProgramError('SECRET_FILE_UNREADABLE', `cannot read ${path}: ${reason(cause)}`, { cause })
@@ -51,7 +55,7 @@ export async function readSecretFile(path: string): Promise<Secret> {
   try {
     const status = await file.stat()
     if (!status.isFile()) throw new ProgramError('SECRET_FILE_UNREADABLE', `${path} is not a regular file`)
-    if ((status.mode & S_IRWXO) !== 0 || isWritableByOthers(status)) {
+    if (((status.mode & S_IRWXO) !== 0 && !mayBeReadByAll) || isWritableByOthers(status)) {
       throw new ProgramError(
         'SECRET_FILE_UNSAFE',
         `${path} is open to others: give it to root or to this user, and chmod g-w,o= it`,
