@@ -22,6 +22,9 @@ export const clusterIdText = v.pipe(
   v.regex(/^[0-9a-f]{32}$/, 'must be 32 of 0-9 and a-f, as bootstrap-init prints it'),
 )
 
+/** What OpenBao calls a generation of the seal key. */
+export const keyIdText = v.pipe(text, v.regex(/^[\x21-\x7e]{1,64}$/, 'must be 1 to 64 printable characters, no space'))
+
 /** Where an OpenBao answers. */
 export const openBaoAddress = v.pipe(
   text,

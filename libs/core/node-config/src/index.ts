@@ -4,6 +4,7 @@ export { type AgentConfig, type NodeConfig, type SealConfig } from './schema.ts'
 export {
   type Pkcs11SealConfig,
   type ShamirSealConfig,
+  type SignedPolicyConfig,
   type TpmAddress,
   type TpmSealConfig,
   type TransitSealConfig,

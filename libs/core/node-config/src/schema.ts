@@ -1,18 +1,31 @@
 import * as v from 'valibot'
-import { absolutePath, clusterIdText, openBaoAddress, wholeNumber } from './fields.ts'
-import { tpmSeal } from './seal-schemas.ts'
+import { absolutePath, clusterIdText, keyIdText, openBaoAddress, wholeNumber } from './fields.ts'
+import { pkcs11Seal, shamirSeal, tpmSeal, transitSeal } from './seal-schemas.ts'
 
 const openbao = v.strictObject({
   address: openBaoAddress,
   caFile: v.optional(absolutePath),
 })
 
+/** For an OpenBao without KMS plugins: its `seal "static"` reads the key from pipes. */
+const staticDelivery = v.strictObject({
+  directory: absolutePath,
+  groupId: v.optional(wholeNumber(0, 0xffff_fffe)),
+  /** Key id of the generation that comes out of `current.fifo`, and out of `previous.fifo`. */
+  current: keyIdText,
+  previous: v.optional(keyIdText),
+})
+
 const agent = v.strictObject({
   ipcDirectory: v.optional(absolutePath, '/run/sealwright/ipc/seal'),
   ipcGroupId: v.optional(wholeNumber(0, 0xffff_fffe)),
   controlSocket: v.optional(absolutePath, '/run/sealwright/control.sock'),
+  auditDirectory: v.optional(absolutePath, '/var/lib/sealwright/audit'),
+  staticDelivery: v.optional(staticDelivery),
   learnIntervalMs: v.optional(wholeNumber(100, 86_400_000), 30_000),
   probeIntervalMs: v.optional(wholeNumber(1_000, 86_400_000), 300_000),
+  /** What OpenBao is told as the type of its seal, and keeps. It must never change in the life of a cluster. */
+  sealType: v.optional(v.picklist(['sealwright', 'static'], 'must be one of: sealwright, static'), 'sealwright'),
 })
 
 /** What one node's configuration file may say. Unknown fields are refused at every level. */
@@ -20,7 +33,9 @@ export const nodeConfigSchema = v.strictObject({
   store: v.optional(absolutePath, '/var/lib/sealwright/seal'),
   clusterId: v.optional(clusterIdText),
   seals: v.pipe(
-    v.array(v.variant('type', [tpmSeal], 'must be one of: tpm')),
+    v.array(
+      v.variant('type', [tpmSeal, pkcs11Seal, transitSeal, shamirSeal], 'must be one of: tpm, pkcs11, transit, shamir'),
+    ),
     v.minLength(1, 'must name at least one seal'),
     v.check(list => isUnique(list, seal => seal.name), 'two seals that are not disabled share a name'),
     v.check(list => isUnique(list, seal => seal.priority), 'two seals that are not disabled share a priority'),

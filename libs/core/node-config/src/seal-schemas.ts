@@ -1,3 +1,4 @@
+import { createPublicKey } from 'node:crypto'
 import * as v from 'valibot'
 import { absolutePath, openBaoAddress, sealName, text, wholeNumber } from './fields.ts'
 
@@ -25,7 +26,30 @@ const commonFields = {
   disabled: v.optional(v.boolean(), false),
 }
 
-export const tpmSeal = v.strictObject({
+/** Which states of the machine a TPM opens in: those that the holder of a signing key approves, now and later. */
+const signedPolicy = v.strictObject({
+  publicKey: v.pipe(
+    text,
+    v.check(
+      isP256PublicKey,
+      'must be a P-256 public key in PEM (-----BEGIN PUBLIC KEY-----); the private key must never lie on a node',
+    ),
+  ),
+  reference: v.pipe(text, v.regex(/^[A-Za-z0-9._-]{1,32}$/, 'must be 1 to 32 of A-Z, a-z, 0-9, ".", "_" and "-"')),
+  policiesFile: absolutePath,
+})
+
+/** Node would take a private key as well, and derive the public one. */
+function isP256PublicKey(pem: string): boolean {
+  if (!pem.trimStart().startsWith('-----BEGIN PUBLIC KEY-----')) return false
+  try {
+    return createPublicKey(pem).asymmetricKeyDetails?.namedCurve === 'prime256v1'
+  } catch {
+    return false
+  }
+}
+
+const tpmFields = v.strictObject({
   type: v.literal('tpm'),
   ...commonFields,
   tpm: v.optional(tpmAddress, { device: '/dev/tpmrm0' }),
@@ -36,11 +60,20 @@ export const tpmSeal = v.strictObject({
     ),
     [],
   ),
+  signedPolicy: v.optional(signedPolicy),
   pinFile: v.optional(absolutePath),
   storageKeyName: v.optional(storageKeyName),
   ownerAuthFile: v.optional(absolutePath),
   deadlineMs: v.optional(wholeNumber(100, 600_000), 30_000),
 })
+
+export const tpmSeal = v.pipe(
+  tpmFields,
+  v.check(
+    ({ pcrs, signedPolicy: signed }) => pcrs.length === 0 || signed === undefined,
+    'has pcrs and signedPolicy: a seal is bound either to the values at sealing or to what a signer approves',
+  ),
+)
 
 /** Which token: by what is printed on it or by what was given to it. A slot number changes when a reader is plugged in elsewhere. */
 const pkcs11Token = v.union(
@@ -100,7 +133,7 @@ const transitAuth = v.variant(
 )
 
 /** Key of the transit engine of another OpenBao. */
-export const transitSeal = v.strictObject({
+const transitFields = v.strictObject({
   type: v.literal('transit'),
   ...commonFields,
   address: openBaoAddress,
@@ -114,16 +147,30 @@ export const transitSeal = v.strictObject({
       certFile: v.optional(absolutePath),
       keyFile: v.optional(absolutePath),
       serverName: v.optional(text),
+      /** Whoever answers gets the token, and what is sealed. For experiments. */
+      unsafelySkipVerify: v.optional(v.boolean(), false),
     }),
     {},
   ),
   deadlineMs: v.optional(wholeNumber(100, 600_000), 10_000),
 })
 
+export const transitSeal = v.pipe(
+  transitFields,
+  v.check(
+    ({ auth, tls: { certFile, keyFile } }) =>
+      (certFile === undefined) === (keyFile === undefined) && (auth.method !== 'cert' || certFile !== undefined),
+    'needs tls.certFile and tls.keyFile together, and both for auth.method cert',
+  ),
+)
+
 export const shamirSeal = v.strictObject({ type: v.literal('shamir'), ...commonFields })
 
 /** A seal that a TPM keeps. */
 export type TpmSealConfig = Readonly<v.InferOutput<typeof tpmSeal>>
+
+/** What a TPM seal says of its signed policies. */
+export type SignedPolicyConfig = NonNullable<TpmSealConfig['signedPolicy']>
 
 /** A seal that a PKCS#11 token keeps. */
 export type Pkcs11SealConfig = Readonly<v.InferOutput<typeof pkcs11Seal>>
