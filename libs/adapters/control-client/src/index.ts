@@ -1,2 +1,2 @@
 export { controlClient, type ControlClient, type ControlClientOptions } from './client.ts'
-export { ControlClientError, type ControlClientErrorCode } from './errors.ts'
+export { type AgentRefusal, ControlClientError, type ControlClientErrorCode } from './errors.ts'

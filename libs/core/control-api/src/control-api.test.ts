@@ -75,6 +75,15 @@ describe('the verdict', () => {
     expect(judge({ ...status, seals: [seal, disabled] }).kind).toBe('ready')
   })
 
+  it('does not expect people to have entered shares, but says when only they can open', () => {
+    const people = { ...seal, name: 'people', type: 'shamir', health: { state: 'untried' } } as const
+    expect(judge({ ...status, seals: [seal, people] }).kind).toBe('ready')
+    expect(judge({ ...status, seals: [people] })).toEqual({
+      kind: 'at-risk',
+      reasons: ['no automatic seal is configured: after a restart people have to enter their shares'],
+    })
+  })
+
   it.each<[string, Partial<StatusView>, string]>([
     ['no seal has opened', { state: 'sealed' }, 'no seal has opened the keyring'],
     [

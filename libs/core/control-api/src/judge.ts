@@ -14,7 +14,7 @@ export type Verdict =
 export function judge(status: StatusView): Verdict {
   const blocking = [...(status.state === 'sealed' ? ['no seal has opened the keyring'] : []), ...openBaoReasons(status)]
   if (blocking.length > 0) return { kind: 'not-ready', reasons: [...blocking, ...sealReasons(status)] }
-  const risks = [...unknownOpenBaoReasons(status), ...sealReasons(status)]
+  const risks = [...unknownOpenBaoReasons(status), ...noAutomaticSealReasons(status), ...sealReasons(status)]
   if (risks.length > 0) return { kind: 'at-risk', reasons: risks }
   return { kind: 'ready' }
 }
@@ -44,9 +44,17 @@ function unknownOpenBaoReasons({ openbao }: StatusView): readonly string[] {
   ]
 }
 
+function noAutomaticSealReasons({ seals }: StatusView): readonly string[] {
+  if (seals.some(({ type, disabled }) => !disabled && type !== SHARED)) return []
+  return ['no automatic seal is configured: after a restart people have to enter their shares']
+}
+
+/** A seal that people open together. Nobody can try it for them. */
+const SHARED = 'shamir'
+
 function sealReasons({ seals }: StatusView): readonly string[] {
-  return seals.flatMap(({ name, disabled, health }) => {
-    if (disabled || health.state === 'healthy') return []
+  return seals.flatMap(({ name, type, disabled, health }) => {
+    if (disabled || type === SHARED || health.state === 'healthy') return []
     if (health.state === 'untried') return [`seal ${name} was not tried`]
     return [`seal ${name} does not open: ${health.code}: ${health.message}`]
   })

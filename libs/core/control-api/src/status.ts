@@ -1,9 +1,6 @@
 import * as v from 'valibot'
 import { type SealHealth } from '@sealwright/unseal'
-
-// Read with `v.object`, which ignores fields it does not know: sealctl and the agent may differ in version.
-
-const isoTime = v.pipe(v.string(), v.isoTimestamp())
+import { isoTime } from './views/places.ts'
 
 const sealHealthView = v.variant('state', [
   v.object({ state: v.literal('untried') }),
@@ -47,7 +44,23 @@ const keyringView = v.object({
   openedBy: v.string(),
 })
 
-const statusView = v.object({
+/** In the words of the RFC: what a real unwrap found, not a ping. */
+const autoUnsealHealth = v.pipe(
+  sealHealthView,
+  v.description('what the last real unwrap through the seal found; a Shamir seal is never tried'),
+)
+
+export const namedSealStatusView = v.object({
+  name: v.string(),
+  type: v.string(),
+  priority: v.number(),
+  disabled: v.boolean(),
+  sealed: v.pipe(v.boolean(), v.description('of the whole node, whichever seal is asked for')),
+  opened: v.pipe(v.boolean(), v.description('it opened the keyring that this node holds')),
+  autoUnsealHealth,
+})
+
+export const statusView = v.object({
   version: v.string(),
   pid: v.number(),
   startedAt: isoTime,
@@ -55,13 +68,19 @@ const statusView = v.object({
   state: v.picklist(['open', 'sealed']),
   store: v.string(),
   keyring: v.optional(keyringView),
+  currentSeal: v.optional(
+    v.pipe(
+      v.object({ name: v.string(), autoUnsealHealth }),
+      v.description('the seal that opened this node; while it is sealed, the one that is tried first'),
+    ),
+  ),
   seals: v.array(sealView),
   /** OpenBao servers that are connected now. */
   sessions: v.number(),
   openbao: openBaoView,
 })
 
-const probeView = v.object({ seals: v.array(sealView) })
+export const probeView = v.object({ seals: v.array(sealView) })
 
 /** Health of one seal as told over the control API. */
 export type SealHealthView = v.InferOutput<typeof sealHealthView>
@@ -73,6 +92,8 @@ export type OpenBaoView = v.InferOutput<typeof openBaoView>
 export type KeyringView = v.InferOutput<typeof keyringView>
 /** Answer of `GET /v1/sys/seal-status`. */
 export type StatusView = v.InferOutput<typeof statusView>
+/** Answer of `GET /v1/sys/seal-status/:name`. */
+export type NamedSealStatusView = v.InferOutput<typeof namedSealStatusView>
 /** Answer of `POST /v1/sys/seals/probe`. */
 export type ProbeView = v.InferOutput<typeof probeView>
 
@@ -108,12 +129,3 @@ export function viewSealHealth(health: SealHealth): SealHealthView {
       }
   }
 }
-
-/** Where the control API is asked; shared by the server and its clients. */
-export const CONTROL_PATHS = {
-  healthz: '/healthz',
-  readyz: '/readyz',
-  metrics: '/metrics',
-  sealStatus: '/v1/sys/seal-status',
-  probe: '/v1/sys/seals/probe',
-} as const

@@ -1,0 +1,21 @@
+import * as v from 'valibot'
+import { memberView } from './seals.ts'
+
+export const initialisedView = v.object({
+  clusterId: v.pipe(v.string(), v.description('16 bytes in hex; stands on every share')),
+  member: memberView,
+})
+
+export const enrolmentView = v.object({ member: memberView })
+
+export const importView = v.object({
+  revision: v.number(),
+  changed: v.pipe(v.boolean(), v.description('whether there was anything new in it')),
+})
+
+/** Facts beside the answer of `POST /v1/sys/init/:name`. */
+export type InitialisedView = v.InferOutput<typeof initialisedView>
+/** Facts beside the answer of `POST /v1/sys/enroll/approve`. */
+export type EnrolmentView = v.InferOutput<typeof enrolmentView>
+/** Answer of `PUT /v1/sys/keyring`. */
+export type ImportView = v.InferOutput<typeof importView>

@@ -1,0 +1,51 @@
+import * as v from 'valibot'
+import { isoTime, placeView } from './places.ts'
+
+const recordView = v.object({
+  generation: v.number(),
+  keyId: v.pipe(v.string(), v.description('what OpenBao calls the generation')),
+  method: v.pipe(v.string(), v.description('how it was made, as docs/formats/keyring.md §4.2 names it')),
+  quantumExposed: v.pipe(
+    v.boolean(),
+    v.description('made with RSA or elliptic curves alone: whoever keeps a copy may open it with a quantum computer'),
+  ),
+  createdAt: isoTime,
+})
+
+export const memberView = v.object({
+  ...placeView.entries,
+  sealType: v.string(),
+  state: v.picklist(['active', 'removed']),
+  reachableByPublicKey: v.pipe(v.boolean(), v.description('others can wrap for it while it is away')),
+  records: v.array(recordView),
+  shares: v.optional(
+    v.pipe(v.object({ threshold: v.number(), count: v.number() }), v.description('of a Shamir seal only')),
+  ),
+})
+
+export const listedSealView = v.object({
+  name: v.string(),
+  type: v.string(),
+  configured: v.optional(
+    v.pipe(
+      v.object({ priority: v.number(), disabled: v.boolean() }),
+      v.description('absent if the configuration of this node does not have the seal'),
+    ),
+  ),
+  opened: v.pipe(v.boolean(), v.description('it opened the keyring that this node holds')),
+  members: v.array(memberView),
+})
+
+export const listedSealsView = v.object({ seals: v.array(listedSealView) })
+export const membersView = v.object({ members: v.array(memberView) })
+
+/** A record: one generation of the seal key, wrapped for one member. */
+export type RecordView = v.InferOutput<typeof recordView>
+/** A member with its records. Answer of `GET /v1/sys/members` has many. */
+export type MemberView = v.InferOutput<typeof memberView>
+/** A seal of the keyring or of this node's configuration. Answer of `GET /v1/sys/seals/:name`. */
+export type ListedSealView = v.InferOutput<typeof listedSealView>
+/** Answer of `GET /v1/sys/seals`. */
+export type ListedSealsView = v.InferOutput<typeof listedSealsView>
+/** Answer of `GET /v1/sys/members`. */
+export type MembersView = v.InferOutput<typeof membersView>
