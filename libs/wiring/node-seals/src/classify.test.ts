@@ -1,9 +1,11 @@
 import { EnvelopeError } from '@sealwright/envelope'
 import { KeyringError } from '@sealwright/keyring'
+import { PcrPoliciesError } from '@sealwright/pcr-policies'
 import { ProgramError } from '@sealwright/program'
 import { StoreError } from '@sealwright/seal-store'
 import { TpmError } from '@sealwright/tpm'
 import { classifySealFailure } from './classify.ts'
+import { SignedPolicyError } from './signed-policy/error.ts'
 
 describe('what stopped a seal', () => {
   it.each([
@@ -15,6 +17,8 @@ describe('what stopped a seal', () => {
     [new KeyringError('KEYRING_NO_RECORD', 'no'), 'permanent'],
     [new EnvelopeError('ENVELOPE_AUTH_FAILED', 'no'), 'permanent'],
     [new ProgramError('SECRET_FILE_UNREADABLE', 'no'), 'permanent'],
+    [new PcrPoliciesError('PCR_POLICIES_MALFORMED', 'no'), 'permanent'],
+    [new SignedPolicyError('POLICIES_FILE_UNREADABLE', 'no'), 'permanent'],
   ])('%s is %s', (error, kind) => {
     expect(classifySealFailure(error)).toEqual({ code: error.code, message: 'no', kind })
   })

@@ -2,8 +2,13 @@ import { EnvelopeError } from '@sealwright/envelope'
 import { KeyringError } from '@sealwright/keyring'
 import { ProgramError } from '@sealwright/program'
 import { StoreError } from '@sealwright/seal-store'
+import { type TransitError } from '@sealwright/openbao'
+import { PcrPoliciesError } from '@sealwright/pcr-policies'
+import { Pkcs11Error } from '@sealwright/pkcs11'
+import { ShamirError } from '@sealwright/shamir'
 import { TpmError } from '@sealwright/tpm'
 import { type SealFailure } from '@sealwright/unseal'
+import { SignedPolicyError } from './signed-policy/error.ts'
 
 /**
  * Turns what stopped a seal from opening into a failure that says whether trying again makes sense.
@@ -11,11 +16,25 @@ import { type SealFailure } from '@sealwright/unseal'
  * @throws `error` itself if it is none of the known kinds: that is a bug, and must not look like an outage.
  */
 export function classifySealFailure(error: unknown): SealFailure {
-  if (error instanceof TpmError) return { code: error.code, message: error.message, kind: error.kind }
+  if (error instanceof TpmError || error instanceof Pkcs11Error || isTransitError(error)) {
+    return { code: error.code, message: error.message, kind: error.kind }
+  }
   // A store or a keyring that cannot be used may be put right beside us: looking again harms nothing.
-  if (error instanceof StoreError || error instanceof KeyringError || error instanceof EnvelopeError) {
+  if (
+    error instanceof StoreError ||
+    error instanceof KeyringError ||
+    error instanceof EnvelopeError ||
+    error instanceof ShamirError ||
+    error instanceof PcrPoliciesError ||
+    error instanceof SignedPolicyError
+  ) {
     return { code: error.code, message: error.message, kind: 'permanent' }
   }
   if (error instanceof ProgramError) return { code: error.code, message: error.message, kind: 'permanent' }
   throw error
+}
+
+/** Told by its shape: to load its class would load an HTTP client into programs that have no such seal. */
+function isTransitError(error: unknown): error is TransitError {
+  return error instanceof Error && error.name === 'TransitError' && 'code' in error && 'kind' in error
 }

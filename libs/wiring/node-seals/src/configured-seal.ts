@@ -9,8 +9,19 @@ export interface EnrolledDevice {
   readonly memberId: Uint8Array
 }
 
-/** A named seal of this node, as its configuration describes it. */
-export interface ConfiguredSeal {
+/** What seals need of the program that they are part of. */
+export interface SealContext {
+  /**
+   * Whether this is known to be the cluster of this node. Only then is a record opened that anybody can have made: it does not show
+   * where it comes from. Left out: the configuration says.
+   */
+  readonly isOurCluster?: (clusterId: Uint8Array) => boolean
+  /** The one that calls `servePkcs11`: it has the vendor's module in it. */
+  readonly pkcs11Program: { readonly command: string; readonly args: readonly string[] }
+}
+
+/** A named seal of this node that opens without people, as its configuration describes it. Disposing of it ends what it keeps open. */
+export interface ConfiguredSeal extends AsyncDisposable {
   readonly name: string
   readonly type: SealType
   readonly priority: number

@@ -105,6 +105,22 @@ describe('a TPM seal', () => {
     await expect(proveThrough(seal, second, signal)).rejects.toMatchObject({ code: 'TPM_BLOB_CORRUPT' })
   })
 
+  it("opens by its own record whatever another node's was damaged to", async () => {
+    const seal = seals.only()
+    const other = {
+      sealType: 'tpm',
+      memberId: randomBytes(16),
+      sealKek: () => Promise.resolve(randomBytes(300)),
+    } as const
+    const keyring = await seals.enrol(seal)
+    const sealKeys = matchSealKey({ keyring, sealKey: seals.sealKey })
+    const given = { keyring, sealKeys, sealName: 'tpm', method: 'tpm-sealed', label: 'other', now: Date.now } as const
+    const joined = await addRecord({ ...given, member: other, randomBytes, signal })
+    expect(await opening(seal, joined)).toBe('opens')
+    const records = findRecords(joined, { sealId: joined.seals[0]?.sealId ?? other.memberId, memberId: other.memberId })
+    expect(await opening(seal, { ...joined, records })).toBe('TPM_BLOB_MALFORMED')
+  })
+
   it('stops when it is told to', async () => {
     const seal = seals.only()
     const keyring = await seals.enrol(seal)

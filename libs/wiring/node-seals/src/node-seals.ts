@@ -10,15 +10,34 @@ import {
 import { type NodeConfig } from '@sealwright/node-config'
 import { openByPriority } from '@sealwright/unseal'
 import { classifySealFailure } from './classify.ts'
-import { type ConfiguredSeal } from './configured-seal.ts'
+import { type ConfiguredSeal, type SealContext } from './configured-seal.ts'
+import { pkcs11Seal } from './pkcs11-seal.ts'
 import { tpmSeal } from './tpm-seal.ts'
+import { transitSeal } from './transit-seal.ts'
 
-/** The seals of a node's configuration, best priority first. Asks none of them anything. */
-export function configuredSeals({
-  seals,
-  clusterId,
-}: Pick<NodeConfig, 'seals' | 'clusterId'>): readonly ConfiguredSeal[] {
-  return seals.map(seal => tpmSeal(seal, clusterId !== undefined)).sort((a, b) => a.priority - b.priority)
+/**
+ * The seals of a node's configuration that open without people, best priority first. Asks none of them anything; the caller disposes
+ * of each.
+ */
+export function configuredSeals(
+  { seals, clusterId }: Pick<NodeConfig, 'seals' | 'clusterId'>,
+  context: SealContext,
+): readonly ConfiguredSeal[] {
+  const isOurCluster = context.isOurCluster ?? ((id: Uint8Array) => Buffer.from(id).toString('hex') === clusterId)
+  return seals
+    .flatMap(seal => {
+      switch (seal.type) {
+        case 'tpm':
+          return [tpmSeal(seal, isOurCluster)]
+        case 'pkcs11':
+          return [pkcs11Seal(seal, context)]
+        case 'transit':
+          return [transitSeal(seal)]
+        case 'shamir':
+          return []
+      }
+    })
+    .sort((a, b) => a.priority - b.priority)
 }
 
 /**

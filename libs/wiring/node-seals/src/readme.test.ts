@@ -10,14 +10,16 @@ import { type SealFailure } from '@sealwright/unseal'
 import { classifySealFailure } from './classify.ts'
 import { configuredSeals, openThrough } from './node-seals.ts'
 import { readStoredKeyring } from './store.ts'
+import { NO_PROGRAMS } from './testing/tpm-seals.ts'
 
 const { signal } = new AbortController()
+const programs = NO_PROGRAMS
 
 async function example(text: string, failures: SealFailure[]): Promise<OpenKeyring | undefined> {
   // README
   const config = parseNodeConfig(text, 'node.yaml')
   const keyring = await readStoredKeyring(config.store)
-  for (const seal of configuredSeals(config).filter(({ disabled }) => !disabled)) {
+  for (const seal of configuredSeals(config, programs).filter(({ disabled }) => !disabled)) {
     try {
       return await openThrough(seal, keyring, signal)
     } catch (error) {
@@ -53,7 +55,7 @@ describe('the example in the README', () => {
     const tpm = { socket: swtpm.socketPath }
     const seals = ['first', 'tpm'].map((name, index) => ({ name, type: 'tpm', priority: index + 1, tpm }))
     const text = JSON.stringify({ store, seals })
-    const [, seal] = configuredSeals(parseNodeConfig(text, 'node.yaml'))
+    const [, seal] = configuredSeals(parseNodeConfig(text, 'node.yaml'), programs)
     const keyring = await seal?.withLocalMember({ knownIn: undefined, signal }, member =>
       createKeyring({
         sealName: 'tpm',

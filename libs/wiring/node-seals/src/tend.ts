@@ -22,6 +22,8 @@ export interface TendInput extends Surroundings {
   readonly seals: readonly ConfiguredSeal[]
   /** For a member that is new, such as the node's name; one that is listed keeps its own. */
   readonly label: string
+  /** Whether an operator wants seals back that were removed. Default: no. */
+  readonly readdRemoved?: boolean
 }
 
 /** What came of it. */
@@ -38,7 +40,7 @@ export interface Tended {
 export function mayNeedTending(keyring: Keyring, seals: readonly ConfiguredSeal[]): boolean {
   return seals.some(({ name }) => {
     const seal = findSeal(keyring, name)
-    if (seal === undefined) return true
+    if (seal === undefined) return !wasRemoved(keyring, name)
     const sealId = Buffer.from(seal.sealId)
     return keyring.members
       .filter(member => member.state === 'active' && sealId.equals(member.sealId))
@@ -64,6 +66,8 @@ export async function tendSeals(input: TendInput): Promise<Tended> {
   const renewed: string[] = []
   const failures = new Map<string, SealFailure>()
   for (const seal of seals) {
+    // What was taken away anywhere must not come back by itself from a node that still has it in its configuration.
+    if (input.readdRemoved !== true && wasRemoved(keyring, seal.name)) continue
     const before = keyring
     try {
       keyring = await seal.withLocalMember({ knownIn: before, signal }, member =>
@@ -76,6 +80,11 @@ export async function tendSeals(input: TendInput): Promise<Tended> {
     }
   }
   return { keyring, renewed, failures }
+}
+
+/** Whether a seal of this name was removed, and there is no other one. */
+function wasRemoved(keyring: Keyring, sealName: string): boolean {
+  return findSeal(keyring, sealName) === undefined && keyring.seals.some(({ name }) => name === sealName)
 }
 
 async function withOwnRecords(input: TendInput, { name }: ConfiguredSeal, member: SealMember): Promise<Keyring> {

@@ -1,4 +1,4 @@
-import { randomFillSync } from 'node:crypto'
+import { createPublicKey } from 'node:crypto'
 import {
   findSeal,
   findSealRecords,
@@ -7,37 +7,54 @@ import {
   type KeyringRecord,
   type SealMember,
 } from '@sealwright/keyring'
-import { type TpmAddress, type TpmSealConfig } from '@sealwright/node-config'
+import { type TpmSealConfig } from '@sealwright/node-config'
+import { policyRefOf } from '@sealwright/pcr-policies'
 import { readSecretFile } from '@sealwright/program'
-import { allocateKeyBytes, type Secret } from '@sealwright/secret'
+import { type Secret } from '@sealwright/secret'
 import {
   compareConditions,
   type ExpectedTpm,
   expectedTpmOf,
+  policySigner,
   readTpmIdentity,
   type SealConditions,
   type TpmAccess,
+  TpmError,
   tpmMemberId,
   type TpmIdentity,
   tpmSealMember,
-  type TpmTransport,
   tpmWrappingKey,
 } from '@sealwright/tpm'
 import { type ConfiguredSeal } from './configured-seal.ts'
 import { namedTpm, namedTpms, nameOf, recognisedTpm } from './recognised-tpm.ts'
+import { readPoliciesFile } from './signed-policy/policies-file.ts'
+import { tpmAccess } from './tpm-access.ts'
+
+/** How a seal opens when it is about to be sealed anew. */
+export interface TpmSealOptions {
+  readonly acceptWeaker?: boolean
+  readonly policiesFile?: string | undefined
+}
 
 /**
- * Makes a seal from its configuration. Asks the TPM nothing, and reads PIN files only when they are needed.
+ * Makes a seal from its configuration. Asks the TPM nothing, and reads PIN files and policies only when they are needed, each time anew.
  *
- * @param isClusterKnown - whether the configuration says which cluster this node belongs to. If not, no key is opened that somebody
- *   else has made for this TPM: it would not show where it comes from.
+ * @param isOurCluster - whether this is known to be the cluster of this node. If not, no key is opened that somebody else has made for
+ *   this TPM: it would not show where it comes from.
+ * @param options.acceptWeaker - opens what was sealed under weaker conditions too: only to seal it anew. Default: no.
+ * @param options.policiesFile - instead of the one that the configuration names, where it names none any more.
  */
-export function tpmSeal(config: TpmSealConfig, isClusterKnown: boolean): ConfiguredSeal {
+export function tpmSeal(
+  config: TpmSealConfig,
+  isOurCluster: (clusterId: Uint8Array) => boolean,
+  { acceptWeaker = false, policiesFile = config.signedPolicy?.policiesFile }: TpmSealOptions = {},
+): ConfiguredSeal {
   const { name, type, priority, disabled } = config
 
   const withMember = async <T>(
     chooseExpected: (access: TpmAccess) => Promise<ExpectedTpm | TpmIdentity>,
     use: (member: SealMember) => Promise<T>,
+    acceptImported = false,
   ): Promise<T> => {
     const secrets: Secret[] = []
     const read = async (path: string | undefined): Promise<Secret | undefined> => {
@@ -49,20 +66,16 @@ export function tpmSeal(config: TpmSealConfig, isClusterKnown: boolean): Configu
     try {
       const ownerAuth = await read(config.ownerAuthFile)
       const pin = await read(config.pinFile)
-      const access: TpmAccess = {
-        transport: transportOf(config.tpm),
-        timeoutMs: config.deadlineMs,
-        // Session keys are made of them, so they stay off the JavaScript heap.
-        randomBytes: count => randomFillSync(allocateKeyBytes(count)),
-        ...(ownerAuth === undefined ? {} : { ownerAuth }),
-      }
+      const access = tpmAccess(config, ownerAuth)
       const expected = await chooseExpected(access)
       return await use(
         tpmSealMember({
           ...access,
           expected,
           policy: policyOf(config),
-          acceptImported: isClusterKnown,
+          acceptImported,
+          acceptWeaker,
+          ...(policiesFile === undefined ? {} : { readPolicies: () => readPoliciesFile(policiesFile) }),
           ...(pin === undefined ? {} : { pin }),
           ...('storageKey' in expected ? { wrappingKey: tpmWrappingKey(expected) } : {}),
         }),
@@ -108,13 +121,22 @@ export function tpmSeal(config: TpmSealConfig, isClusterKnown: boolean): Configu
           return recognisedTpm(enrolled, await readTpmIdentity(access, { signal }))
         },
         async member => await use(member, sealId),
+        isOurCluster(keyring.clusterId),
       )
     },
+    [Symbol.asyncDispose]: () => Promise.resolve(),
   }
 }
 
-/** The PCR bank that seals use is SHA-256; a list of PCRs is bound to their values at the time of sealing. */
-function policyOf({ pcrs }: TpmSealConfig): SealConditions['policy'] {
+/**
+ * The PCR bank that seals use is SHA-256; a list of PCRs is bound to their values at the time of sealing. With a signer no value is
+ * recorded: the policies name the drift.
+ */
+function policyOf({ pcrs, signedPolicy }: TpmSealConfig): SealConditions['policy'] {
+  if (signedPolicy !== undefined) {
+    const signer = policySigner(createPublicKey(signedPolicy.publicKey))
+    return { kind: 'authorized', signer, policyRef: policyRefOf(signedPolicy.reference), pcrs: [] }
+  }
   return pcrs.length === 0 ? { kind: 'none' } : { kind: 'pcr', pcrs: [...pcrs].sort((a, b) => a - b) }
 }
 
@@ -130,14 +152,21 @@ function recordsOf(keyring: Keyring, sealName: string): { sealId: Uint8Array; re
   return { sealId: seal.sealId, records }
 }
 
-/** The TPMs that records were made for, each once. */
+/**
+ * The TPMs that records were made for, each once. A record that cannot be read says nothing, so that somebody else's damaged one does not
+ * keep this node from its own; if none can be read, the first says why.
+ */
 function distinctTpms(records: readonly KeyringRecord[]): readonly ExpectedTpm[] {
-  const byMember = new Map(records.map(record => [Buffer.from(record.memberId).toString('hex'), record]))
-  return [...byMember.values()].map(({ sealedKek }) => expectedTpmOf(sealedKek))
-}
-
-function transportOf(address: TpmAddress): TpmTransport {
-  if ('device' in address) return { kind: 'device', path: address.device }
-  if ('socket' in address) return { kind: 'unix', path: address.socket }
-  return { kind: 'tcp', host: address.host, port: address.port }
+  const byMember = new Map<string, ExpectedTpm>()
+  let unreadable: TpmError | undefined
+  for (const { memberId, sealedKek } of records) {
+    try {
+      byMember.set(Buffer.from(memberId).toString('hex'), expectedTpmOf(sealedKek))
+    } catch (error) {
+      if (!(error instanceof TpmError)) throw error
+      unreadable ??= error
+    }
+  }
+  if (byMember.size === 0 && unreadable !== undefined) throw unreadable
+  return [...byMember.values()]
 }

@@ -5,6 +5,9 @@ import { Secret } from '@sealwright/secret'
 import { type ConfiguredSeal } from '../configured-seal.ts'
 import { configuredSeals, openThrough } from '../node-seals.ts'
 
+/** No test here starts a program for a PKCS#11 module. */
+export const NO_PROGRAMS = { pkcs11Program: { command: '/nonexistent', args: [] } } as const
+
 /** Fields of a seal in the configuration file that a test sets for itself. */
 export type SealFields = Readonly<Record<string, unknown>>
 
@@ -33,7 +36,7 @@ export function tpmSeals(socketPath: string): TpmSeals {
         ...seal,
       })),
     }
-    return configuredSeals(parseNodeConfig(JSON.stringify(file), 'test'))
+    return configuredSeals(parseNodeConfig(JSON.stringify(file), 'test'), NO_PROGRAMS)
   }
 
   return {

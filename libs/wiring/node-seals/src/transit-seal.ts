@@ -1,0 +1,162 @@
+import { findRecords, findSeal, type Keyring, KeyringError, type Member, type SealMember } from '@sealwright/keyring'
+import { type TransitSealConfig } from '@sealwright/node-config'
+import type * as OpenBao from '@sealwright/openbao'
+import { readSecretFile } from '@sealwright/program'
+import { readFile } from 'node:fs/promises'
+import { type ConfiguredSeal } from './configured-seal.ts'
+
+type OpenBaoLibrary = typeof OpenBao
+
+/** The way to a transit key, and the library that it was made with. */
+interface Connected {
+  readonly library: OpenBaoLibrary
+  readonly access: OpenBao.TransitAccess
+}
+
+/**
+ * Makes a seal from its configuration. Nothing is sent before it is used; an HTTP client is loaded with the first use, and closed
+ * with the seal.
+ */
+export function transitSeal(config: TransitSealConfig): ConfiguredSeal {
+  const { name, type, priority, disabled } = config
+  let connecting: Promise<Connected> | undefined
+
+  const connect = (): Promise<Connected> => {
+    connecting ??= import('@sealwright/openbao').then(library => ({ library, access: openAccess(library, config) }))
+    connecting.catch(() => {
+      connecting = undefined
+    })
+    return connecting
+  }
+
+  /** The one of the members whose records this key opens. Asking is harmless, however often it is refused. */
+  const recognised = async (keyring: Keyring, signal: AbortSignal): Promise<SealMember> => {
+    const { library, access } = await connect()
+    let refusal: Error = noRecord(name)
+    for (const member of membersOf(keyring, name)) {
+      const candidate = library.transitSealMember({ access, memberId: member.memberId })
+      const [newest] = newestFirst(findRecords(keyring, member))
+      if (newest === undefined) continue
+      try {
+        const kek = await candidate.unsealKek(newest.sealedKek, { signal, method: newest.method })
+        kek.wipe()
+        return candidate
+      } catch (error) {
+        if (!isOtherKey(error)) throw error
+        refusal = error
+      }
+    }
+    throw refusal
+  }
+
+  return {
+    ...{ name, type, priority, disabled },
+    hasPin: false,
+    compareConditions: () => 'same',
+    enrolledDevices: () => [],
+    async withLocalMember({ knownIn, signal }, use) {
+      if (knownIn !== undefined && membersOf(knownIn, name).length > 0)
+        return await use(await recognised(knownIn, signal))
+      const { library, access } = await connect()
+      const { memberId } = await library.readTransitIdentity(access, { signal })
+      return await use(library.transitSealMember({ access, memberId }))
+    },
+    async withRecordedMember(keyring, signal, use) {
+      const seal = findSeal(keyring, name)
+      const members = membersOf(keyring, name)
+      const [only] = members
+      if (seal === undefined || only === undefined) throw noRecord(name)
+      const { library, access } = await connect()
+      // With one member there is no choice: one question less.
+      const member =
+        members.length === 1
+          ? library.transitSealMember({ access, memberId: only.memberId })
+          : await recognised(keyring, signal)
+      return await use(member, seal.sealId)
+    },
+    async [Symbol.asyncDispose]() {
+      const connected = await connecting?.catch(() => undefined)
+      await connected?.access.close()
+    },
+  }
+}
+
+function openAccess(library: OpenBaoLibrary, config: TransitSealConfig): OpenBao.TransitAccess {
+  const { address, mountPath, namespace, keyName, tls, deadlineMs: timeoutMs } = config
+  const { certFile, keyFile, serverName } = tls
+  return library.openTransit({
+    ...{ address, mountPath, keyName, timeoutMs, auth: authOf(config) },
+    ...(namespace === undefined ? {} : { namespace }),
+    ...(address.startsWith('https://') ? { trust: trustOf(config) } : {}),
+    ...(serverName === undefined ? {} : { serverName }),
+    ...(certFile === undefined || keyFile === undefined
+      ? {}
+      : {
+          readClientCertificate: async () => ({
+            certificatePem: await readFile(certFile, 'utf8'),
+            privateKeyPem: await readSecretFile(keyFile),
+          }),
+        }),
+  })
+}
+
+function trustOf({ tls: { caFile, unsafelySkipVerify } }: TransitSealConfig): OpenBao.OpenBaoTrust {
+  if (unsafelySkipVerify) return { kind: 'unsafely-anybody' }
+  return caFile === undefined ? { kind: 'system' } : { kind: 'ca-file', path: caFile }
+}
+
+function authOf({ auth }: TransitSealConfig): Parameters<OpenBaoLibrary['openTransit']>[0]['auth'] {
+  switch (auth.method) {
+    case 'token':
+      return { method: 'token', readToken: () => readSecretFile(auth.tokenFile) }
+    case 'approle':
+      return {
+        ...{ method: 'approle', mountPath: auth.mountPath },
+        readRoleId: () => readSecretFile(auth.roleIdFile),
+        readSecretId: () => readSecretFile(auth.secretIdFile),
+      }
+    case 'jwt':
+      return {
+        ...{ method: 'jwt', mountPath: auth.mountPath, role: auth.role },
+        readJwt: () => readSecretFile(auth.jwtFile),
+      }
+    case 'kubernetes':
+      return {
+        ...{ method: 'kubernetes', mountPath: auth.mountPath, role: auth.role },
+        // Kubernetes lets everybody in the pod read it.
+        readJwt: () => readSecretFile(auth.jwtFile, { mayBeReadByAll: true }),
+      }
+    case 'cert':
+      return {
+        ...{ method: 'cert', mountPath: auth.mountPath },
+        ...(auth.role === undefined ? {} : { role: auth.role }),
+      }
+  }
+}
+
+/** The members of a seal that have records, as the keyring lists them. */
+function membersOf(keyring: Keyring, sealName: string): readonly Member[] {
+  const seal = findSeal(keyring, sealName)
+  return keyring.members.filter(
+    member =>
+      member.state === 'active' &&
+      seal !== undefined &&
+      Buffer.compare(member.sealId, seal.sealId) === 0 &&
+      findRecords(keyring, member).length > 0,
+  )
+}
+
+function newestFirst<R extends { readonly createdAtMs: number }>(records: readonly R[]): readonly R[] {
+  return records.toSorted((a, b) => b.createdAtMs - a.createdAtMs)
+}
+
+function isOtherKey(error: unknown): error is OpenBao.TransitError {
+  return error instanceof Error && 'code' in error && error.code === 'TRANSIT_CIPHERTEXT_REFUSED'
+}
+
+function noRecord(name: string): KeyringError {
+  return new KeyringError(
+    'KEYRING_NO_RECORD',
+    `the keyring has no record for the seal ${name}: open by another seal, then sealctl init --seal ${name}`,
+  )
+}
