@@ -15,4 +15,5 @@ export {
   MAX_PLAINTEXT_BYTES,
   parseEnvelope,
 } from './format.ts'
+export { updateWithoutTrace } from './update-without-trace.ts'
 export { type EnvelopeKey } from './xaes-256-gcm.ts'

@@ -19,14 +19,16 @@ export {
   type Member,
   type Seal,
 } from './keyring.ts'
-export { currentGeneration, rootGenerations } from './lineage.ts'
+export { currentGeneration, FIRST_GENERATION, leadsToCurrent, rootGenerations } from './lineage.ts'
 export { type MemberPlace, removeMember, removeSeal } from './remove.ts'
-export { openKeyring, OpenKeyring } from './open-keyring.ts'
+export { openKeyring, OpenKeyring, type OpenOptions } from './open-keyring.ts'
+export { type StaticBlob } from './static-blob.ts'
 export { assertOrigin } from './origin.ts'
 export {
   type EntryState,
   type GenerationState,
   type GenerationStep,
+  isQuantumExposed,
   provesOrigin,
   type RecordMethod,
 } from './registry.ts'

@@ -18,6 +18,8 @@ export type KeyringErrorCode =
   | 'KEYRING_NAME_TAKEN' // a seal of another type has this name
   | 'KEYRING_SEAL_KEY_INVALID' // the given seal key is not 32 bytes long, or all zeros
   | 'KEYRING_INPUT_INVALID' // another argument of the caller cannot be used
+  | 'KEYRING_STATIC_BLOB_MALFORMED' // not what OpenBao's own static seal writes: a nonce or a ciphertext of another length
+  | 'KEYRING_STATIC_BLOB_AUTH_FAILED' // a blob of the static seal under another key, or changed; we never say which
   | 'KEYRING_CLOSED' // used after it was closed
 
 /** What this library throws. The message states ids, sizes and numbers, never key bytes. */

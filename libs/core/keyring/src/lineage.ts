@@ -66,6 +66,15 @@ export function rootGenerations(contents: KeyringContents): readonly Generation[
   )
 }
 
+/** Whether one of these records leads to the current generation. */
+export function leadsToCurrent(
+  contents: KeyringContents,
+  records: readonly { readonly generationId: Uint8Array }[],
+): boolean {
+  const current = hex(currentGeneration(contents).id)
+  return records.some(({ generationId }) => reachableFrom(contents, generationId).has(current))
+}
+
 /** Ids, in hex, of all generations whose key follows from that of `start` over links, itself among them. */
 export function reachableFrom(contents: KeyringContents, start: Uint8Array): ReadonlySet<string> {
   const reached = new Set([hex(start)])

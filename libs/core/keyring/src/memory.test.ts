@@ -53,7 +53,7 @@ const preamble = `
 
 /** Opens the keyring in a Node of its own, shows that it works, and stays until its input ends. */
 const opening = `${preamble}
-  const open = await openKeyring({ keyring, sealId, member, signal })
+  const open = await openKeyring({ keyring, sealId, member, signal }, { opensStaticBlobs: mode === 'static' })
   await collectGarbage()
   console.log(open.keyId)
   process.stdin.on('data', () => kept).on('end', () => open.close())
@@ -112,7 +112,7 @@ function keysOf(keyring: Keyring, sealKey: Uint8Array): readonly Uint8Array[] {
 async function count(
   source: string,
   { keyring, kek, sealKey }: Sample,
-  mode: 'keep' | 'wipe',
+  mode: 'keep' | 'wipe' | 'static',
 ): Promise<readonly number[]> {
   const args = [toHex(encodeKeyring(keyring)), mode]
   return await withNodeProgram({ source, args, workingDirectory: import.meta.dirname }, ({ pid, line }) => {
@@ -125,6 +125,12 @@ async function count(
 describe('the memory of a process, once the engine has collected what is unused', () => {
   it('that has opened a keyring holds no KEK, no seal key, no signing key and no link key', async () => {
     expect(await count(opening, await sample(), 'wipe')).toEqual(new Array(7).fill(0))
+  })
+
+  it('that is to open static blobs holds the first seal key, which they name, and no other', async () => {
+    const [kek, first = 0, link, signing, ...later] = await count(opening, await sample(), 'static')
+    expect(first).toBe(1)
+    expect([kek, link, signing, ...later]).toEqual(new Array(6).fill(0))
   })
 
   it('that has rotated holds none either', async () => {

@@ -7,16 +7,28 @@ import { hex, sameBytes, textBytes } from './bytes.ts'
 import { encodeKeyring } from './codec.ts'
 import { deriveBlobKey, deriveMacKey } from './key-schedule.ts'
 import { KeyringError } from './keyring-error.ts'
-import { type Generation, type Keyring, type KeyringContents } from './keyring.ts'
+import { type Generation, type Keyring, type KeyringContents, MAX_NAME_BYTES } from './keyring.ts'
 import { currentGeneration } from './lineage.ts'
 import { mergeContents } from './merge.ts'
 import { type SealKeys, unwrapSealKeys, type UnwrapInput } from './seal-keys.ts'
+import { decryptStaticBlob, mayHaveStaticBlobs, type StaticBlob, staticBlobKey } from './static-blob.ts'
 
-/** The subkeys of one generation that a running agent needs. The seal key itself is not among them. */
+/** The subkeys of one generation that a running agent needs. The seal key itself is not among them, unless static blobs may name it. */
 interface Subkeys {
   readonly keyId: string
   readonly blobKey: KeyObject
   readonly macKey: KeyObject
+  /** The seal key itself. See {@link OpenOptions.opensStaticBlobs}. */
+  readonly staticKey: KeyObject | undefined
+}
+
+/** What an open keyring is to be able to do. */
+export interface OpenOptions {
+  /**
+   * Decrypt what OpenBao's own `seal "static"` encrypted under the first seal key, too. The seal key of that generation itself is
+   * then held, until the generation is retired; without this it never is.
+   */
+  readonly opensStaticBlobs?: boolean
 }
 
 /**
@@ -46,17 +58,19 @@ export class OpenKeyring {
    * @param sealKeys - hold the key of the current generation; stay the caller's, who wipes them at once.
    * @throws {@link KeyringError} `KEYRING_KEY_UNKNOWN` or `KEYRING_AUTH_FAILED`.
    */
-  static from(keyring: Keyring, sealKeys: SealKeys): OpenKeyring {
+  static from(keyring: Keyring, sealKeys: SealKeys, { opensStaticBlobs = false }: OpenOptions = {}): OpenKeyring {
     const { clusterId, generations } = keyring
     assertAuthentic(keyring, deriveMacKey(sealKeys.of(currentGeneration(keyring).id), clusterId))
     const subkeys = new Map<string, Subkeys>()
-    for (const { id, keyId } of generations) {
+    for (const generation of generations) {
+      const { id, keyId } = generation
       if (!sealKeys.has(id)) continue
       const sealKey = sealKeys.of(id)
       subkeys.set(hex(id), {
         keyId,
         blobKey: deriveBlobKey(sealKey, clusterId),
         macKey: deriveMacKey(sealKey, clusterId),
+        staticKey: opensStaticBlobs && mayHaveStaticBlobs(generation) ? staticBlobKey(sealKey) : undefined,
       })
     }
     return new OpenKeyring(keyring, subkeys, sealKeys.isOriginProven)
@@ -117,6 +131,25 @@ export class OpenKeyring {
   }
 
   /**
+   * Decrypts what OpenBao's own `seal "static"` encrypted under the seal key of a generation, before Sealwright took over.
+   *
+   * @returns The plaintext, owned by the caller, who wipes it.
+   * @throws {@link KeyringError} `KEYRING_KEY_UNKNOWN` if no static blob may name this key id, or none at all here;
+   *   `KEYRING_STATIC_BLOB_MALFORMED`, `KEYRING_STATIC_BLOB_AUTH_FAILED` or `KEYRING_CLOSED`.
+   */
+  decryptStaticBlob({ aad, keyId, ...blob }: StaticBlob & { readonly aad: Uint8Array }): Uint8Array {
+    this.#currentSubkeys()
+    const held = [...this.#subkeys.values()].find(subkeys => subkeys.staticKey !== undefined)
+    if (held?.staticKey === undefined || held.keyId !== keyId) {
+      const ours =
+        held === undefined ? 'none is held for such blobs here' : `the key held for such blobs is ${held.keyId}`
+      const named = JSON.stringify(keyId.slice(0, MAX_NAME_BYTES))
+      throw new KeyringError('KEYRING_KEY_UNKNOWN', `a blob of the static seal names the key id ${named}; ${ours}`)
+    }
+    return decryptStaticBlob(blob, { key: held.staticKey, aad })
+  }
+
+  /**
    * Unites this keyring with another of the same cluster, each of which may know what the other does not.
    *
    * @param other - one that is open too, or one whose current generation is held here.
@@ -159,9 +192,14 @@ export class OpenKeyring {
    */
   #unitedSubkeys({ generations }: KeyringContents, other: OpenKeyring): Map<string, Subkeys> {
     const united = new Map<string, Subkeys>()
-    for (const { id } of generations) {
-      const subkeys = this.#subkeys.get(hex(id)) ?? other.#subkeys.get(hex(id))
-      if (subkeys !== undefined) united.set(hex(id), subkeys)
+    for (const generation of generations) {
+      const id = hex(generation.id)
+      const mine = this.#subkeys.get(id)
+      const theirs = other.#subkeys.get(id)
+      const subkeys = mine ?? theirs
+      if (subkeys === undefined) continue
+      const staticKey = mayHaveStaticBlobs(generation) ? (mine?.staticKey ?? theirs?.staticKey) : undefined
+      united.set(id, { ...subkeys, staticKey })
     }
     for (const [id, subkeys] of this.#subkeys) if (!united.has(id)) united.set(id, subkeys)
     return united
@@ -185,10 +223,10 @@ function macKeyOf(subkeys: ReadonlyMap<string, Subkeys>, { id, number, keyId }: 
  *
  * @throws {@link KeyringError} as `unwrapSealKeys`. What the member throws passes through.
  */
-export async function openKeyring(input: UnwrapInput): Promise<OpenKeyring> {
+export async function openKeyring(input: UnwrapInput, options?: OpenOptions): Promise<OpenKeyring> {
   const sealKeys = await unwrapSealKeys(input)
   try {
-    return OpenKeyring.from(input.keyring, sealKeys)
+    return OpenKeyring.from(input.keyring, sealKeys, options)
   } finally {
     sealKeys.wipe()
   }

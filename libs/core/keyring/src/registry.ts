@@ -87,6 +87,23 @@ export function sealTypeOf(method: RecordMethod): SealType {
 }
 
 /**
+ * Whether a quantum computer could open what a method has sealed, from a copy of the keyring alone: RSA and elliptic curves do not
+ * outlast one, symmetric keys and the hybrid do.
+ */
+export function isQuantumExposed(method: RecordMethod): boolean {
+  switch (method) {
+    case 'tpm-imported':
+    case 'pkcs11-rsa-oaep':
+      return true
+    case 'tpm-sealed':
+    case 'pkcs11-aes-gcm':
+    case 'transit':
+    case 'shamir-hybrid':
+      return false
+  }
+}
+
+/**
  * Whether a record made by this method shows that its member was there when it was made. The others are made with a public
  * key, which anybody may have: such a record opens, but proves nothing about who made the keyring.
  */
