@@ -2,7 +2,7 @@ import { randomFillSync } from 'node:crypto'
 import { hostname } from 'node:os'
 import { Command } from 'commander'
 import { configuredSeals } from '@sealwright/node-seals'
-import { loadNodeConfig, runProgram } from '@sealwright/program'
+import { loadNodeConfig, runProgram, siblingProgram } from '@sealwright/program'
 import { allocateKeyBytes } from '@sealwright/secret'
 import packageJson from '../package.json' with { type: 'json' }
 import { bootstrap } from './bootstrap.ts'
@@ -30,6 +30,9 @@ interface Options {
 
 async function run(options: Options, signal: AbortSignal): Promise<RunReport> {
   const config = await loadNodeConfig(options.config)
+  await using resources = new AsyncDisposableStack()
+  const seals = configuredSeals(config, { pkcs11Program: siblingProgram(import.meta.filename, 'pkcs11-process') })
+  for (const seal of seals) resources.use(seal)
   const handedKey = await readHandedKey(options.sealKey)
   try {
     // First: should a file be in its way, then nothing else has been done yet.
@@ -38,7 +41,7 @@ async function run(options: Options, signal: AbortSignal): Promise<RunReport> {
     const report = await bootstrap({
       storePath: config.store,
       tightenModes: options.tightenModes,
-      seals: configuredSeals(config).filter(seal => !seal.disabled),
+      seals: seals.filter(seal => !seal.disabled),
       handedKey,
       handedKeyPath: options.sealKey,
       permissions: { newTpm: options.newTpm, reseal: options.reseal },

@@ -125,6 +125,7 @@ export function fakeSeal({ name = 'tpm', priority = 1, hasPin = false, disabled 
       assertKnown(records)
       return await use(member(), sealId)
     },
+    [Symbol.asyncDispose]: () => Promise.resolve(),
   }
 
   function recordsIn(keyring: Keyring): readonly KeyringRecord[] {

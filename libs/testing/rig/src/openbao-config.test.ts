@@ -71,6 +71,26 @@ ui = true
 }`)
   })
 
+  it('writes the seal that the data leaves beside the new one, disabled', () => {
+    const transit = { kind: 'transit', address: 'http://127.0.0.1:1', token: 't', keyName: 'k', caPath: '/ca' } as const
+    const seal = { kind: 'sealwright', pluginDirectory: '/p', command: 'c', sha256: 'ab', args: [] } as const
+    expect(openBaoHcl({ ...plain, seal, leaving: transit })).toContain(`seal "sealwright" {
+}
+seal "transit" {
+  address = "http://127.0.0.1:1"
+  token = "t"
+  key_name = "k"
+  mount_path = "transit"
+  tls_ca_cert = "/ca"
+  disabled = "true"
+}
+`)
+    expect(openBaoHcl({ ...plain, leaving: seal })).toContain('seal "sealwright" {\n  disabled = "true"\n}\n')
+    const byFile = { kind: 'static', keyFile: '/a', keyId: 'k1' } as const
+    expect(openBaoHcl({ ...plain, leaving: byFile })).toContain('  current_key = "file:///a"\n  disabled = "true"\n}')
+    expect(openBaoHcl({ ...plain, leaving: undefined })).not.toContain('disabled = ')
+  })
+
   it.each(['a"b', 'a\\b', '${x}', 'a\nb'])('refuses %j, which would need quoting', nodeId => {
     expect(() => openBaoHcl({ ...plain, nodeId })).toThrow(RigError)
   })
