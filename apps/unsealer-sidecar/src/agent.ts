@@ -1,29 +1,40 @@
-import { randomBytes, randomFillSync, randomUUID } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import { type RequestListener } from 'node:http'
+import { hostname } from 'node:os'
 import { type Logger } from 'pino'
-import { type ConfiguredSeal, configuredSeals } from '@sealwright/node-seals'
+import { type AuditEvent } from '@sealwright/audit'
+import { openAuditLog } from '@sealwright/audit-log'
+import { type SealContext } from '@sealwright/node-seals'
 import { type NodeConfig } from '@sealwright/node-config'
 import { type SealPluginServer, serveSealPlugin } from '@sealwright/seal-plugin'
-import { allocateKeyBytes } from '@sealwright/secret'
 import { StoreError } from '@sealwright/seal-store'
+import { errorCodeOf } from '@sealwright/system-error'
 import { createBell } from './bell.ts'
 import { runBeside } from './beside.ts'
 import { openControlSocket } from './control/control-socket.ts'
 import { viewSeals, viewStatus } from './control/status.ts'
 import { keyringCustody } from './keyring/custody.ts'
-import { rotated } from './keyring/rotate.ts'
+import { auditedOperations } from './operations/audited.ts'
+import { sealOperations } from './operations/operations.ts'
 import { keepTending } from './keyring/tending.ts'
 import { agentLock, type AgentLock } from './keyring/store-lock.ts'
+import { localSeals } from './local-seals.ts'
 import { joinGuard } from './openbao/join-guard.ts'
 import { keepLearning } from './openbao/learn.ts'
 import { sealService } from './openbao/seal-service.ts'
 import { type OpenBaoWatch } from './openbao/watch.ts'
-import { agentReporter } from './report/log.ts'
+import { auditTrail } from './report/audit-trail.ts'
+import { runStaticDelivery } from './static-delivery/run.ts'
+import { agentReporter, failureOf } from './report/log.ts'
+import { keyringNumbers } from './report/keyring-metrics.ts'
 import { agentMetrics } from './report/metrics.ts'
 
 export interface AgentOptions {
   readonly config: NodeConfig
+  /** Reads the configuration again. Of it only the seals and the id of the cluster are taken while the agent runs. */
+  readonly loadConfig: () => Promise<NodeConfig>
   readonly version: string
+  readonly pkcs11Program: SealContext['pkcs11Program']
   readonly log: Logger
   /** Ends the agent. */
   readonly signal: AbortSignal
@@ -37,7 +48,15 @@ export interface AgentOptions {
  * It ends with an error only before it serves (a second agent on the store, a socket that is taken), or for a bug before
  * a seal has opened. A seal that does not open is no reason to end, nor is an OpenBao that cannot be asked.
  */
-export async function runAgent({ config, version, log, signal, onReload }: AgentOptions): Promise<void> {
+export async function runAgent({
+  config,
+  loadConfig,
+  version,
+  pkcs11Program,
+  log,
+  signal,
+  onReload,
+}: AgentOptions): Promise<void> {
   const startedAt = new Date().toISOString()
   // Disposed of in reverse order, however the agent ends: the store is unlocked last.
   await using resources = new AsyncDisposableStack()
@@ -46,25 +65,63 @@ export async function runAgent({ config, version, log, signal, onReload }: Agent
 
   const report = agentReporter(log, Date.now)
   const metrics = agentMetrics(Date.now)
-  const seals = configuredSeals(config)
-  const enabledSeals = (): readonly ConfiguredSeal[] => seals.filter(({ disabled }) => !disabled)
+  const seals = resources.use(localSeals(config, { pkcs11Program }))
+  const audit = resources.use(
+    openAuditLog({
+      ...{ directory: config.agent.auditDirectory, node: hostname(), now: Date.now },
+      onFailure: error => {
+        report.auditNotWritten(error)
+      },
+    }),
+  )
+  const append = (event: AuditEvent): void => {
+    audit.append(event)
+  }
+  append({ kind: 'agent-started', version, pid: process.pid })
+  resources.defer(() => {
+    append({ kind: 'agent-stopped', reason: 'told to' })
+  })
+  const trail = auditTrail({
+    append,
+    sealType: name => seals.configured().find(seal => seal.name === name)?.type ?? 'unknown',
+    generation: () => custody.holder.held()?.key.current.number ?? 0,
+  })
   const tendingBell = createBell()
   const custody = keyringCustody({
     storePath: config.store,
     lock,
-    clusterId: config.clusterId === undefined ? undefined : Buffer.from(config.clusterId, 'hex'),
-    seals: enabledSeals,
-    onChanged: () => {
+    clusterId: seals.clusterId,
+    seals: seals.enabled,
+    opening: { opensStaticBlobs: config.agent.sealType === 'static' },
+    onChanged: keyring => {
+      trail.keyring(keyring)
+      metrics.setKeyring(keyringNumbers(keyring))
       tendingBell.ring()
+    },
+    onAttempt: attempt => {
+      trail.attempt(attempt)
     },
     ...{ metrics, report, log, signal },
   })
   const { holder } = custody
-  onReload(() => {
+  const operations = resources.use(
+    auditedOperations(sealOperations({ custody, configured: seals.configured, seals: seals.enabled }), append),
+  )
+  const reload = async (): Promise<void> => {
     report.startAfresh()
+    try {
+      log.info(await seals.replace(await loadConfig()), 'configuration read again')
+      append({ kind: 'config-reloaded', seals: seals.configured().length })
+    } catch (error) {
+      log.error(failureOf(error), 'configuration not read: going on with the one before')
+      append({ kind: 'config-refused', code: errorCodeOf(error) ?? 'unknown' })
+    }
     holder.reload()
     tendingBell.ring()
     log.info('seals are tried again')
+  }
+  onReload(() => {
+    void reload()
   })
 
   // The control socket answers before OpenBao is served.
@@ -88,21 +145,15 @@ export async function runAgent({ config, version, log, signal, onReload }: Agent
         viewStatus({
           ...{ version, pid: process.pid, startedAt, store: config.store },
           held: holder.held(),
-          seals: viewSeals(seals, holder),
+          seals: viewSeals(seals.all(), holder),
           sessions: countSessions(),
           openbao: (await watch?.view(callSignal)) ?? { state: 'not-configured' },
         }),
       probe: async callSignal => {
         await holder.probe(AbortSignal.any([callSignal, signal]))
-        return viewSeals(seals, holder)
+        return viewSeals(seals.all(), holder)
       },
-      rotate: async callSignal => {
-        const { current } = await custody.change(
-          unlocked => rotated(unlocked, byteLength => randomFillSync(allocateKeyBytes(byteLength))),
-          AbortSignal.any([callSignal, signal]),
-        )
-        return { generation: current.number, keyId: current.keyId }
-      },
+      operations,
       isOpen: () => holder.held() !== undefined,
       metrics: {
         contentType: metrics.contentType,
@@ -141,11 +192,12 @@ export async function runAgent({ config, version, log, signal, onReload }: Agent
     directory: config.agent.ipcDirectory,
     ...(config.agent.ipcGroupId === undefined ? {} : { groupId: config.agent.ipcGroupId }),
     service: sealService({
+      sealType: config.agent.sealType,
       heldKeyring: () => holder.held()?.key,
       waitForKeyring: (timeoutMs, callSignal) => holder.waitForKey(timeoutMs, callSignal),
       absorb: custody.absorb,
       failures: () =>
-        seals.flatMap(({ name }) => {
+        seals.all().flatMap(({ name }) => {
           const health = holder.health(name)
           return health.kind === 'failing' ? [{ ...health.failure, sealName: name }] : []
         }),
@@ -187,7 +239,7 @@ export async function runAgent({ config, version, log, signal, onReload }: Agent
       keepTending(
         {
           custody,
-          seals: enabledSeals,
+          seals: seals.enabled,
           bell: tendingBell,
           intervalMs: config.agent.probeIntervalMs,
           onRenewed: sealNames => {
@@ -204,7 +256,16 @@ export async function runAgent({ config, version, log, signal, onReload }: Agent
       ),
     ),
   )
-  await holding.ended
+  const { staticDelivery } = config.agent
+  const delivering =
+    staticDelivery === undefined
+      ? undefined
+      : resources.use(
+          runBeside(signal, sideSignal =>
+            runStaticDelivery({ config: staticDelivery, custody, log, append }, sideSignal),
+          ),
+        )
+  await Promise.all([holding.ended, delivering?.ended])
   log.info('agent stops')
 }
 

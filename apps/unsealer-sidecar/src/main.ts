@@ -1,5 +1,5 @@
 import { Command } from 'commander'
-import { loadNodeConfig, runProgram } from '@sealwright/program'
+import { loadNodeConfig, runProgram, siblingProgram } from '@sealwright/program'
 import packageJson from '../package.json' with { type: 'json' }
 import { runAgent } from './agent.ts'
 import { agentLog, failureOf } from './report/log.ts'
@@ -23,7 +23,9 @@ async function run(configPath: string, signal: AbortSignal): Promise<void> {
   try {
     await runAgent({
       config,
+      loadConfig: () => loadNodeConfig(configPath),
       version: packageJson.version,
+      pkcs11Program: siblingProgram(import.meta.filename, 'pkcs11-process'),
       log,
       signal,
       onReload: use => {
@@ -55,6 +57,11 @@ await runProgram({
     SEAL_PLUGIN_DIRECTORY_UNSAFE: 7,
     SEAL_PLUGIN_FOREIGN_FILE: 7,
     SEAL_PLUGIN_IO_FAILED: 7,
+    STATIC_DELIVERY_NAME_INVALID: 2,
+    STATIC_DELIVERY_FOLDER_UNUSABLE: 7,
+    STATIC_DELIVERY_FOREIGN_FILE: 7,
+    STATIC_DELIVERY_MKFIFO_FAILED: 7,
+    STATIC_DELIVERY_IO_FAILED: 7,
   },
   async main(signal) {
     await new Command('unsealer-sidecar')

@@ -1,60 +1,116 @@
-import { fastify, type FastifyInstance, type FastifyReply } from 'fastify'
-import { CONTROL_PATHS, type SealView, type StatusView } from '@sealwright/control-api'
+import { fastify, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
+import {
+  methodsOf,
+  type Operation,
+  OPERATION_IDS,
+  OPERATIONS,
+  parseParameters,
+  parseQuery,
+  type SealView,
+  type StatusView,
+} from '@sealwright/control-api'
+import { Secret } from '@sealwright/secret'
+import { type Answer, encodeAnswer } from './answer.ts'
+import { callerOf } from './caller.ts'
+import { type Handlers } from './handler.ts'
+import { operationHandlers, statusHandlers } from './handlers.ts'
+import { type SealOperations } from './operations.ts'
+import { controlRefusal, refusalOf, unknownPath } from './refusal.ts'
+import { assertBodyFits, discardRest, readBody } from './request-body.ts'
 
-/** What the control API can be asked. Nothing in it can change or delete a key; a probe may open an agent that was still sealed. */
+/** What the control API can be asked. */
 export interface ControlApiDependencies {
   readonly status: (signal: AbortSignal) => Promise<StatusView>
-  /** Unwraps through every enabled seal for real, now. */
+  /** Unwraps through every enabled seal for real, now. It may open an agent that was still sealed. */
   readonly probe: (signal: AbortSignal) => Promise<readonly SealView[]>
-  /** Makes a new seal key. */
-  readonly rotate: (signal: AbortSignal) => Promise<{ readonly generation: number; readonly keyId: string }>
+  /** What operators can do. */
+  readonly operations: SealOperations
   readonly isOpen: () => boolean
   readonly metrics: { readonly contentType: string; text(): Promise<string> }
   /** Told of what a caller is not told: why an answer was 500. */
   readonly onFailure: (error: unknown) => void
+  /** For a whole body, or for the next piece of a snapshot. Callers are on this machine. */
+  readonly bodyTimeoutMs?: number
 }
 
-const MAX_BODY_BYTES = 4_096
+const BODY_TIMEOUT_MS = 10_000
 
 /**
- * The agent's control API. Who may reach it is decided by the mode of its Unix socket.
+ * The agent's control API: the operations of `@sealwright/control-api`, and nothing else. Who may reach it is decided by the mode of
+ * its Unix socket.
  *
- * - `GET /healthz`: the agent runs.
- * - `GET /readyz`: 200 once a seal has opened the keyring for real, else 503.
- * - `GET /metrics`: Prometheus text.
- * - `GET /v1/sys/seal-status`: {@link StatusView}.
- * - `POST /v1/sys/seals/probe`: tries every seal now and returns what came of it.
+ * Strict: an unknown field, parameter, path, method or content type is refused. Shares pass through as bytes that are wiped, never as
+ * text. A caller is told the message of an error only if its code says that it was written for callers.
  */
-export function controlApi({
-  status,
-  probe,
-  rotate,
-  isOpen,
-  metrics,
-  onFailure,
-}: ControlApiDependencies): FastifyInstance {
-  const api = fastify({ logger: false, bodyLimit: MAX_BODY_BYTES, schemaController: WITHOUT_SCHEMAS })
-
-  api.get(CONTROL_PATHS.healthz, () => ({ status: 'ok' }))
-  api.get(CONTROL_PATHS.readyz, (_request, reply) => {
-    const ready = isOpen()
-    return reply.code(ready ? 200 : 503).send({ ready })
+export function controlApi(dependencies: ControlApiDependencies): FastifyInstance {
+  const { onFailure, bodyTimeoutMs = BODY_TIMEOUT_MS } = dependencies
+  const handlers: Handlers = { ...statusHandlers(dependencies), ...operationHandlers(dependencies.operations) }
+  const api = fastify({
+    logger: false,
+    exposeHeadRoutes: false,
+    schemaController: WITHOUT_SCHEMAS,
+    // Queries and bodies are read by the table of operations.
+    routerOptions: { querystringParser: () => ({}) },
+    frameworkErrors: (_error, _request, reply) => {
+      send(reply, controlRefusal('CONTROL_REQUEST_INVALID', 'the path cannot be read'))
+    },
   })
-  api.get(CONTROL_PATHS.metrics, async (_request, reply) => reply.type(metrics.contentType).send(await metrics.text()))
-  api.get(CONTROL_PATHS.sealStatus, async (_request, reply) => await status(untilAnswered(reply)))
-  api.post(CONTROL_PATHS.probe, async (_request, reply) => ({ seals: await probe(untilAnswered(reply)) }))
+  api.removeAllContentTypeParsers()
+  api.addContentTypeParser('*', (_request, _payload, done) => {
+    done(null)
+  })
 
-  api.post('/v1/sys/rotate/seal-key', async (_request, reply) => await rotate(untilAnswered(reply)))
+  /** Sends a refusal once the sender is done: whoever is cut off while sending never sees why. */
+  const refuse = async (answer: Answer, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
+    const isWhole = await discardRest(request.raw, bodyTimeoutMs)
+    if (!isWhole) void reply.header('connection', 'close')
+    send(reply, answer)
+    return reply
+  }
 
-  api.setErrorHandler((error, _request, reply) => {
-    if (isClientError(error)) return reply.code(error.statusCode).send({ errors: [error.message] })
+  for (const id of OPERATION_IDS) {
+    const handler: AnyHandler = handlers[id]
+    const operation: Operation = OPERATIONS[id]
+    api.route({
+      method: operation.method,
+      url: operation.path,
+      // Before anything of the body is read.
+      onRequest: (request, _reply, done) => {
+        assertBodyFits(operation, request.raw)
+        done()
+      },
+      handler: async (request, reply) => {
+        let body: unknown
+        try {
+          const parameters = parseParameters(operation, request.params)
+          const query = parseQuery(operation, searchOf(request))
+          body = await readBody(operation, request.raw, { bodyTimeoutMs })
+          const checked = { parameters, query, body, caller: callerOf(), signal: untilAnswered(reply) }
+          send(reply, encodeAnswer(operation, await handler(checked as never), reply.raw))
+        } finally {
+          wipeSecrets(body)
+        }
+        return reply
+      },
+    })
+  }
+
+  api.setErrorHandler(async (error, request, reply) => {
     // A caller that went away in the middle is no failure of ours.
-    if (!reply.raw.closed) onFailure(error)
-    return reply.code(500).send({ errors: ['internal error, see the log of the agent'] })
+    if (reply.raw.closed || request.raw.errored !== null) return reply.hijack()
+    const { answer, isOurFailure } = refusalOf(error)
+    if (isOurFailure) onFailure(error)
+    return await refuse(answer, request, reply)
   })
-  api.setNotFoundHandler((_request, reply) => reply.code(404).send({ errors: ['no such path'] }))
+  api.setNotFoundHandler(async (request, reply) => {
+    const [path = ''] = request.url.split('?')
+    return await refuse(unknownPath(methodsOf(path)), request, reply)
+  })
   return api
 }
+
+/** The handler of any operation: it is given what was checked against the table that its type comes from. */
+type AnyHandler = (request: never) => unknown
 
 /** No route has a schema. Saying so keeps Ajv and its code generator (12 MiB) out of the process that holds keys. */
 const WITHOUT_SCHEMAS = {
@@ -63,6 +119,10 @@ const WITHOUT_SCHEMAS = {
 
 function refuseSchema(): never {
   throw new Error('the control API has no schemas')
+}
+
+function send(reply: FastifyReply, { status, headers, body }: Answer): void {
+  void reply.code(status).headers(headers).send(body)
 }
 
 /** Aborted when the caller goes away. `request.signal` will not do: it fires as soon as a body has been read. */
@@ -74,7 +134,14 @@ function untilAnswered(reply: FastifyReply): AbortSignal {
   return controller.signal
 }
 
-function isClientError(error: unknown): error is Error & { statusCode: number } {
-  if (!(error instanceof Error) || !('statusCode' in error)) return false
-  return typeof error.statusCode === 'number' && error.statusCode >= 400 && error.statusCode < 500
+/** What stands behind the first question mark. */
+function searchOf({ url }: FastifyRequest): string {
+  const mark = url.indexOf('?')
+  return mark === -1 ? '' : url.slice(mark + 1)
+}
+
+function wipeSecrets(body: unknown): void {
+  for (const part of Array.isArray(body) ? (body as readonly unknown[]) : [body]) {
+    if (part instanceof Secret) part.wipe()
+  }
 }

@@ -1,6 +1,6 @@
 import { parseStatusView } from '@sealwright/control-api'
 import { type SealHealth } from '@sealwright/unseal'
-import { viewSeals, viewStatus } from './status.ts'
+import { viewNamedSealStatus, viewSeals, viewStatus } from './status.ts'
 
 const health: Readonly<Record<string, SealHealth>> = {
   tpm: { kind: 'healthy', unwrappedAtMs: 0, tookMs: 12.34 },
@@ -30,6 +30,39 @@ describe('the status of the agent', () => {
         { name: 'tpm', health: { state: 'healthy', tookMs: 12.3 } },
         { name: 'old', disabled: true, health: { state: 'untried' } },
       ],
+    })
+  })
+
+  it('names the seal that a sealed node will try first, with its real health, and tells one seal in the words of the RFC', () => {
+    const seals = viewSeals(
+      [
+        { name: 'late', type: 'tpm', priority: 5, disabled: false },
+        { name: 'tpm', type: 'tpm', priority: 2, disabled: false },
+        { name: 'off', type: 'tpm', priority: 1, disabled: true },
+        { name: 'people', type: 'shamir', priority: 1, disabled: false },
+      ],
+      { health: name => health[name] ?? { kind: 'untried' } },
+    )
+    const status = viewStatus({
+      ...{ version: '1', pid: 1, startedAt: '2026-01-01T00:00:00.000Z', store: '/store', held: undefined, seals },
+      ...{ sessions: 0, openbao: { state: 'not-configured' } },
+    })
+    const healthy = { state: 'healthy', unwrappedAt: '1970-01-01T00:00:00.000Z', tookMs: 12.3 }
+    expect(status.currentSeal).toEqual({ name: 'tpm', autoUnsealHealth: healthy })
+    expect(viewNamedSealStatus(status, 'tpm')).toEqual({
+      ...{ name: 'tpm', type: 'tpm', priority: 2, disabled: false, sealed: true, opened: false },
+      autoUnsealHealth: healthy,
+    })
+    expect(viewNamedSealStatus(status, 'gone')).toBeUndefined()
+    const keyring = {
+      clusterId: '00',
+      generation: 1,
+      keyId: 'k',
+      openedAt: '2026-01-01T00:00:00.000Z',
+      openedBy: 'late',
+    }
+    expect(viewNamedSealStatus({ ...status, state: 'open', keyring }, 'late')).toMatchObject({
+      ...{ sealed: false, opened: true },
     })
   })
 })

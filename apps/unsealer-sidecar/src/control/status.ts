@@ -1,4 +1,10 @@
-import { type OpenBaoView, type SealView, type StatusView, viewSealHealth } from '@sealwright/control-api'
+import {
+  type NamedSealStatusView,
+  type OpenBaoView,
+  type SealView,
+  type StatusView,
+  viewSealHealth,
+} from '@sealwright/control-api'
 import { type OpenKeyring } from '@sealwright/keyring'
 import { type ConfiguredSeal } from '@sealwright/node-seals'
 import { type Held, type Keyholder } from '../keyring/keyholder.ts'
@@ -29,18 +35,41 @@ export function viewStatus(facts: {
   readonly openbao: OpenBaoView
 }): StatusView {
   const { version, pid, startedAt, store, held, seals, sessions, openbao } = facts
-  const base = { version, pid, startedAt, store, seals: [...seals], sessions, openbao }
+  const current = currentSeal(seals, held?.sealName)
+  const base = {
+    ...{ version, pid, startedAt, store, seals: [...seals], sessions, openbao },
+    ...(current === undefined ? {} : { currentSeal: { name: current.name, autoUnsealHealth: current.health } }),
+  }
   if (held === undefined) return { ...base, state: 'sealed' }
-  const { keyring, current } = held.key
+  const { keyring, current: generation } = held.key
   return {
     ...base,
     state: 'open',
     keyring: {
       clusterId: Buffer.from(keyring.clusterId).toString('hex'),
-      generation: current.number,
-      keyId: current.keyId,
+      generation: generation.number,
+      keyId: generation.keyId,
       openedAt: new Date(held.openedAtMs).toISOString(),
       openedBy: held.sealName,
     },
   }
+}
+
+/** One seal of the configuration as the RFC's `sys/seal-status/:name` shows it; `undefined` if there is none of that name. */
+export function viewNamedSealStatus(status: StatusView, name: string): NamedSealStatusView | undefined {
+  const sealed = status.state === 'sealed'
+  const seal = status.seals.find(candidate => candidate.name === name)
+  if (seal === undefined) return undefined
+  const { type, priority, disabled, health } = seal
+  const opened = status.keyring?.openedBy === name
+  return { ...{ name, type, priority, disabled, sealed, opened }, autoUnsealHealth: health }
+}
+
+/** The seal that a node is judged by: the one that opened it, else the one that is tried first. People are waited for last. */
+function currentSeal(seals: readonly SealView[], openedBy: string | undefined): SealView | undefined {
+  const enabled = seals.filter(({ disabled }) => !disabled)
+  const byPriority = enabled.toSorted((one, other) => one.priority - other.priority)
+  return (
+    enabled.find(({ name }) => name === openedBy) ?? byPriority.find(({ type }) => type !== 'shamir') ?? byPriority[0]
+  )
 }

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
-import { decodeKeyring, encodeKeyring, type Keyring, KeyringError, type OpenKeyring } from '@sealwright/keyring'
+import { EnvelopeError } from '@sealwright/envelope'
+import { decodeKeyring, type Keyring, KeyringError, type OpenKeyring } from '@sealwright/keyring'
 
 /** How many keyrings are remembered that brought nothing new: one for each node that encrypts, and some to spare. */
 const MAX_KNOWN = 64
@@ -8,7 +9,10 @@ export interface AbsorberDependencies {
   readonly held: () => OpenKeyring | undefined
   /** Unites what is held with a keyring whose current key is held. Throws a {@link KeyringError}. */
   readonly merge: (keyring: Keyring) => void
-  /** Opens a keyring through any seal of this node and unites it with what is held. */
+  /**
+   * Opens a keyring that is ahead and unites it with what is held. `false` if a seal has to come back first; throws what is wrong with
+   * the keyring.
+   */
   readonly open: (keyring: Keyring, signal: AbortSignal) => Promise<boolean>
   /** Nothing is held yet: a node without a store may open this one instead. */
   readonly offer: (keyring: Keyring) => void
@@ -16,6 +20,8 @@ export interface AbsorberDependencies {
   readonly onLearned: (keyring: Keyring) => void
   /** A keyring was not taken. What is held stays as it is. */
   readonly onRefused: (error: unknown) => void
+  /** Ends all absorbing. What one caller began goes on when that caller leaves: others may wait for the same. */
+  readonly signal: AbortSignal
 }
 
 /**
@@ -28,7 +34,9 @@ export interface AbsorberDependencies {
 export function keyringAbsorber(
   dependencies: AbsorberDependencies,
 ): (bytes: Uint8Array, signal: AbortSignal) => Promise<void> {
-  const { held, merge, open, offer, onLearned, onRefused } = dependencies
+  const { held, merge, open, offer, onLearned, onRefused, signal: ownSignal } = dependencies
+  /** What is being looked at just now, by SHA-256 in hex: the same bytes may come in several calls at once. */
+  const underWay = new Map<string, Promise<void>>()
   /** SHA-256, in hex, of those that brought nothing new, the oldest first. */
   const known = new Set<string>()
 
@@ -53,29 +61,46 @@ export function keyringAbsorber(
     }
   }
 
-  return async (bytes, signal) => {
-    const id = createHash('sha256').update(bytes).digest('hex')
-    if (known.has(id)) return
+  const look = async (id: string, bytes: Uint8Array): Promise<void> => {
     const before = held()
     try {
-      const isTaken = await take(decodeKeyring(bytes), signal)
+      const isTaken = await take(decodeKeyring(bytes), ownSignal)
       if (isTaken) remember(id)
     } catch (error) {
-      signal.throwIfAborted()
+      ownSignal.throwIfAborted()
       // What the keyring itself is the cause of does not change; a seal that was down comes back.
-      if (error instanceof KeyringError) remember(id)
+      if (error instanceof KeyringError || error instanceof EnvelopeError) remember(id)
       onRefused(error)
     }
     const after = held()
     if (after !== undefined && after !== before) onLearned(after.keyring)
   }
+
+  return async (bytes, signal) => {
+    signal.throwIfAborted()
+    const id = createHash('sha256').update(bytes).digest('hex')
+    if (known.has(id)) return
+    const looking =
+      underWay.get(id) ??
+      look(id, bytes).finally(() => {
+        underWay.delete(id)
+      })
+    underWay.set(id, looking)
+    await untilAborted(looking, signal)
+  }
 }
 
-/** The bytes that go out beside each blob, made once for each keyring that is held. */
-export function keyringBytes(): (held: OpenKeyring) => Uint8Array {
-  let cached: { readonly of: OpenKeyring; readonly bytes: Uint8Array } | undefined
-  return held => {
-    if (cached?.of !== held) cached = { of: held, bytes: encodeKeyring(held.keyring) }
-    return cached.bytes
+/** Waits for `work`, but no longer than until `signal` is aborted. */
+async function untilAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
+  const { promise, reject } = Promise.withResolvers<never>()
+  const leave = (): void => {
+    reject(signal.reason as Error)
+  }
+  signal.addEventListener('abort', leave, { once: true })
+  if (signal.aborted) leave()
+  try {
+    await Promise.race([work, promise])
+  } finally {
+    signal.removeEventListener('abort', leave)
   }
 }

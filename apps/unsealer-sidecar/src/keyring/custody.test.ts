@@ -21,7 +21,7 @@ function custody(): Custody {
   const storePath = join(folder.path, 'seal')
   const log = pino({ level: 'silent' })
   return keyringCustody({
-    ...{ storePath, log, signal, clusterId: undefined },
+    ...{ storePath, log, signal, clusterId: () => undefined },
     onChanged: () => undefined,
     lock: agentLock(storePath),
     seals: () => [],

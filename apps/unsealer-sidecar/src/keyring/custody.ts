@@ -1,26 +1,27 @@
 import { type Logger } from 'pino'
+import { EnvelopeError } from '@sealwright/envelope'
 import {
   assertOrigin,
   findRecords,
+  findSeal,
   followSealKeys,
   type Keyring,
+  KeyringError,
+  leadsToCurrent,
   OpenKeyring,
+  type OpenOptions,
   type SealKeys,
 } from '@sealwright/keyring'
-import {
-  classifySealFailure,
-  type ConfiguredSeal,
-  openThrough,
-  proveThrough,
-  proveThroughAny,
-  unwrapThrough,
-} from '@sealwright/node-seals'
+import { classifySealFailure, type ConfiguredSeal, proveThrough, unwrapThrough } from '@sealwright/node-seals'
+import { type Secret } from '@sealwright/secret'
 import { hasErrorCode } from '@sealwright/system-error'
+import { type SealAttempt } from '@sealwright/unseal'
 import { type AgentReporter } from '../report/log.ts'
 import { type AgentMetrics } from '../report/metrics.ts'
 import { keyringAbsorber } from './absorb.ts'
 import { createKeyholder, type Keyholder } from './keyholder.ts'
 import { createLine } from './line.ts'
+import { keyringOffers } from './offers.ts'
 import { storedOr } from './stored-keyring.ts'
 import { storeKeeper } from './store-keeper.ts'
 import { type AgentLock } from './store-lock.ts'
@@ -36,6 +37,8 @@ export interface Unlocked {
 export interface Changed extends Unlocked {
   /** Seals that must open all their records in it, beside that some seal opens it: those that got new ones. */
   readonly provenBy?: readonly ConfiguredSeal[]
+  /** What else must hold of it as it is read back. */
+  readonly prove?: (keyring: Keyring, signal: AbortSignal) => Promise<void>
 }
 
 /** Makes the next keyring. The keys it is given stay the caller's; those it returns may share them and are wiped as well. */
@@ -44,8 +47,12 @@ export type KeyringChange = (unlocked: Unlocked, signal: AbortSignal) => Changed
 /** The keyring of this node: held open in memory, kept in the store, and united with whatever other nodes know. */
 export interface Custody {
   readonly holder: Keyholder<OpenKeyring>
+  /** What every keyring that is held must be able to do. */
+  readonly opening: OpenOptions
   /** Learns from the bytes of a keyring that came from outside. What it makes of them shows in what is held. */
   readonly absorb: (bytes: Uint8Array, signal: AbortSignal) => Promise<void>
+  /** The keyring that a seal would open now: the one that is held, else what the store has or OpenBao has brought. */
+  known(): Promise<Keyring>
   /**
    * Changes the keyring: a seal gives the plain keys for a moment, the result is written to the store and opened from
    * there by a seal, and only then used. Changes happen one after another. Killed anywhere, the store has the old keyring or the new.
@@ -54,6 +61,13 @@ export interface Custody {
    * @throws {CustodyError} `CUSTODY_SEALED`; {@link KeyringError}, {@link StoreError}; what `change` throws.
    */
   change(change: KeyringChange, signal: AbortSignal): Promise<OpenKeyring>
+  /**
+   * The plain seal key of one generation, from a seal, for a moment: for an OpenBao that keeps it itself.
+   *
+   * @returns Owned by the caller, who wipes it; `undefined` if the keyring has no such generation, or no seal of this node reaches it.
+   * @throws {CustodyError} `CUSTODY_SEALED`.
+   */
+  sealKey(keyId: string, signal: AbortSignal): Promise<Secret | undefined>
   /** Ends the keeping: what is held is closed. */
   close(): void
 }
@@ -72,37 +86,83 @@ export class CustodyError extends Error {
   }
 }
 
-/** Whether both have a record of the same member of the same seal. */
-function haveMemberInCommon(one: Keyring, other: Keyring): boolean {
-  return one.records.some(record => findRecords(other, record).length > 0)
+/** Tries one after another; what the last one failed with is thrown. */
+async function firstThatOpens<T>(
+  [keyring, ...others]: readonly [Keyring, ...Keyring[]],
+  open: (keyring: Keyring) => Promise<T>,
+): Promise<T> {
+  try {
+    return await open(keyring)
+  } catch (error) {
+    const [next, ...rest] = others
+    if (next === undefined) throw error
+    return await firstThatOpens([next, ...rest], open)
+  }
 }
 
 export interface CustodyDependencies {
   readonly storePath: string
   readonly lock: AgentLock
-  /** The cluster that this node belongs to, 16 bytes, if the configuration says. */
-  readonly clusterId: Uint8Array | undefined
+  /** The cluster that this node belongs to, 16 bytes, if the configuration says, as it is now. */
+  readonly clusterId: () => Uint8Array | undefined
   /** Those of the configuration that are not disabled, as it is now. */
   readonly seals: () => readonly ConfiguredSeal[]
   readonly metrics: AgentMetrics
   readonly report: AgentReporter
   readonly log: Logger
+  /** What every keyring that is held must be able to do; nothing beyond the usual when left out. */
+  readonly opening?: OpenOptions
   /** What is held is not what it was. */
-  readonly onChanged: () => void
+  readonly onChanged: (held: Keyring) => void
+  /** One try of one seal, for the audit log. */
+  readonly onAttempt?: (attempt: SealAttempt) => void
   /** Ends with the agent. */
   readonly signal: AbortSignal
 }
 
 export function keyringCustody(dependencies: CustodyDependencies): Custody {
-  const { storePath, lock, clusterId, seals, metrics, report, log, onChanged, signal } = dependencies
-  /** The newest keyring that came with a blob while none was held. */
-  let offered: Keyring | undefined
+  const { storePath, lock, clusterId, seals, metrics, report, log, opening = {}, onChanged, signal } = dependencies
+  const offers = keyringOffers(clusterId)
   const inLine = createLine()
+  /** The member that each seal of this node was opened as, by the seal's name. */
+  const ourMembers = new Map<string, Uint8Array>()
 
   const named = (sealName: string): ConfiguredSeal => {
     const seal = seals().find(({ name }) => name === sealName)
     if (seal !== undefined) return seal
     throw new CustodyError('CUSTODY_SEALED', `the seal ${sealName} is not configured any more`)
+  }
+
+  const openThrough = async (seal: ConfiguredSeal, keyring: Keyring, openSignal: AbortSignal): Promise<OpenKeyring> => {
+    const noticing: ConfiguredSeal = {
+      ...seal,
+      withRecordedMember: (known, seekSignal, use) =>
+        seal.withRecordedMember(known, seekSignal, async (member, sealId) => {
+          const used = await use(member, sealId)
+          ourMembers.set(seal.name, Uint8Array.from(member.memberId))
+          return used
+        }),
+    }
+    using sealKeys = await unwrapThrough(noticing, keyring, openSignal)
+    return OpenKeyring.from(keyring, sealKeys, opening)
+  }
+
+  /** The keyrings that a seal may open, best first. */
+  const openable = async (): Promise<readonly Keyring[]> => {
+    const held = holder.held()?.key.keyring
+    return await storedOr(storePath, held === undefined ? offers.list() : [held])
+  }
+
+  const openTrusted = async (seal: ConfiguredSeal, keyring: Keyring, openSignal: AbortSignal): Promise<OpenKeyring> => {
+    const opened = await openThrough(seal, keyring, openSignal)
+    try {
+      // Whoever writes the store, or poses as a leader, could have made up one that a public key alone has wrapped.
+      assertOrigin(opened, clusterId())
+      return opened
+    } catch (error) {
+      opened.close()
+      throw error
+    }
   }
 
   const holder: Keyholder<OpenKeyring> = createKeyholder<OpenKeyring>({
@@ -112,15 +172,10 @@ export function keyringCustody(dependencies: CustodyDependencies): Custody {
         priority: seal.priority,
         open: async openSignal => {
           await lock.ensure(openSignal)
-          const opened = await openThrough(seal, await storedOr(storePath, offered), openSignal)
-          try {
-            // Whoever writes the store, or poses as a leader, could have made up one that a public key alone has wrapped.
-            assertOrigin(opened, clusterId)
-            return opened
-          } catch (error) {
-            opened.close()
-            throw error
-          }
+          const [first, ...others] = await openable()
+          if (first === undefined) throw new TypeError('there is one at least')
+          // Only what strangers may have sent comes in several.
+          return await firstThatOpens([first, ...others], keyring => openTrusted(seal, keyring, openSignal))
         },
       })),
     now: Date.now,
@@ -133,6 +188,7 @@ export function keyringCustody(dependencies: CustodyDependencies): Custody {
     onAttempt(attempt) {
       metrics.countAttempt(attempt)
       report.attempt(attempt)
+      dependencies.onAttempt?.(attempt)
     },
     onOpened({ key, sealName }) {
       const { number: generation, keyId } = key.current
@@ -140,7 +196,11 @@ export function keyringCustody(dependencies: CustodyDependencies): Custody {
       const sinceProcessStartMs = Math.round(performance.now())
       log.info({ seal: sealName, keyId, generation, sinceProcessStartMs }, 'keyring opened')
       void keepLater()
-      onChanged()
+      onChanged(key.keyring)
+    },
+    onProbed() {
+      // What could not be written before may be written now.
+      void keepLater()
     },
     onProbeBroken(error) {
       report.internalFailure('probing the seals', error)
@@ -155,9 +215,16 @@ export function keyringCustody(dependencies: CustodyDependencies): Custody {
     path: storePath,
     held: () => holder.held()?.key,
     merge,
-    prove: (keyring, proveSignal) => proveThroughAny(seals(), keyring, proveSignal),
-    onKept: ({ revision }) => {
+    prove: async (keyring, proveSignal) => {
+      const opened = await holder.ask((name, askSignal) => openThrough(named(name), keyring, askSignal), proveSignal)
+      if (opened === undefined)
+        throw new KeyringError('KEYRING_NO_WAY_IN', 'no seal of this node opens the new keyring')
+      opened.close()
+    },
+    onKept: async ({ revision }) => {
       log.info({ revision }, 'keyring stored')
+      // A store that was made anew is ours from now on.
+      await lock.ensure(signal)
     },
     onFailed: error => {
       report.keyringNotStored(error)
@@ -179,22 +246,50 @@ export function keyringCustody(dependencies: CustodyDependencies): Custody {
     throw new CustodyError('CUSTODY_SEALED', 'no seal of this node gives the seal key now: see sealctl status')
   }
 
-  /** Opens a keyring that is generations ahead of what is held: by its links, or by a record of this node in it. */
+  /**
+   * Opens a keyring that is generations ahead of what is held: by its links, or by a record of this node in it.
+   *
+   * @returns `false` if a seal has to come back first.
+   * @throws what is wrong with the keyring.
+   */
   const openAhead = async (keyring: Keyring, callSignal: AbortSignal): Promise<boolean> => {
     const base = holder.held()?.key
     if (base === undefined) return false
     try {
       using sealKeys = await unlock(base.keyring, callSignal)
       using theirs = followSealKeys({ keyring, sealKeys })
-      using next = OpenKeyring.from(keyring, theirs)
+      using next = OpenKeyring.from(keyring, theirs, opening)
       merge(next)
       return true
     } catch (error) {
-      // After a break of the chain only a record leads on. No seal is asked in vain: it would count as its failure.
+      // After a break of the chain only a record of ours leads on. No seal is asked in vain.
       const isOutOfReach = hasErrorCode(error, 'KEYRING_LINK_BROKEN', 'KEYRING_OTHER_KEY')
-      if (!isOutOfReach || !haveMemberInCommon(base.keyring, keyring)) throw error
-      return await holder.bring((name, attemptSignal) => openThrough(named(name), keyring, attemptSignal), callSignal)
+      if (!isOutOfReach || !hasWayInForUs(keyring)) throw error
+      return await openByOurRecord(keyring, callSignal)
     }
+  }
+
+  const hasWayInForUs = (keyring: Keyring): boolean =>
+    [...ourMembers].some(([sealName, memberId]) => {
+      const seal = findSeal(keyring, sealName)
+      return seal !== undefined && leadsToCurrent(keyring, findRecords(keyring, { sealId: seal.sealId, memberId }))
+    })
+
+  const openByOurRecord = async (keyring: Keyring, callSignal: AbortSignal): Promise<boolean> => {
+    let fault: Error | undefined
+    const failures = await holder.bring(async (name, attemptSignal) => {
+      try {
+        return await openThrough(named(name), keyring, attemptSignal)
+      } catch (error) {
+        if (error instanceof KeyringError || error instanceof EnvelopeError) fault ??= error
+        throw error
+      }
+    }, callSignal)
+    if (failures.length === 0) return true
+    if (failures.some(({ kind }) => kind === 'transient')) return false
+    throw (
+      fault ?? new KeyringError('KEYRING_NO_WAY_IN', 'no seal of this node opens the keyring that came from outside')
+    )
   }
 
   const apply = async (change: KeyringChange, callSignal: AbortSignal): Promise<OpenKeyring> => {
@@ -205,12 +300,13 @@ export function keyringCustody(dependencies: CustodyDependencies): Custody {
     const changed = await change({ keyring: base.keyring, sealKeys }, callSignal)
     using changedKeys = changed.sealKeys
     if (changed.keyring !== base.keyring) {
-      using next = OpenKeyring.from(changed.keyring, changedKeys)
-      const { provenBy = [] } = changed
+      using next = OpenKeyring.from(changed.keyring, changedKeys, opening)
+      const { provenBy = [], prove } = changed
       await keeper.keep(callSignal, {
         keyring: next,
         prove: async (readBack, proveSignal) => {
-          for (const seal of provenBy) await proveThrough(seal, readBack, proveSignal)
+          for (const seal of provenBy) await holder.inTurn(() => proveThrough(seal, readBack, proveSignal))
+          await prove?.(readBack, proveSignal)
         },
       })
       merge(next)
@@ -220,13 +316,21 @@ export function keyringCustody(dependencies: CustodyDependencies): Custody {
 
   return {
     holder,
+    opening,
+    async known() {
+      const held = holder.held()?.key.keyring
+      const [known] = held === undefined ? await openable() : [held]
+      if (known === undefined) throw new TypeError('there is one at least')
+      return known
+    },
     absorb: keyringAbsorber({
       held: () => holder.held()?.key,
       merge,
       open: openAhead,
       offer: keyring => {
-        offered = keyring
+        offers.add(keyring)
       },
+      signal,
       onLearned: ({ revision }) => {
         log.info({ revision }, 'keyring learned from another node')
       },
@@ -234,6 +338,13 @@ export function keyringCustody(dependencies: CustodyDependencies): Custody {
         report.keyringRefused(error)
       },
     }),
+    async sealKey(keyId, callSignal) {
+      const keyring = holder.held()?.key.keyring
+      const generation = keyring?.generations.find(each => each.keyId === keyId)
+      if (keyring === undefined || generation === undefined) return undefined
+      using sealKeys = await unlock(keyring, callSignal)
+      return sealKeys.has(generation.id) ? sealKeys.of(generation.id).clone() : undefined
+    },
     change: (change, callSignal) => inLine(() => apply(change, callSignal)),
     close() {
       holder.held()?.key.close()

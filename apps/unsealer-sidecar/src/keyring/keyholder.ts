@@ -37,6 +37,8 @@ export interface KeyholderDependencies<Key> {
   readonly onAttempt: (attempt: SealAttempt) => void
   /** Called for each key that is held from now on: the first, and each that takes its place. */
   readonly onOpened: (held: Held<Key>) => void
+  /** Called after each probe: what could not be done before may be possible now. */
+  readonly onProbed?: () => void
   /** A probe broke in a way that `classify` does not know: a bug. The key is still held. */
   readonly onProbeBroken: (error: unknown) => void
 }
@@ -52,10 +54,24 @@ export interface Keyholder<Key> {
   /**
    * Opens something else than usual through the same seals, by priority, and unites it with what is held.
    *
+   * What fails says nothing of the health of a seal: what it was given may be at fault. Only a failure that an operator has to mend is
+   * remembered, since to try again could do harm.
+   *
    * @param openAs - what each seal opens this time.
-   * @returns whether a seal opened it.
+   * @returns why no seal opened it, by priority; none if one did.
    */
-  bring(openAs: (sealName: string, signal: AbortSignal) => Promise<Key>, signal: AbortSignal): Promise<boolean>
+  bring(
+    openAs: (sealName: string, signal: AbortSignal) => Promise<Key>,
+    signal: AbortSignal,
+  ): Promise<readonly (SealFailure & { readonly sealName: string })[]>
+  /** Does something with a seal in turn with all other asking. What comes of it says nothing of its health. */
+  inTurn<T>(work: () => Promise<T>): Promise<T>
+  /**
+   * Takes over what was opened in another way than by asking a seal, such as by people with shares, and unites it with what is held.
+   *
+   * @param sealName - by which it was opened.
+   */
+  adopt(sealName: string, open: (signal: AbortSignal) => Promise<Key>, signal: AbortSignal): Promise<void>
   /** Asks the seals for something, by priority, in turn with all other asking; `undefined` if none gives it. */
   ask<T>(what: (sealName: string, signal: AbortSignal) => Promise<T>, signal: AbortSignal): Promise<T | undefined>
   /** Puts another key in the place of the one that is held, if there is one. It may be the same: then nothing happens. */
@@ -107,28 +123,32 @@ export function createKeyholder<Key>(dependencies: KeyholderDependencies<Key>): 
     onOpened(held)
   }
 
+  /** Holds what was brought, united with what is held: in one go, since something may be learned at any moment. */
+  const takeIn = (brought: Key, sealName: string): Key => {
+    if (held === undefined) {
+      take(brought, sealName)
+      return brought
+    }
+    let kept: Key | undefined
+    try {
+      kept = unite(held.key, brought)
+      take(kept, sealName)
+      return kept
+    } finally {
+      if (kept !== brought) discard(brought)
+    }
+  }
+
   const uniting = (seal: NamedSeal<Key>): NamedSeal<Key> => ({
     ...seal,
-    async open(signal) {
-      const brought = await seal.open(signal)
-      if (held === undefined) return brought
-      let kept: Key | undefined
-      try {
-        kept = unite(held.key, brought)
-        return kept
-      } finally {
-        if (kept !== brought) discard(brought)
-      }
-    },
+    open: async signal => takeIn(await seal.open(signal), seal.name),
   })
   /** The seals that may be tried without somebody asking for it. */
   const candidates = (): readonly NamedSeal<Key>[] => dependencies.seals().filter(({ name }) => mayTry(health(name)))
 
   const trySeals = async (tried: readonly NamedSeal<Key>[], signal: AbortSignal): Promise<boolean> => {
     const outcome = await openByPriority(tried.map(uniting), { signal, now: steadyNow, classify, onAttempt })
-    if (outcome.kind === 'not-opened') return false
-    take(outcome.opened, outcome.sealName)
-    return true
+    return outcome.kind === 'opened'
   }
 
   const openOnce = (signal: AbortSignal): Promise<void> =>
@@ -137,25 +157,41 @@ export function createKeyholder<Key>(dependencies: KeyholderDependencies<Key>): 
         throw new NotOpenedYet('no seal has opened yet')
     })
 
-  const probe = (signal: AbortSignal): Promise<void> =>
-    inTurn(async () => {
+  const probe = async (signal: AbortSignal): Promise<void> => {
+    await inTurn(async () => {
       for (const seal of candidates()) {
         signal.throwIfAborted()
         await trySeals([seal], signal)
       }
     })
+    dependencies.onProbed?.()
+  }
 
   return {
     held: () => held,
     health,
     probe,
     bring: (openAs, signal) =>
-      inTurn(() =>
-        trySeals(
-          candidates().map(seal => ({ ...seal, open: openSignal => openAs(seal.name, openSignal) })),
-          signal,
-        ),
-      ),
+      inTurn(async () => {
+        const tried = candidates().map(seal => ({
+          ...seal,
+          open: async (openSignal: AbortSignal) => takeIn(await openAs(seal.name, openSignal), seal.name),
+        }))
+        const outcome = await openByPriority(tried, {
+          ...{ signal, now: steadyNow, classify },
+          onAttempt(attempt) {
+            if (attempt.kind === 'opened' || attempt.failure.kind === 'operator') onAttempt(attempt)
+          },
+        })
+        return outcome.kind === 'opened' ? [] : outcome.failures
+      }),
+    inTurn,
+    adopt: (sealName, open, signal) =>
+      inTurn(async () => {
+        const startedAtMs = steadyNow()
+        takeIn(await open(signal), sealName)
+        onAttempt({ kind: 'opened', sealName, tookMs: steadyNow() - startedAtMs })
+      }),
     ask: (what, signal) =>
       inTurn(async () => {
         const asked = candidates().map(({ name, priority }) => ({

@@ -10,7 +10,7 @@ export interface StoreKeeperDependencies {
   readonly merge: (stored: Keyring) => void
   /** Opens a keyring through a seal of this node for real; throws unless one opens it. */
   readonly prove: (keyring: Keyring, signal: AbortSignal) => Promise<void>
-  readonly onKept: (keyring: Keyring) => void
+  readonly onKept: (keyring: Keyring) => void | Promise<void>
   readonly onFailed: (error: KeyringError | StoreError) => void
 }
 
@@ -59,7 +59,7 @@ export function storeKeeper(dependencies: StoreKeeperDependencies): StoreKeeper 
         await next?.prove?.(readBack, signal)
       },
     })
-    onKept(keyring)
+    await onKept(keyring)
   }
 
   return {

@@ -22,8 +22,13 @@ interface Held extends AsyncDisposable {
 /** Makes the lock of one store; it is taken by the first `ensure` that finds the store. */
 export function agentLock(storePath: string): AgentLock {
   let held: Held | undefined
+  let isDisposed = false
+  /** Asked again after each wait: meanwhile it may have changed. */
+  const isHeld = (): boolean => held !== undefined
+  const isGivenUp = (): boolean => isDisposed
   return {
     async ensure(signal) {
+      if (isDisposed) return false
       const folderId = await folderIdOf(storePath)
       if (held !== undefined) {
         if (folderId === held.folderId) return true
@@ -36,6 +41,11 @@ export function agentLock(storePath: string): AgentLock {
       try {
         await using store = await openKeyringStore(storePath, { create: false })
         const lock: StoreLock = await store.lockForAgent({ signal })
+        if (isGivenUp() || isHeld()) {
+          // Given up, or taken by another call, while we waited.
+          await lock[Symbol.asyncDispose]()
+          return isHeld()
+        }
         held = { folderId, [Symbol.asyncDispose]: () => lock[Symbol.asyncDispose]() }
         return true
       } catch (error) {
@@ -44,6 +54,7 @@ export function agentLock(storePath: string): AgentLock {
       }
     },
     async [Symbol.asyncDispose]() {
+      isDisposed = true
       await held?.[Symbol.asyncDispose]()
     },
   }
@@ -56,6 +67,6 @@ async function folderIdOf(path: string): Promise<string | undefined> {
     return `${dev}:${ino}`
   } catch (error) {
     if (hasErrorCode(error, 'ENOENT', 'ENOTDIR')) return undefined
-    throw error
+    throw new StoreError('STORE_UNREADABLE', `cannot look at ${path}`, { cause: error })
   }
 }

@@ -3,17 +3,18 @@ import { readStoredKeyring } from '@sealwright/node-seals'
 import { StoreError } from '@sealwright/seal-store'
 
 /**
- * What the store has; where it was lost, what OpenBao has brought.
+ * What the store has; where it was lost, what is held, or else what OpenBao has brought.
  *
- * @param offered - `undefined` if OpenBao has brought none.
- * @throws {StoreError} with the codes of reading; `STORE_NOT_FOUND` only if nothing was offered either.
+ * @param instead - best first; empty if there is nothing.
+ * @returns At least one keyring: those that may be tried, best first.
+ * @throws {StoreError} with the codes of reading; `STORE_NOT_FOUND` only if there is nothing instead.
  */
-export async function storedOr(path: string, offered: Keyring | undefined): Promise<Keyring> {
+export async function storedOr(path: string, instead: readonly Keyring[]): Promise<readonly Keyring[]> {
   try {
-    return await readStoredKeyring(path)
+    return [await readStoredKeyring(path)]
   } catch (error) {
     // A store that is damaged, or of another cluster, is not there to be replaced by what a stranger may have sent.
-    if (offered === undefined || !(error instanceof StoreError) || error.code !== 'STORE_NOT_FOUND') throw error
-    return offered
+    if (instead.length === 0 || !(error instanceof StoreError) || error.code !== 'STORE_NOT_FOUND') throw error
+    return instead
   }
 }

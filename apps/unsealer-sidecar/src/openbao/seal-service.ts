@@ -1,11 +1,9 @@
 import { EnvelopeError, parseEnvelope, type RandomBytes } from '@sealwright/envelope'
 import { KeyringError, type OpenKeyring } from '@sealwright/keyring'
+import { type AgentConfig } from '@sealwright/node-config'
 import { SealServiceRefusal, type SealBlob, type SealService } from '@sealwright/seal-plugin'
 import { type SealFailure } from '@sealwright/unseal'
-import { keyringBytes } from '../keyring/absorb.ts'
-
-/** What OpenBao stores as the type of its seal. Another value would make it believe in a seal migration. */
-export const SEAL_TYPE = 'sealwright'
+import { isKeyIdOf, keyringCarrier } from './carry.ts'
 
 /** How long a call waits for a seal that is just opening. OpenBao repeats a `Decrypt` every 5 s, an `Encrypt` never. */
 const OPENING_WAIT_MS = 2_000
@@ -35,6 +33,8 @@ const SERVER_OPTIONS = new Set([
 ])
 
 export interface SealServiceDependencies {
+  /** What OpenBao stores as the type of its seal. Another value would make it believe in a seal migration. */
+  readonly sealType: AgentConfig['sealType']
   readonly heldKeyring: () => OpenKeyring | undefined
   /** Returns when there is a keyring, or after `timeoutMs`, or when `signal` is aborted. */
   readonly waitForKeyring: (timeoutMs: number, signal: AbortSignal) => Promise<unknown>
@@ -50,8 +50,8 @@ export interface SealServiceDependencies {
 
 /** What OpenBao asks its seal, answered from an opened keyring in memory. */
 export function sealService(dependencies: SealServiceDependencies): SealService {
-  const { heldKeyring, waitForKeyring, absorb, failures, admit, version, randomBytes } = dependencies
-  const bytesOf = keyringBytes()
+  const { sealType, heldKeyring, waitForKeyring, absorb, failures, admit, version, randomBytes } = dependencies
+  const carrier = keyringCarrier()
   let waitingCalls = 0
 
   const keyringOrRefusal = (): OpenKeyring => {
@@ -63,20 +63,33 @@ export function sealService(dependencies: SealServiceDependencies): SealService 
   }
 
   /** Waits a moment for a seal that is just opening; but only a few callers at a time, since anybody may call. */
-  const keyringWithin = async (timeoutMs: number): Promise<OpenKeyring> => {
-    if (heldKeyring() === undefined && waitingCalls < MAX_WAITING_CALLS) {
-      waitingCalls += 1
-      try {
-        await waitForKeyring(timeoutMs, NEVER_ABORTED)
-      } finally {
-        waitingCalls -= 1
-      }
+  const waitForOpening = async (timeoutMs: number): Promise<void> => {
+    if (heldKeyring() !== undefined || waitingCalls >= MAX_WAITING_CALLS) return
+    waitingCalls += 1
+    try {
+      await waitForKeyring(timeoutMs, NEVER_ABORTED)
+    } finally {
+      waitingCalls -= 1
     }
-    return keyringOrRefusal()
   }
 
+  const decryptWith = (keyring: OpenKeyring, blob: SealBlob, aad: Uint8Array): Uint8Array => {
+    try {
+      if (sealType === 'static' && isStatic(blob)) return keyring.decryptStaticBlob({ ...blob, aad })
+      assertOurs(blob)
+      return keyring.decryptBlob({ blob: blob.ciphertext, aad })
+    } catch (error) {
+      if (!(error instanceof KeyringError || error instanceof EnvelopeError)) throw error
+      throw new SealServiceRefusal(error.code, error.message, { cause: error })
+    }
+  }
+
+  /** A cluster that was taken over keeps its key id until the first rotation: nothing is encrypted anew before somebody wants it. */
+  const toldKeyId = (keyring: OpenKeyring): string =>
+    sealType === 'static' && keyring.current.number === 1 ? keyring.keyId : carrier.keyIdOf(keyring)
+
   return {
-    type: SEAL_TYPE,
+    type: sealType,
     configure(options) {
       const unknown = [...options.keys()].filter(option => !SERVER_OPTIONS.has(option))
       if (unknown.length > 0) {
@@ -89,16 +102,19 @@ export function sealService(dependencies: SealServiceDependencies): SealService 
       return { metadata: { agent_version: version, key_id: keyring?.keyId ?? 'not open yet' } }
     },
     async prepareInitialise() {
-      await keyringWithin(INITIALISE_WAIT_MS)
+      await waitForOpening(INITIALISE_WAIT_MS)
+      keyringOrRefusal()
     },
-    keyId: () => keyringOrRefusal().keyId,
+    keyId: () => toldKeyId(keyringOrRefusal()),
     async encrypt(plaintext, aad) {
-      const keyring = await keyringWithin(OPENING_WAIT_MS)
+      await waitForOpening(OPENING_WAIT_MS)
+      // Asked for only now, and not kept over another wait: a keyring that was replaced meanwhile is closed.
+      const keyring = keyringOrRefusal()
       return {
         ciphertext: keyring.encryptBlob({ plaintext, aad, randomBytes }),
         iv: new Uint8Array(),
-        keyId: keyring.keyId,
-        wrappedKey: bytesOf(keyring),
+        keyId: toldKeyId(keyring),
+        wrappedKey: carrier.keyringFor(plaintext, keyring),
         mechanism: 0n,
       }
     },
@@ -109,7 +125,7 @@ export function sealService(dependencies: SealServiceDependencies): SealService 
       // Asked for only now: a keyring that was replaced meanwhile is closed.
       const keyring = heldKeyring()
       if (keyring === undefined) throw new SealServiceRefusal('SEAL_NOT_OPEN', explain(failures()))
-      const plaintext = decryptBlob(keyring, blob, aad)
+      const plaintext = decryptWith(keyring, blob, aad)
       try {
         await admit(plaintext.byteLength, signal)
         return plaintext
@@ -121,23 +137,35 @@ export function sealService(dependencies: SealServiceDependencies): SealService 
   }
 }
 
+/** Whether a blob may be one of OpenBao's own `seal "static"`. That has a nonce beside the ciphertext, which ours have inside. */
+function isStatic({ iv }: SealBlob): boolean {
+  return iv.length > 0
+}
+
 /**
  * OpenBao keeps the key id beside the ciphertext and decides by it whether to encrypt again. Only the one inside is
  * authenticated, so the two must agree.
  */
-function assertUnchanged({ ciphertext, keyId, iv }: SealBlob): void {
+function assertOurs(blob: SealBlob): void {
+  const { ciphertext, keyId } = blob
+  if (isStatic(blob) && !isEnvelope(ciphertext)) {
+    throw new SealServiceRefusal(
+      'SEAL_STATIC_BLOB',
+      'this blob is of OpenBao\'s own seal "static", which is decrypted only where agent.sealType is static: see docs/migration.md',
+    )
+  }
   const { keyRef } = parseEnvelope(ciphertext)
-  if (Buffer.from(keyRef).toString('latin1') === keyId && iv.length === 0) return
+  if (isKeyIdOf(keyId, Buffer.from(keyRef).toString('latin1')) && !isStatic(blob)) return
   throw new SealServiceRefusal('SEAL_BLOB_CHANGED', 'what OpenBao stored beside the ciphertext was changed')
 }
 
-function decryptBlob(keyring: OpenKeyring, blob: SealBlob, aad: Uint8Array): Uint8Array {
+function isEnvelope(ciphertext: Uint8Array): boolean {
   try {
-    assertUnchanged(blob)
-    return keyring.decryptBlob({ blob: blob.ciphertext, aad })
+    parseEnvelope(ciphertext)
+    return true
   } catch (error) {
-    if (!(error instanceof KeyringError || error instanceof EnvelopeError)) throw error
-    throw new SealServiceRefusal(error.code, error.message, { cause: error })
+    if (error instanceof EnvelopeError) return false
+    throw error
   }
 }
 

@@ -37,6 +37,8 @@ export interface AgentReporter {
   keyringRefused(cause: unknown): void
   /** A seal could not be given the records that it lacks. */
   sealNotTended(sealName: string, failure: SealFailure): void
+  /** The audit log cannot be written now. */
+  auditNotWritten(cause: unknown): void
   /** The leader could not be asked for its keyring. */
   leaderNotAsked(cause: unknown): void
   /** What was learned is not in the store yet. */
@@ -74,6 +76,9 @@ export function agentReporter(log: Logger, now: () => number): AgentReporter {
     },
     sealNotTended(sealName, { code, message }) {
       logSeldom('warn', `not tended ${sealName} ${code}`, { seal: sealName, code, reason: message }, 'seal not tended')
+    },
+    auditNotWritten(cause) {
+      logSeldom('error', `audit ${errorCodeOf(cause) ?? ''}`, failureOf(cause), 'audit log not written')
     },
     leaderNotAsked(cause) {
       logSeldom('warn', `not learned ${errorCodeOf(cause) ?? ''}`, failureOf(cause), 'leader not asked for its keyring')

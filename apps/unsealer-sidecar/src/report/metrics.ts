@@ -1,6 +1,7 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
 import { type SealPluginEvent } from '@sealwright/seal-plugin'
 import { type SealAttempt } from '@sealwright/unseal'
+import { type KeyringNumbers } from './keyring-metrics.ts'
 
 /** What `/metrics` shows. Labels hold names and codes, never paths or ids of keys. */
 export interface AgentMetrics {
@@ -11,6 +12,7 @@ export interface AgentMetrics {
   countPluginEvent(event: SealPluginEvent): void
   setOpen(isOpen: boolean, generation: number): void
   setSessions(openSessions: number): void
+  setKeyring(numbers: KeyringNumbers): void
 }
 
 const MS_PER_SECOND = 1_000
@@ -53,6 +55,23 @@ export function agentMetrics(now: () => number): AgentMetrics {
     labelNames: ['seal'] as const,
     registers,
   })
+  const activeGenerations = new Gauge({
+    name: 'sealwright_keyring_active_generations',
+    help: 'Generations of the seal key that blobs may name; more than 1 while a rotation is not finished',
+    registers,
+  })
+  const lag = new Gauge({
+    name: 'sealwright_seal_generation_lag',
+    help: 'Generations that the member of a seal that is furthest behind has to climb',
+    labelNames: ['seal'] as const,
+    registers,
+  })
+  const exposed = new Gauge({
+    name: 'sealwright_seal_quantum_exposed_records',
+    help: 'Records made by RSA or elliptic curves alone, which a quantum computer could open from a copy',
+    labelNames: ['seal'] as const,
+    registers,
+  })
   const calls = new Counter({
     name: 'sealwright_plugin_calls_total',
     help: 'Calls of OpenBao, by method and result',
@@ -88,6 +107,13 @@ export function agentMetrics(now: () => number): AgentMetrics {
     setOpen(isOpen, currentGeneration) {
       open.set(isOpen ? 1 : 0)
       generation.set(currentGeneration)
+    },
+    setKeyring(numbers) {
+      activeGenerations.set(numbers.activeGenerations)
+      lag.reset()
+      exposed.reset()
+      for (const [seal, generations] of numbers.lagBySeal) lag.set({ seal }, generations)
+      for (const [seal, records] of numbers.quantumExposedBySeal) exposed.set({ seal }, records)
     },
     setSessions(openSessions) {
       sessions.set(openSessions)

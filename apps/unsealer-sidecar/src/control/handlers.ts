@@ -1,0 +1,79 @@
+import { ControlApiError, type OperationId } from '@sealwright/control-api'
+import { type ControlApiDependencies } from './control-api.ts'
+import { type Handlers } from './handler.ts'
+import { type SealOperations } from './operations.ts'
+import { viewNamedSealStatus } from './status.ts'
+import { viewCeremony, viewGeneration, viewListedSeal, viewMember, viewRehearsal, viewRotation } from './views.ts'
+
+type StatusOperation = 'health' | 'readiness' | 'metrics' | 'openApi' | 'sealStatus' | 'namedSealStatus' | 'probe'
+
+/** What an agent answers by itself, whatever state its keyring is in. */
+export function statusHandlers(
+  dependencies: Pick<ControlApiDependencies, 'status' | 'probe' | 'isOpen' | 'metrics'>,
+): Pick<Handlers, StatusOperation> {
+  const { status, probe, isOpen, metrics } = dependencies
+  return {
+    health: () => ({ status: 'ok' }),
+    readiness: () => ({ ready: isOpen() }),
+    metrics: async () => ({ contentType: metrics.contentType, text: await metrics.text() }),
+    openApi: async () => (await import('../generated/openapi.ts')).OPENAPI_DOCUMENT,
+    sealStatus: ({ signal }) => status(signal),
+    namedSealStatus: async ({ parameters: { name }, signal }) =>
+      viewNamedSealStatus(await status(signal), name) ?? unknownSeal(name, 'in the configuration of this node'),
+    probe: async ({ signal }) => ({ seals: [...(await probe(signal))] }),
+  }
+}
+
+/** What operators do to the seals of a cluster. */
+export function operationHandlers(operations: SealOperations): Pick<Handlers, Exclude<OperationId, StatusOperation>> {
+  return {
+    seals: () => ({ seals: operations.seals().map(viewListedSeal) }),
+    seal: ({ parameters: { name } }) => {
+      const seal = operations.seals().find(candidate => candidate.name === name)
+      return seal === undefined ? unknownSeal(name, 'here') : viewListedSeal(seal)
+    },
+    deleteSeal: async ({ parameters: { name }, query: { confirm }, caller, signal }) => {
+      await operations.deleteSeal({ sealName: name, confirm, caller }, signal)
+      return undefined
+    },
+    initialise: async ({ parameters: { name }, body: { label, shares }, caller, signal }) => {
+      const made = await operations.initialise({ sealName: name, label, shares, caller }, signal)
+      return { secrets: made.shares, facts: { clusterId: made.clusterId, member: viewMember(made.member) } }
+    },
+
+    ceremonies: () => ({ ceremonies: operations.ceremonies().map(viewCeremony) }),
+    enterShare: async ({ query: { seal, nonce }, body, caller, signal }) =>
+      viewCeremony(await operations.enterShare({ sealName: seal, nonce, share: body, caller }, signal)),
+    resetShares: async ({ body: { seal }, caller }) => {
+      const ceremony = await operations.resetShares({ sealName: seal, caller })
+      return ceremony === undefined ? {} : { ceremony: viewCeremony(ceremony) }
+    },
+    rehearse: async ({ query: { seal }, body, caller, signal }) =>
+      viewRehearsal(await operations.rehearse({ sealName: seal, shares: body, caller }, signal)),
+
+    generations: () => ({ generations: operations.generations().map(viewGeneration) }),
+    rotate: async ({ body: { breakChain = false, drop = [] }, caller, signal }) =>
+      viewRotation(await operations.rotate({ breakChain, drop, caller }, signal)),
+    retire: async ({ query: { lostNode = [] }, body, caller, signal }) => {
+      const { retired, kept } = await operations.retire({ snapshot: body, lostNodes: lostNode, caller }, signal)
+      return { retired: retired.map(viewGeneration), kept: kept.map(viewGeneration) }
+    },
+
+    members: () => ({ members: operations.members().map(viewMember) }),
+    revokeMember: async ({ body: { seal, memberId, confirm, drop = [] }, caller, signal }) =>
+      viewRotation(await operations.revokeMember({ sealName: seal, memberId, confirm, drop, caller }, signal)),
+    exportKeyring: () => ({ bytes: operations.exportKeyring(), facts: undefined }),
+    importKeyring: async ({ body, caller, signal }) => {
+      const { revision, hasChanged } = await operations.importKeyring({ bytes: body, caller }, signal)
+      return { revision, changed: hasChanged }
+    },
+    approveEnrolment: async ({ query: { fingerprint, label }, body, caller, signal }) => {
+      const { member, keyring } = await operations.approveEnrolment({ bytes: body, fingerprint, label, caller }, signal)
+      return { bytes: keyring, facts: { member: viewMember(member) } }
+    },
+  }
+}
+
+function unknownSeal(name: string, where: string): never {
+  throw new ControlApiError('CONTROL_SEAL_UNKNOWN', `there is no seal ${name} ${where}`)
+}

@@ -1,0 +1,69 @@
+import {
+  type CeremonyView,
+  type GenerationView,
+  type ListedSealView,
+  type MemberView,
+  type PlaceView,
+  type RehearsalView,
+  type RotationView,
+} from '@sealwright/control-api'
+import {
+  type CeremonyState,
+  type GenerationFacts,
+  type MemberFacts,
+  type RehearsalResult,
+  type RotationResult,
+  type SealFacts,
+} from './operations.ts'
+
+// Facts in the words of the control API. Field by field: what a fact gets tomorrow is not told to callers by accident.
+
+function viewPlace({ sealName, memberId, label }: Pick<MemberFacts, 'sealName' | 'memberId' | 'label'>): PlaceView {
+  return { seal: sealName, memberId, label }
+}
+
+export function viewMember(member: MemberFacts): MemberView {
+  const { sealType, state, isReachableByPublicKey, records, shares } = member
+  return {
+    ...viewPlace(member),
+    sealType,
+    state,
+    reachableByPublicKey: isReachableByPublicKey,
+    records: records.map(({ generation, keyId, method, isQuantumExposed, createdAtMs }) => ({
+      ...{ generation, keyId, method },
+      quantumExposed: isQuantumExposed,
+      createdAt: new Date(createdAtMs).toISOString(),
+    })),
+    ...(shares === undefined ? {} : { shares: { threshold: shares.threshold, count: shares.count } }),
+  }
+}
+
+export function viewListedSeal({ name, type, configured, members, hasOpened }: SealFacts): ListedSealView {
+  return {
+    ...{ name, type, opened: hasOpened },
+    ...(configured === undefined
+      ? {}
+      : { configured: { priority: configured.priority, disabled: configured.disabled } }),
+    members: members.map(viewMember),
+  }
+}
+
+export function viewGeneration({ number, keyId, state, step, isCurrent }: GenerationFacts): GenerationView {
+  return { number, keyId, state, step, current: isCurrent }
+}
+
+export function viewRotation({ generation, keyId, wrapped, dropped }: RotationResult): RotationView {
+  return { generation, keyId, wrapped: wrapped.map(viewPlace), dropped: dropped.map(viewPlace) }
+}
+
+export function viewCeremony(state: CeremonyState): CeremonyView {
+  const { sealName, setLabel, threshold, count, entered, nonce, isComplete } = state
+  return { seal: sealName, setLabel, threshold, count, entered: [...entered], nonce, complete: isComplete }
+}
+
+export function viewRehearsal({ sealName, setLabel, threshold, shares, isQuorum }: RehearsalResult): RehearsalView {
+  return {
+    ...{ seal: sealName, setLabel, threshold, quorum: isQuorum },
+    shares: shares.map(({ index, isRight }) => ({ index, right: isRight })),
+  }
+}

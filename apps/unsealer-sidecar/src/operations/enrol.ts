@@ -1,0 +1,59 @@
+import { randomFillSync } from 'node:crypto'
+import { addRecord, encodeKeyring, findSeal, rootGenerations } from '@sealwright/keyring'
+import { decodeEnrolmentRequest, enrolmentFingerprint, enrolmentMember } from '@sealwright/node-seals'
+import { allocateKeyBytes } from '@sealwright/secret'
+import { type SealOperations } from '../control/operations.ts'
+import { type Custody } from '../keyring/custody.ts'
+import { OperationError } from './errors.ts'
+import { factsOf, isSame } from './facts.ts'
+
+/**
+ * Gives a new node a way in, by the public key of its TPM: it replaces that record by one of its own as soon as it has the keyring.
+ *
+ * @throws {@link OperationError} `OPERATION_NOT_CONFIRMED` if the fingerprint is another one; {EnrolmentError} `ENROLMENT_REQUEST_MALFORMED`; as
+ *   `Custody.change`.
+ */
+export async function approveEnrolment(
+  custody: Custody,
+  { bytes, fingerprint, label }: Parameters<SealOperations['approveEnrolment']>[0],
+  signal: AbortSignal,
+): Promise<Awaited<ReturnType<SealOperations['approveEnrolment']>>> {
+  const request = decodeEnrolmentRequest(bytes)
+  const expected = enrolmentFingerprint(request)
+  if (withoutDashes(fingerprint) !== withoutDashes(expected)) {
+    throw new OperationError(
+      'OPERATION_NOT_CONFIRMED',
+      'this is not the fingerprint of the request: compare it with what the new node itself shows, and let nobody in if it differs',
+    )
+  }
+  const { member, method } = enrolmentMember(request)
+  const { keyring } = await custody.change(async ({ keyring: before, sealKeys }, changeSignal) => {
+    const seal = findSeal(before, request.sealName)
+    if (seal === undefined) {
+      throw new OperationError(
+        'OPERATION_SEAL_UNKNOWN',
+        `the keyring has no seal ${request.sealName}: call the seal of the new node as here`,
+      )
+    }
+    if (before.members.some(({ memberId, state }) => state === 'active' && isSame(memberId, member.memberId))) {
+      throw new OperationError('OPERATION_INVALID', 'this TPM is a member already: nothing was changed')
+    }
+    let keyring = before
+    for (const { id: generationId } of rootGenerations(before)) {
+      keyring = await addRecord({
+        ...{ keyring, sealKeys, generationId, sealName: request.sealName, member, method, label },
+        ...{ now: Date.now, signal: changeSignal },
+        randomBytes: count => randomFillSync(allocateKeyBytes(count)),
+      })
+    }
+    return { keyring, sealKeys }
+  }, signal)
+  const seal = findSeal(keyring, request.sealName)
+  const listed = keyring.members.find(({ memberId }) => isSame(memberId, member.memberId))
+  if (seal === undefined || listed === undefined) throw new TypeError('the new member is listed')
+  return { member: factsOf(keyring, seal, listed), keyring: encodeKeyring(keyring) }
+}
+
+function withoutDashes(text: string): string {
+  return text.toLowerCase().replace(/[\s-]/g, '')
+}

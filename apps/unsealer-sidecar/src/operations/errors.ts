@@ -1,0 +1,23 @@
+/** Stable codes of what operators ask for and cannot have. Adding one is minor; renaming or removing one is breaking. */
+export type OperationErrorCode =
+  | 'OPERATION_SEAL_UNKNOWN' // no seal of this name, in the keyring or the configuration
+  | 'OPERATION_MEMBER_UNKNOWN' // no such active member
+  | 'OPERATION_NOT_CONFIRMED' // the name was not typed again, or wrongly
+  | 'OPERATION_LAST_WAY_IN' // nothing would be left that opens what blobs may name
+  | 'OPERATION_SEAL_IN_USE' // this node was opened by it
+  | 'OPERATION_MEMBERS_UNREACHABLE' // they would be left out by a break of the chain, and were not given up by name
+  | 'OPERATION_SNAPSHOT_REFUSED' // not of this cluster, or from before the last rotation
+  | 'OPERATION_NODES_UNKNOWN' // servers of the cluster that the keyring here knows nothing of
+  | 'OPERATION_SEAL_FAILED' // the seal does not do its part; its own code and words are in the message
+  | 'OPERATION_INVALID' // what is asked for cannot be
+
+/** What this folder throws. Messages are for operators: what is wrong, and what to do. */
+export class OperationError extends Error {
+  override readonly name = 'OperationError'
+  readonly code: OperationErrorCode
+
+  constructor(code: OperationErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.code = code
+  }
+}

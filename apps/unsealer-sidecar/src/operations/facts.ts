@@ -1,0 +1,100 @@
+import {
+  currentGeneration,
+  findGeneration,
+  findRecords,
+  isQuantumExposed,
+  type Keyring,
+  type KeyringRecord,
+  type Member,
+  type Seal,
+} from '@sealwright/keyring'
+import { type SealConfig } from '@sealwright/node-config'
+import { readShareSet } from '@sealwright/shamir'
+import { type GenerationFacts, type MemberFacts, type RecordFacts, type SealFacts } from '../control/operations.ts'
+
+/** Which member, in words of the control API. */
+export type MemberName = Pick<MemberFacts, 'sealName' | 'memberId' | 'label'>
+
+/** All members, those that were removed too. */
+export function memberFacts(keyring: Keyring): readonly MemberFacts[] {
+  return keyring.members.flatMap(member => {
+    const seal = sealOf(keyring, member)
+    return seal === undefined ? [] : [factsOf(keyring, seal, member)]
+  })
+}
+
+/** Facts of one member that the keyring lists. */
+export function factsOf(keyring: Keyring, seal: Seal, member: Member): MemberFacts {
+  const { threshold, shares } = sharesOf(keyring, seal, member)
+  return {
+    ...nameOf(seal, member),
+    sealType: seal.sealType,
+    state: member.state,
+    isReachableByPublicKey: member.wrappingKey.byteLength > 0,
+    records: findRecords(keyring, member).map(record => recordFacts(keyring, record)),
+    ...(threshold === undefined || shares === undefined ? {} : { shares: { threshold, count: shares } }),
+  }
+}
+
+export function nameOf(seal: Seal, { memberId, label }: Member): MemberName {
+  return { sealName: seal.name, memberId: hex(memberId), label }
+}
+
+/** Every seal that the keyring or this node's configuration has, those of the configuration first. */
+export function sealFacts(
+  keyring: Keyring | undefined,
+  configured: readonly SealConfig[],
+  openedBy: string | undefined,
+): readonly SealFacts[] {
+  const listed = keyring?.seals.filter(({ state }) => state === 'active') ?? []
+  const members = keyring === undefined ? [] : memberFacts(keyring).filter(({ state }) => state === 'active')
+  const local = configured.map(({ name, type, priority, disabled }) => ({
+    ...{ name, type },
+    configured: { priority, disabled },
+  }))
+  const others = listed
+    .filter(({ name }) => !configured.some(seal => seal.name === name))
+    .map(({ name, sealType }) => ({ name, type: sealType, configured: undefined }))
+  return [...local, ...others].map(seal => ({
+    ...seal,
+    members: members.filter(({ sealName }) => sealName === seal.name),
+    hasOpened: seal.name === openedBy,
+  }))
+}
+
+export function generationFacts(keyring: Keyring): readonly GenerationFacts[] {
+  const current = currentGeneration(keyring)
+  return keyring.generations.map(generation => {
+    const { number, keyId, state, step } = generation
+    return { number, keyId, state, step, isCurrent: generation === current }
+  })
+}
+
+export function sealOf(keyring: Keyring, { sealId }: Pick<Member, 'sealId'>): Seal | undefined {
+  return keyring.seals.find(seal => isSame(seal.sealId, sealId))
+}
+
+export function isSame(one: Uint8Array, other: Uint8Array): boolean {
+  return Buffer.compare(one, other) === 0
+}
+
+export function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('hex')
+}
+
+function recordFacts(keyring: Keyring, { generationId, method, createdAtMs }: KeyringRecord): RecordFacts {
+  const generation = findGeneration(keyring, generationId)
+  return {
+    generation: generation?.number ?? 0,
+    keyId: generation?.keyId ?? '',
+    method,
+    isQuantumExposed: isQuantumExposed(method),
+    createdAtMs,
+  }
+}
+
+function sharesOf({ clusterId }: Keyring, seal: Seal, member: Member): { threshold?: number; shares?: number } {
+  if (seal.sealType !== 'shamir' || member.state !== 'active') return {}
+  const { threshold, shares } = readShareSet({ clusterId, member })
+  return { threshold, shares }
+}

@@ -1,0 +1,301 @@
+import { randomBytes } from 'node:crypto'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { pino } from 'pino'
+import { createKeyring, decodeKeyring, encodeKeyring, type Keyring } from '@sealwright/keyring'
+import { parseNodeConfig } from '@sealwright/node-config'
+import {
+  adoptKeyring,
+  configuredSeals,
+  encodeEnrolmentRequest,
+  enrolmentFingerprint,
+  makeEnrolmentRequest,
+  openKeyringStore,
+  readStoredKeyring,
+  unwrapThrough,
+} from '@sealwright/node-seals'
+import { Secret } from '@sealwright/secret'
+import { startSwtpm, type Swtpm, temporaryFolder, type TemporaryFolder } from '@sealwright/testing-rig'
+import { keyringCustody, type Custody } from '../keyring/custody.ts'
+import { agentLock } from '../keyring/store-lock.ts'
+import { type LocalSeals, localSeals } from '../local-seals.ts'
+import { agentReporter } from '../report/log.ts'
+import { agentMetrics } from '../report/metrics.ts'
+import { sealOperations } from './operations.ts'
+
+const { signal } = new AbortController()
+const caller = { processId: undefined, userId: undefined }
+const programs = { pkcs11Program: { command: '/nonexistent', args: [] } } as const
+const log = pino({ level: 'silent' })
+
+let folder: TemporaryFolder
+let tpms: readonly Swtpm[]
+let running: Running
+
+/** The parts of an agent that hold and change the keyring. */
+interface Running extends AsyncDisposable {
+  readonly custody: Custody
+  readonly seals: LocalSeals
+  readonly operations: ReturnType<typeof sealOperations>
+}
+
+function configFor(tpm: Swtpm | undefined, ...more: readonly object[]) {
+  const seals = [
+    { name: 'tpm', type: 'tpm', priority: 1, tpm: { socket: tpm?.socketPath ?? '/nowhere' }, deadlineMs: 5_000 },
+    { name: 'people', type: 'shamir', priority: 100 },
+    ...more,
+  ]
+  return parseNodeConfig(JSON.stringify({ store: join(folder.path, 'seal'), seals }), 'node.yaml')
+}
+
+/** An agent over the store of this test, which probes its seals once. */
+async function started(config = configFor(tpms[0])): Promise<Running> {
+  const seals = localSeals(config, programs)
+  const lock = agentLock(config.store)
+  const custody = keyringCustody({
+    ...{ storePath: config.store, log, signal, clusterId: seals.clusterId, onChanged: () => undefined },
+    ...{ lock, seals: seals.enabled },
+    ...{ metrics: agentMetrics(Date.now), report: agentReporter(log, Date.now) },
+  })
+  await custody.holder.probe(signal)
+  const operations = sealOperations({ custody, configured: seals.configured, seals: seals.enabled })
+  return {
+    ...{ custody, seals, operations },
+    async [Symbol.asyncDispose]() {
+      operations[Symbol.dispose]()
+      await seals[Symbol.asyncDispose]()
+      custody.close()
+      await lock[Symbol.asyncDispose]()
+    },
+  }
+}
+
+function held({ custody }: Running): Keyring {
+  const keyring = custody.holder.held()?.key.keyring
+  if (keyring === undefined) throw new Error('sealed')
+  return keyring
+}
+
+beforeEach(async () => {
+  folder = await temporaryFolder()
+  tpms = await Promise.all(['one', 'two'].map(name => startSwtpm({ directory: folder.join(name) })))
+  const config = configFor(tpms[0])
+  const [seal] = configuredSeals(config, programs)
+  const keyring = await seal?.withLocalMember({ knownIn: undefined, signal }, member =>
+    createKeyring({
+      ...{ sealName: 'tpm', member, method: member.method, label: 'one', sealKey: new Secret(randomBytes(32)) },
+      ...{ now: Date.now, randomBytes, signal },
+    }),
+  )
+  if (keyring === undefined) throw new Error('no keyring')
+  await using store = await openKeyringStore(config.store, { create: true })
+  await store.writeKeyring({
+    ...{ bytes: encodeKeyring(keyring), expectedCurrent: undefined, signal },
+    prove: bytes => {
+      decodeKeyring(bytes)
+      return Promise.resolve()
+    },
+  })
+  await store[Symbol.asyncDispose]()
+  running = await started()
+})
+
+afterEach(async () => {
+  await running[Symbol.asyncDispose]()
+  await Promise.all(tpms.map(tpm => tpm.stop()))
+  await folder.remove()
+})
+
+async function withShares(threshold = 2, count = 3, label?: string): Promise<readonly Secret[]> {
+  const { shares } = await running.operations.initialise(
+    { sealName: 'people', label, shares: { threshold, count }, caller },
+    signal,
+  )
+  return shares
+}
+
+/** The same store, and a TPM that never answers. */
+async function withoutTpm(): Promise<void> {
+  await running[Symbol.asyncDispose]()
+  running = await started(configFor(undefined))
+  expect(running.custody.holder.held()).toBeUndefined()
+}
+
+async function enter(share: Secret | undefined, more: { nonce?: string; sealName?: string } = {}) {
+  if (share === undefined) throw new Error('no share')
+  return await running.operations.enterShare({ sealName: more.sealName, nonce: more.nonce, share, caller }, signal)
+}
+
+describe('a Shamir seal', () => {
+  it('is made while another seal is open, and opens the keyring when nothing else does', async () => {
+    const shares = await withShares()
+    expect(shares).toHaveLength(3)
+    expect((await readStoredKeyring(configFor(tpms[0]).store)).records).toHaveLength(2)
+    await withoutTpm()
+
+    const first = await enter(shares[2])
+    expect(first).toMatchObject({ sealName: 'people', threshold: 2, count: 3, entered: [3], isComplete: false })
+    expect(running.operations.ceremonies()).toEqual([first])
+    expect(running.custody.holder.held()).toBeUndefined()
+    expect(await enter(shares[0], { nonce: first.nonce })).toMatchObject({ entered: [3, 1], isComplete: true })
+    expect(running.custody.holder.held()?.sealName).toBe('people')
+    expect(running.operations.ceremonies()).toEqual([])
+  })
+
+  it('opens what was rotated since its shares were made, without anybody bringing one', async () => {
+    const shares = await withShares()
+    for (let rotation = 1; rotation <= 3; rotation++) {
+      await running.operations.rotate({ breakChain: false, drop: [], caller }, signal)
+    }
+    expect(held(running).records.filter(({ method }) => method === 'shamir-hybrid')).toHaveLength(4)
+    await withoutTpm()
+    await enter(shares[0])
+    await enter(shares[1])
+    expect(held(running).generations).toHaveLength(4)
+  })
+
+  it('names a wrong share, a repeated one and a stray one, and goes on', async () => {
+    const shares = await withShares()
+    const others = await withShares(2, 2, 'other-team')
+    await withoutTpm()
+    const first = await enter(shares[0])
+    await expect(enter(shares[0])).rejects.toMatchObject({ code: 'SHAMIR_SHARE_REPEATED' })
+    await expect(enter(shares[1], { nonce: '00' })).rejects.toMatchObject({ code: 'SHAMIR_NONCE_MISMATCH' })
+    using typo = shares[1]?.clone()
+    typo?.reveal(bytes => {
+      bytes[20] = bytes[20] === 0x30 ? 0x31 : 0x30
+    })
+    await expect(enter(typo)).rejects.toMatchObject({ code: 'SHAMIR_SHARE_MISTYPED' })
+    // Another set of the same seal has a ceremony of its own.
+    expect(await enter(others[0])).toMatchObject({ setLabel: 'other-team', entered: [1] })
+    expect(running.operations.ceremonies()).toHaveLength(2)
+
+    await running.operations.resetShares({ sealName: undefined, caller })
+    expect(running.operations.ceremonies()).toEqual([])
+    const again = await enter(shares[1])
+    expect(again.nonce).not.toBe(first.nonce)
+    expect(again.entered).toEqual([2])
+  })
+
+  it('is rehearsed without anything being opened', async () => {
+    const shares = await withShares(2, 3)
+    await withoutTpm()
+    const rehearse = (...which: readonly number[]) =>
+      running.operations.rehearse(
+        { sealName: undefined, shares: which.flatMap(index => shares[index] ?? []), caller },
+        signal,
+      )
+    expect(await rehearse(0, 2)).toMatchObject({ isQuorum: true, shares: [{ index: 1, isRight: true }, { index: 3 }] })
+    expect(await rehearse(1)).toMatchObject({ isQuorum: false, threshold: 2 })
+    expect(await rehearse(1, 1)).toMatchObject({ isQuorum: false, shares: [{ isRight: true }, { isRight: false }] })
+    expect(running.custody.holder.held()).toBeUndefined()
+  })
+
+  it('is not opened for a seal that there is none of', async () => {
+    await expect(running.operations.rehearse({ sealName: 'nobody', shares: [], caller }, signal)).rejects.toMatchObject(
+      { code: 'OPERATION_SEAL_UNKNOWN' },
+    )
+  })
+})
+
+describe('breaking the chain', () => {
+  it('gives every member a new record, and no old key leads to it', async () => {
+    const shares = await withShares()
+    const result = await running.operations.rotate({ breakChain: true, drop: [], caller }, signal)
+    expect(result.wrapped.map(({ sealName }) => sealName).sort()).toEqual(['people', 'tpm'])
+    expect(result.dropped).toEqual([])
+    expect(held(running).links).toEqual([])
+    await running[Symbol.asyncDispose]()
+    running = await started()
+    expect(running.custody.holder.held()?.key.current.number).toBe(2)
+    await withoutTpm()
+    await enter(shares[0])
+    await enter(shares[1])
+    expect(running.custody.holder.held()?.key.current.number).toBe(2)
+  })
+
+  it('names who cannot be reached, changes nothing, and gives up only who is named', async () => {
+    const second = {
+      name: 'second',
+      type: 'tpm',
+      priority: 2,
+      tpm: { socket: tpms[1]?.socketPath ?? '' },
+      pinFile: join(folder.path, 'pin'),
+    }
+    await writeFile(join(folder.path, 'pin'), '1234', { mode: 0o600 })
+    await running.seals.replace(configFor(tpms[0], second))
+    const { member } = await running.operations.initialise(
+      { sealName: 'second', label: 'two', shares: undefined, caller },
+      signal,
+    )
+    await tpms[1]?.stop()
+    const before = held(running)
+    const attempt = running.operations.rotate({ breakChain: true, drop: [], caller }, signal)
+    await expect(attempt).rejects.toMatchObject({ code: 'OPERATION_MEMBERS_UNREACHABLE' })
+    await expect(attempt).rejects.toThrow(member.memberId)
+    expect(held(running)).toBe(before)
+
+    const result = await running.operations.rotate({ breakChain: true, drop: [member.memberId], caller }, signal)
+    expect(result.dropped).toEqual([{ sealName: 'second', memberId: member.memberId, label: 'two' }])
+    expect(running.operations.members().find(({ memberId }) => memberId === member.memberId)?.state).toBe('removed')
+    await expect(running.operations.rotate({ breakChain: true, drop: ['00'], caller }, signal)).rejects.toMatchObject({
+      code: 'OPERATION_MEMBER_UNKNOWN',
+    })
+  })
+})
+
+describe('taking away', () => {
+  it('needs the name again, and never takes the last way in nor the seal that is in use', async () => {
+    const remove = (sealName: string, confirm = sealName) =>
+      running.operations.deleteSeal({ sealName, confirm, caller }, signal)
+    await withShares()
+    await expect(remove('people', 'poeple')).rejects.toMatchObject({ code: 'OPERATION_NOT_CONFIRMED' })
+    await expect(remove('tpm')).rejects.toMatchObject({ code: 'OPERATION_SEAL_IN_USE' })
+    await expect(remove('people')).rejects.toMatchObject({ code: 'OPERATION_SEAL_IN_USE' })
+    await expect(remove('nothing')).rejects.toMatchObject({ code: 'OPERATION_SEAL_UNKNOWN' })
+    const [tpm] = configFor(tpms[0]).seals
+    await running.seals.replace({ ...configFor(tpms[0]), seals: tpm === undefined ? [] : [tpm] })
+    await remove('people')
+    expect(running.operations.seals().map(({ name }) => name)).toEqual(['tpm'])
+    const member = running.operations.members().find(({ state }) => state === 'active')
+    const revoke = running.operations.revokeMember(
+      { sealName: 'tpm', memberId: member?.memberId ?? '', confirm: 'one', drop: [], caller },
+      signal,
+    )
+    await expect(revoke).rejects.toMatchObject({ code: 'OPERATION_LAST_WAY_IN' })
+  })
+})
+
+describe('a new node', () => {
+  it('is let in by its public key after its fingerprint was compared, and makes a record of its own', async () => {
+    const away = join(folder.path, 'seal-two')
+    const clusterId = Buffer.from(held(running).clusterId).toString('hex')
+    const config = { ...configFor(tpms[1]), store: away, clusterId }
+    const seals = configuredSeals(config, programs)
+    const [seal] = seals
+    if (seal === undefined) throw new Error('no seal')
+    const request = await makeEnrolmentRequest(seal, 'two', signal)
+    const bytes = encodeEnrolmentRequest(request)
+    const approve = (fingerprint: string) =>
+      running.operations.approveEnrolment({ bytes, fingerprint, label: 'two', caller }, signal)
+    await expect(approve('0000')).rejects.toMatchObject({ code: 'OPERATION_NOT_CONFIRMED' })
+    const { member, keyring } = await approve(enrolmentFingerprint(request))
+    expect(member).toMatchObject({ label: 'two', records: [{ method: 'tpm-imported', isQuantumExposed: true }] })
+    await expect(approve(enrolmentFingerprint(request))).rejects.toMatchObject({ code: 'OPERATION_INVALID' })
+
+    const brought = decodeKeyring(keyring)
+    using sealKeys = await unwrapThrough(seal, brought, signal)
+    const adopted = await adoptKeyring(
+      { keyring: brought, sealKeys, clusterId: Buffer.from(clusterId, 'hex'), seals, storePath: away, label: 'two' },
+      signal,
+    )
+    expect(adopted.opens).toEqual(['tpm'])
+    const stored = await readStoredKeyring(away)
+    expect(stored.records.map(({ method }) => method)).toEqual(['tpm-sealed', 'tpm-sealed'])
+    await running.operations.importKeyring({ bytes: encodeKeyring(stored), caller }, signal)
+    expect(running.operations.members().flatMap(({ records }) => records.map(({ method }) => method))).toEqual([
+      'tpm-sealed',
+      'tpm-sealed',
+    ])
+  })
+})

@@ -1,0 +1,75 @@
+import { type Keyring } from '@sealwright/keyring'
+import { type SealConfig } from '@sealwright/node-config'
+import { type NamedShareSet, readShareSet, type Share, type ShareSet } from '@sealwright/shamir'
+import { OperationError } from './errors.ts'
+import { hex, isSame, sealOf } from './facts.ts'
+
+/** A share set of the keyring, with the names that people know it by. */
+export interface KnownShareSet {
+  readonly set: ShareSet
+  readonly sealName: string
+  readonly label: string
+}
+
+/** Every active share set of a keyring. */
+export function shareSetsOf(keyring: Keyring): readonly KnownShareSet[] {
+  return keyring.members.flatMap(member => {
+    const seal = sealOf(keyring, member)
+    if (member.state !== 'active' || seal?.sealType !== 'shamir' || seal.state !== 'active') return []
+    const set = readShareSet({ clusterId: keyring.clusterId, member })
+    return [{ set, sealName: seal.name, label: member.label }]
+  })
+}
+
+/**
+ * The Shamir seal that shares are meant for: the one that was named; else `default`; else that of the best priority in the
+ * configuration of this node; else the only one that the keyring has.
+ *
+ * @throws {@link OperationError} `OPERATION_SEAL_UNKNOWN`.
+ */
+export function chosenShamirSeal(
+  sets: readonly KnownShareSet[],
+  configured: readonly SealConfig[],
+  sealName: string | undefined,
+): string {
+  const names = new Set(sets.map(set => set.sealName))
+  const local = configured
+    .filter(({ type, disabled }) => type === 'shamir' && !disabled)
+    .sort((a, b) => a.priority - b.priority)
+    .map(({ name }) => name)
+  const [only] = names
+  const candidates =
+    sealName === undefined
+      ? ['default', ...local, ...(names.size === 1 && only !== undefined ? [only] : [])]
+      : [sealName]
+  const chosen = candidates.find(name => names.has(name))
+  if (chosen !== undefined) return chosen
+  throw new OperationError(
+    'OPERATION_SEAL_UNKNOWN',
+    names.size === 0
+      ? 'the keyring has no set of shares: make one with sealctl init --seal NAME while another seal is open'
+      : `name the seal that the shares are for, with --seal: ${[...names].join(', ')}`,
+  )
+}
+
+/**
+ * The set of that seal that a share belongs to; if it is of none of them, the first, whose refusal then says whose it is.
+ *
+ * @param share - as it was typed.
+ */
+export function setFor(sets: readonly KnownShareSet[], sealName: string, share: Share): KnownShareSet {
+  const ofSeal = sets.filter(set => set.sealName === sealName)
+  const chosen = ofSeal.find(({ set }) => isSame(set.memberId, share.memberId)) ?? ofSeal[0]
+  if (chosen === undefined) throw new TypeError(`${sealName} has no set of shares`)
+  return chosen
+}
+
+/** All sets by name, to say of a stray share where it belongs. */
+export function namesOf(sets: readonly KnownShareSet[]): readonly NamedShareSet[] {
+  return sets.map(({ set: { sealId, memberId }, sealName, label }) => ({ sealId, memberId, sealName, label }))
+}
+
+/** What a ceremony is kept under. */
+export function setKey({ set }: KnownShareSet): string {
+  return hex(set.memberId)
+}
