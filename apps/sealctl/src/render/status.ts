@@ -1,10 +1,5 @@
-import { judge, type SealView, type StatusView, type Verdict } from '@sealwright/control-api'
-
-/** Exit codes of `sealctl status`, part of the contract with scripts. */
-export const STATUS_EXIT_CODES = { ready: 0, 'not-ready': 2, 'at-risk': 3 } as const satisfies Record<
-  Verdict['kind'],
-  number
->
+import { judge, type SealHealthView, type SealView, type StatusView } from '@sealwright/control-api'
+import { plain } from './plain.ts'
 
 /** A status as an operator reads it: one line a fact, the verdict first. */
 export function renderStatus(status: StatusView, now: Date): string {
@@ -40,13 +35,18 @@ function renderKeyring({ keyring }: StatusView, now: Date): string {
 function renderSeal({ name, type, priority, disabled, health }: SealView, now: Date): string {
   const head = `${name} (${type}, priority ${priority})`
   if (disabled) return `${head}: disabled`
+  return `${head}: ${type === 'shamir' ? 'opens by shares of people' : renderHealth(health, now)}`
+}
+
+/** How a seal is, in half a sentence. */
+export function renderHealth(health: SealHealthView, now: Date): string {
   switch (health.state) {
     case 'untried':
-      return `${head}: not tried yet`
+      return 'not tried yet'
     case 'healthy':
-      return `${head}: opens, unwrapped ${ago(health.unwrappedAt, now)} ago in ${health.tookMs} ms`
+      return `opens, unwrapped ${ago(health.unwrappedAt, now)} ago in ${health.tookMs} ms`
     case 'failing':
-      return `${head}: ${health.code} for ${ago(health.since, now)}${health.retrying ? '' : ', waits for an operator'}`
+      return `${health.code} for ${ago(health.since, now)}${health.retrying ? '' : ', waits for an operator'}`
   }
 }
 
@@ -79,9 +79,4 @@ function ago(isoTime: string, now: Date): string {
   if (seconds < 2 * SECONDS_PER_HOUR) return `${Math.floor(seconds / SECONDS_PER_MINUTE)} min`
   if (seconds < 2 * SECONDS_PER_DAY) return `${Math.floor(seconds / SECONDS_PER_HOUR)} h`
   return `${Math.floor(seconds / SECONDS_PER_DAY)} days`
-}
-
-/** Some of the text is OpenBao's own: what a terminal would obey is shown, not sent. */
-function plain(text: string): string {
-  return text.replace(/\p{Cc}/gu, character => `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`)
 }

@@ -1,0 +1,99 @@
+import { type Command } from 'commander'
+import { type InitialisedView } from '@sealwright/control-api'
+import { type Secret } from '@sealwright/secret'
+import { agentCommand, type Call, type CommandResult, parseWholeNumber, type Session } from '../command.ts'
+import { SealctlError } from '../errors.ts'
+import { plain } from '../render/plain.ts'
+import { renderMembers } from '../render/seals.ts'
+import { type NumberedShare, prepareCardFolder, showShareCards, writeShareCards } from '../shares/share-cards.ts'
+import { readShareInput } from '../shares/share-input.ts'
+
+const MIN_SHARES = 2
+const MAX_SHARES = 255
+const SHARED = 'shamir'
+const ISO_DATE_LENGTH = 'YYYY-MM-DD'.length
+
+interface InitOptions {
+  readonly seal: string
+  readonly shares?: number
+  readonly threshold?: number
+  readonly label?: string
+  readonly output?: string
+}
+
+export function addInit(parent: Command, session: Session): void {
+  const count = (text: string): number => parseWholeNumber(text, MIN_SHARES, MAX_SHARES)
+  const command = parent
+    .command('init')
+    .description(
+      'Gives a seal of this node its first record, or one for the device that it has now. A Shamir seal gets a new set of shares.',
+    )
+    .requiredOption('--seal <name>', 'name of the seal, as in node.yaml')
+    .option('--shares <number>', 'how many shares to make', count)
+    .option('--threshold <number>', 'how many of them open', count)
+    .option('--label <text>', 'what the new member is called, such as the team that gets the shares')
+    .option('--output <folder>', 'write one file a share into this new folder, instead of showing them')
+  agentCommand<InitOptions>(command, session, {
+    examples: [
+      'init --seal hsm',
+      'init --seal emergency --shares 5 --threshold 3 --label board --output /run/user/0/cards',
+    ],
+    action: initialise,
+  })
+}
+
+async function initialise({ agent, options, context }: Call<InitOptions>): Promise<CommandResult> {
+  const { seal, shares: wanted, threshold, label, output } = options
+  const { type } = await agent.seal(seal, context.signal)
+  // Looked at before there are shares that could be lost.
+  if (type === SHARED) {
+    if (wanted === undefined || threshold === undefined) {
+      throw new SealctlError('SEALCTL_USAGE', `${plain(seal)} opens by shares: give --shares and --threshold`)
+    }
+    if (output === undefined && (options.json || context.stdout.isTTY !== true)) {
+      throw new SealctlError(
+        'SEALCTL_NO_TERMINAL',
+        'the shares would go where nobody may see them: run it on a terminal, or give --output FOLDER',
+      )
+    }
+    if (output !== undefined) await prepareCardFolder(output)
+  }
+  const { shares, ...made } = await agent.initialise(
+    seal,
+    {
+      ...(label === undefined ? {} : { label }),
+      ...(wanted === undefined || threshold === undefined ? {} : { shares: { threshold, count: wanted } }),
+    },
+    context.signal,
+  )
+  try {
+    const text = renderMembers([made.member])
+    if (shares.length === 0) return { text, json: made }
+    const files = await handOut(made, shares, { output, context })
+    return { text: `${text}${WHAT_TO_DO}`, json: { ...made, ...(files === undefined ? {} : { files }) } }
+  } finally {
+    for (const share of shares) share.wipe()
+  }
+}
+
+const WHAT_TO_DO = `
+Give each share to another person, on paper or on a medium of its own, and destroy what is left of them here: the files, or the
+screen and its history. They are not shown again. Try them at once: sealctl rehearse
+`
+
+async function handOut(
+  { clusterId, member }: InitialisedView,
+  texts: readonly Secret[],
+  { output, context }: { readonly output: string | undefined; readonly context: Call<InitOptions>['context'] },
+): Promise<readonly string[] | undefined> {
+  using opened = new DisposableStack()
+  // What the agent sent is read back as people will have to: a share that got lost on the way would show here.
+  const shares: readonly NumberedShare[] = texts.map(text => opened.use(readShareInput(text.clone())))
+  const facts = {
+    ...{ seal: member.seal, label: member.label, clusterId },
+    createdOn: context.now().toISOString().slice(0, ISO_DATE_LENGTH),
+  }
+  if (output !== undefined) return await writeShareCards(output, facts, shares)
+  await showShareCards(context, facts, shares)
+  return undefined
+}

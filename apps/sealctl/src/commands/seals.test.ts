@@ -1,0 +1,66 @@
+import { type ControlScope, controlScope } from '../../../unsealer-sidecar/src/control/testing/control-scope.ts'
+import { runHere, type World } from '../testing/run-here.ts'
+
+const run = ({ path }: ControlScope, line: string, world?: World) =>
+  runHere([...line.split(' '), '--socket', path], world)
+
+describe('sealctl seals', () => {
+  it('list shows every seal, and what is to be said of it', async () => {
+    await using control = await controlScope()
+    expect(await run(control, 'seals list')).toEqual({
+      exitCode: 0,
+      stderr: '',
+      stdout: [
+        'SEAL    TYPE     HERE        MEMBERS  GENERATIONS  REMARKS',
+        'tpm     tpm      priority 1  1        1 2          opened this node, 1 quantum-exposed',
+        'people  shamir   priority 9  1        2',
+        'gone    transit  no          0        none',
+        '',
+      ].join('\n'),
+    })
+    expect(JSON.parse((await run(control, 'seals list --json')).stdout)).toMatchObject({ seals: [{}, {}, {}] })
+  })
+
+  it('read shows the members of one seal and their records', async () => {
+    await using control = await controlScope()
+    const { stdout } = await run(control, 'seals read people')
+    expect(stdout).toMatch(/^people +0202\w+ +board +active +2 shamir-hybrid +2 of 3 shares$/m)
+    expect(await run(control, 'seals read none')).toEqual({
+      ...{ exitCode: 4, stdout: '' },
+      stderr: 'sealctl: CONTROL_SEAL_UNKNOWN: there is no seal none here\n',
+    })
+  })
+
+  it('status tells one seal of this node', async () => {
+    await using control = await controlScope()
+    const { exitCode, stdout } = await run(control, 'seals status tpm')
+    expect([exitCode, stdout]).toEqual([0, expect.stringMatching(/^health +opens, unwrapped \d+ h ago in 12 ms$/m)])
+    expect(stdout).toMatch(/^node +sealed$/m)
+  })
+
+  it('delete wants the name again, on the terminal or as an option', async () => {
+    await using control = await controlScope()
+    const asked = await run(control, 'seals delete gone', { isTerminal: true, input: 'gone\n' })
+    expect(asked).toMatchObject({ exitCode: 0, stdout: expect.stringContaining('the seal gone is removed') as string })
+    expect(asked.stderr).toContain('Type gone to go on: ')
+    expect(await run(control, 'seals delete gone --confirm gone --json')).toEqual({
+      ...{ exitCode: 0, stderr: '', stdout: '{"deleted":"gone"}\n' },
+    })
+    expect(control.asked).toMatchObject([
+      ['deleteSeal', { sealName: 'gone', confirm: 'gone' }],
+      ['deleteSeal', { sealName: 'gone', confirm: 'gone' }],
+    ])
+  })
+
+  it.each<[string, string, World, string, number]>([
+    ['another name', 'seals delete gone --confirm tpm', {}, 'SEALCTL_NOT_CONFIRMED', 5],
+    ['another name typed', 'seals delete gone', { isTerminal: true, input: 'tpm\n' }, 'SEALCTL_NOT_CONFIRMED', 5],
+    ['nothing typed', 'seals delete gone', { isTerminal: true }, 'SEALCTL_NOT_CONFIRMED', 5],
+    ['nobody to ask', 'seals delete gone', { input: 'gone\n' }, 'SEALCTL_NO_TERMINAL', 1],
+  ])('delete deletes nothing with %s', async (_what, line, world, code, exitCode) => {
+    await using control = await controlScope()
+    const outcome = await run(control, line, world)
+    expect([outcome.exitCode, outcome.stderr]).toEqual([exitCode, expect.stringContaining(`sealctl: ${code}: `)])
+    expect(control.asked).toEqual([])
+  })
+})

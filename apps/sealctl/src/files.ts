@@ -1,0 +1,69 @@
+import { constants, createReadStream } from 'node:fs'
+import { open } from 'node:fs/promises'
+import { errorCodeOf } from '@sealwright/system-error'
+import { type CommandContext } from './context.ts'
+import { SealctlError } from './errors.ts'
+
+const FILE_MODE = 0o600
+const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants
+
+/** Stands for standard input. */
+export const STANDARD_INPUT = '-'
+
+/**
+ * Reads a whole file, or what is piped in.
+ *
+ * @throws {@link SealctlError} `SEALCTL_INPUT_UNREADABLE`, also for more than `maxBytes`.
+ */
+export async function readWhole(context: CommandContext, path: string, maxBytes: number): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = []
+  let byteLength = 0
+  for await (const chunk of readPieces(context, path)) {
+    chunks.push(chunk)
+    byteLength += chunk.byteLength
+    if (byteLength > maxBytes) {
+      throw new SealctlError(
+        'SEALCTL_INPUT_UNREADABLE',
+        `${path} has more than ${maxBytes} bytes: is it the right file?`,
+      )
+    }
+  }
+  return Buffer.concat(chunks)
+}
+
+/**
+ * Reads a file, or what is piped in, piece by piece.
+ *
+ * @throws {@link SealctlError} `SEALCTL_INPUT_UNREADABLE`.
+ */
+export async function* readPieces({ stdin }: Pick<CommandContext, 'stdin'>, path: string): AsyncGenerator<Uint8Array> {
+  const input = path === STANDARD_INPUT ? stdin : createReadStream(path)
+  try {
+    yield* input as AsyncIterable<Buffer>
+  } catch (cause) {
+    throw new SealctlError('SEALCTL_INPUT_UNREADABLE', `cannot read ${path} (${errorCodeOf(cause) ?? 'no code'})`, {
+      cause,
+    })
+  }
+}
+
+/**
+ * Writes a new file, mode 0600, and has the disk keep it.
+ *
+ * @throws {@link SealctlError} `SEALCTL_OUTPUT_UNUSABLE`, also if it is there already.
+ */
+export async function writeNewFile(path: string, bytes: Uint8Array): Promise<void> {
+  try {
+    const file = await open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, FILE_MODE)
+    try {
+      await file.writeFile(bytes)
+      await file.sync()
+    } finally {
+      await file.close()
+    }
+  } catch (cause) {
+    throw new SealctlError('SEALCTL_OUTPUT_UNUSABLE', `cannot write ${path} (${errorCodeOf(cause) ?? 'no code'})`, {
+      cause,
+    })
+  }
+}

@@ -1,0 +1,46 @@
+import { createReadStream } from 'node:fs'
+import { open } from 'node:fs/promises'
+import { decodeKeyring, type Keyring, MAX_KEYRING_BYTES } from '@sealwright/keyring'
+import { readSealFacts } from '@sealwright/raft-snapshot'
+import { decodeSealBlob } from '@sealwright/seal-plugin'
+import { LocalError } from './errors.ts'
+
+/** Where a keyring is taken from, when there is no store. */
+export type KeyringSource =
+  | { readonly kind: 'snapshot'; readonly path: string }
+  /** As `sealctl keyring export` writes it, or the file of another node's store. */
+  | { readonly kind: 'file'; readonly path: string }
+
+/**
+ * Reads a keyring that was brought to this machine. Of a snapshot it is the one that lies beside the root key; the whole snapshot is
+ * read, and must be whole.
+ *
+ * @throws {@link LocalError} `LOCAL_INPUT_UNREADABLE`, `LOCAL_SNAPSHOT_WITHOUT_KEYRING`; {RaftSnapshotError}, {KeyringError}, {SealPluginError}.
+ */
+export async function readBroughtKeyring(source: KeyringSource, signal: AbortSignal): Promise<Keyring> {
+  return decodeKeyring(
+    source.kind === 'file' ? await readKeyringFile(source.path) : await readFromSnapshot(source.path, signal),
+  )
+}
+
+async function readFromSnapshot(path: string, signal: AbortSignal): Promise<Uint8Array> {
+  const { storedKeys, sealConfig } = await readSealFacts(createReadStream(path), { signal })
+  const { wrappedKey, keyId } = decodeSealBlob(storedKeys)
+  if (wrappedKey.byteLength > 0) return wrappedKey
+  throw new LocalError(
+    'LOCAL_SNAPSHOT_WITHOUT_KEYRING',
+    `the snapshot holds no keyring: its root key is sealed by "${sealConfig.type}" under the key ${keyId}; bring the keyring of a node with --keyring`,
+  )
+}
+
+async function readKeyringFile(path: string): Promise<Uint8Array> {
+  const bytes = Buffer.alloc(MAX_KEYRING_BYTES + 1)
+  try {
+    await using file = await open(path, 'r')
+    const { bytesRead } = await file.read(bytes, 0, bytes.length, 0)
+    return Uint8Array.from(bytes.subarray(0, bytesRead))
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    throw new LocalError('LOCAL_INPUT_UNREADABLE', `cannot read the keyring ${path}: ${reason}`, { cause })
+  }
+}

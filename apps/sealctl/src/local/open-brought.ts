@@ -1,0 +1,99 @@
+import { randomBytes } from 'node:crypto'
+import { type Keyring, type Member, type SealKeys, unwrapSealKeys } from '@sealwright/keyring'
+import { classifySealFailure, type ConfiguredSeal, unwrapThrough } from '@sealwright/node-seals'
+import { type Secret } from '@sealwright/secret'
+import { beginCeremony, next, parseShare, readShareSet, type Share, shamirSealMember } from '@sealwright/shamir'
+import { LocalError } from './errors.ts'
+
+/** A keyring that was opened on this machine. */
+export interface OpenedHere {
+  /** Owned by the caller, who wipes them. */
+  readonly sealKeys: SealKeys
+  /** By which seal. */
+  readonly sealName: string
+  /** The cluster that the shares name, 16 bytes: their cards stand in for a record that proves the origin. */
+  readonly clusterId?: Uint8Array
+}
+
+/**
+ * Opens a keyring by the seals of this node, best priority first.
+ *
+ * @returns `undefined` if none does; `onFailure` is told why.
+ */
+export async function openBySeals(
+  keyring: Keyring,
+  seals: readonly ConfiguredSeal[],
+  onFailure: (sealName: string, reason: string) => void,
+  signal: AbortSignal,
+): Promise<OpenedHere | undefined> {
+  for (const seal of seals) {
+    try {
+      return { sealKeys: await unwrapThrough(seal, keyring, signal), sealName: seal.name }
+    } catch (error) {
+      signal.throwIfAborted()
+      const { code, message } = classifySealFailure(error)
+      onFailure(seal.name, `${code}: ${message}`)
+    }
+  }
+  return undefined
+}
+
+/**
+ * Opens a keyring by shares. The first one says which set they are of.
+ *
+ * @param nextShare - the text of one more share, whose owner we become; `undefined` if there is none.
+ * @param onShare - told of each share that is in.
+ * @throws {@link LocalError} `LOCAL_NO_SHARES`, `LOCAL_SEAL_UNKNOWN`; {ShamirError} for a share that is not right.
+ */
+export async function openByShares(
+  keyring: Keyring,
+  nextShare: () => Promise<Secret | undefined>,
+  onShare: (progress: { readonly index: number; readonly entered: number; readonly threshold: number }) => void,
+  signal: AbortSignal,
+): Promise<OpenedHere> {
+  const first = await parsed(nextShare)
+  const { member, sealName } = setOf(keyring, first)
+  const set = readShareSet({ clusterId: keyring.clusterId, member })
+  const nonce = randomBytes(16).toString('hex')
+  let ceremony = next(beginCeremony({ set, nonce }), { kind: 'share', nonce, share: first })
+  onShare({ index: first.index, entered: 1, threshold: set.threshold })
+  try {
+    while (ceremony.kind === 'collecting') {
+      signal.throwIfAborted()
+      const share = await parsed(nextShare)
+      const { index } = share
+      ceremony = next(ceremony, { kind: 'share', nonce, share })
+      const entered = ceremony.kind === 'collecting' ? ceremony.shares.length : set.threshold
+      onShare({ index, entered, threshold: set.threshold })
+    }
+  } catch (error) {
+    next(ceremony, { kind: 'reset', nonce })
+    throw error
+  }
+  if (ceremony.kind === 'failed') throw ceremony.error
+  using privateKey = ceremony.privateKey
+  const sealKeys = await unwrapSealKeys({
+    ...{ keyring, sealId: member.sealId, signal },
+    member: shamirSealMember({ privateKey }),
+  })
+  return { sealKeys, sealName, clusterId: set.clusterId }
+}
+
+async function parsed(nextShare: () => Promise<Secret | undefined>): Promise<Share> {
+  using text = await nextShare()
+  if (text !== undefined) return text.reveal(parseShare)
+  throw new LocalError('LOCAL_NO_SHARES', 'more shares are needed, and none came: nothing was opened or written')
+}
+
+function setOf(keyring: Keyring, share: Share): { readonly member: Member; readonly sealName: string } {
+  const member = keyring.members.find(
+    ({ memberId, state }) => state === 'active' && Buffer.compare(memberId, share.memberId) === 0,
+  )
+  const seal = keyring.seals.find(({ sealId }) => member !== undefined && Buffer.compare(sealId, member.sealId) === 0)
+  if (member !== undefined && seal !== undefined) return { member, sealName: seal.name }
+  share.value.wipe()
+  throw new LocalError(
+    'LOCAL_SEAL_UNKNOWN',
+    'this share is of no set that the keyring knows: it belongs to another cluster, or is older or newer than the keyring that was brought',
+  )
+}

@@ -1,0 +1,150 @@
+import { randomBytes } from 'node:crypto'
+import { writeFile } from 'node:fs/promises'
+import { PassThrough } from 'node:stream'
+import { addRecord, createKeyring, encodeKeyring, type Keyring, matchSealKey } from '@sealwright/keyring'
+import { readStoredKeyring } from '@sealwright/node-seals'
+import { Secret } from '@sealwright/secret'
+import { createShareSet, encodeShare, shamirRemoteMember } from '@sealwright/shamir'
+import { repositoryRoot, startSwtpm, type Swtpm, temporaryFolder, type TemporaryFolder } from '@sealwright/testing-rig'
+import { runSealctl } from '../program.ts'
+
+const { signal } = new AbortController()
+const surroundings = { now: Date.now, randomBytes, signal }
+
+let folder: TemporaryFolder
+let swtpm: Swtpm
+
+beforeEach(async () => {
+  folder = await temporaryFolder()
+  swtpm = await startSwtpm({ directory: folder.path })
+})
+
+afterEach(async () => {
+  await swtpm.stop()
+  await folder.remove()
+})
+
+/** Runs sealctl, with nobody at a terminal. */
+async function sealctl(...args: readonly string[]): Promise<{ exitCode: number; stdout: string; stderr: string }> {
+  const [stdin, stdout, stderr] = [new PassThrough(), new PassThrough(), new PassThrough()]
+  stdin.end()
+  const exitCode = await runSealctl(args, {
+    ...{ stdin, stdout, stderr, signal, now: () => new Date() },
+    interrupt: () => undefined,
+  })
+  const read = (stream: PassThrough): string => String(stream.read() ?? '')
+  return { exitCode, stdout: read(stdout), stderr: read(stderr) }
+}
+
+async function nodeYaml(fields: object = {}): Promise<string> {
+  const path = folder.join('node.yaml')
+  const seals = [{ name: 'tpm', type: 'tpm', priority: 1, tpm: { socket: swtpm.socketPath } }]
+  await writeFile(path, JSON.stringify({ store: folder.join('seal'), seals, ...fields }), { mode: 0o600 })
+  return path
+}
+
+/** The keyring of a cluster whose machines are gone, with shares or without, and files with the shares. */
+async function lostCluster(hasShares: boolean): Promise<{ keyring: Keyring; path: string; shareFiles: string[] }> {
+  const sealKey = new Secret(Uint8Array.from(randomBytes(32)))
+  let keyring = await createKeyring({
+    ...{ sealName: 'backup', method: 'transit', label: 'gone', sealKey, ...surroundings },
+    member: { sealType: 'transit', memberId: randomBytes(16), sealKek: () => Promise.resolve(gone()) },
+  })
+  const shareFiles: string[] = []
+  if (hasShares) {
+    const { clusterId } = keyring
+    const { wrappingKey, memberId, data, shares } = createShareSet({ clusterId, threshold: 2, shares: 3, randomBytes })
+    keyring = await addRecord({
+      ...{ keyring, sealKeys: matchSealKey({ keyring, sealKey }), sealName: 'people', label: 'default', data },
+      ...{
+        member: shamirRemoteMember({ wrappingKey, memberId }),
+        wrappingKey,
+        method: 'shamir-hybrid',
+        ...surroundings,
+      },
+    })
+    for (const share of shares) {
+      const path = folder.join(`share-${share.index}`)
+      await writeFile(
+        path,
+        encodeShare(share).reveal(bytes => Buffer.from(bytes)),
+        { mode: 0o600 },
+      )
+      shareFiles.push(path)
+    }
+  }
+  const path = folder.join('keyring.bin')
+  await writeFile(path, encodeKeyring(keyring))
+  return { keyring, path, shareFiles }
+}
+
+/** What another OpenBao has sealed that is no more. */
+function gone(): Uint8Array {
+  return randomBytes(60)
+}
+
+async function code(...args: readonly string[]): Promise<string> {
+  const { exitCode, stdout } = await sealctl(...args, '--json')
+  expect(exitCode).not.toBe(0)
+  return (JSON.parse(stdout) as { code: string }).code
+}
+
+describe('sealctl recover', () => {
+  it('opens a keyring by shares alone, gives this machine a record of its own, and writes the store', async () => {
+    const { path, keyring, shareFiles } = await lostCluster(true)
+    const [one = '', , three = ''] = shareFiles
+    const args = ['recover', '--config', await nodeYaml({ store: folder.join('seal') }), '--keyring', path]
+    const { exitCode, stdout, stderr } = await sealctl(...args, '--share-file', one, '--share-file', three, '--json')
+    expect([exitCode, stderr]).toEqual([0, ''])
+    const clusterId = Buffer.from(keyring.clusterId).toString('hex')
+    expect(JSON.parse(stdout)).toMatchObject({ clusterId, openedBy: 'people', opens: ['tpm'] })
+    expect((await readStoredKeyring(folder.join('seal'))).members).toHaveLength(3)
+  })
+
+  it('writes nothing where shares are missing, or of another cluster', async () => {
+    const { path, shareFiles } = await lostCluster(true)
+    const config = await nodeYaml()
+    const [one = ''] = shareFiles
+    expect(await code('recover', '--config', config, '--keyring', path, '--share-file', one)).toBe('LOCAL_NO_SHARES')
+    const strange = createShareSet({ clusterId: randomBytes(16), threshold: 2, shares: 2, randomBytes })
+    const [share] = strange.shares
+    if (share === undefined) throw new Error('no share')
+    const strangeFile = folder.join('strange')
+    await writeFile(
+      strangeFile,
+      encodeShare(share).reveal(bytes => Buffer.from(bytes)),
+      { mode: 0o600 },
+    )
+    expect(await code('recover', '--config', config, '--keyring', path, '--share-file', strangeFile)).toBe(
+      'LOCAL_SEAL_UNKNOWN',
+    )
+    await expect(readStoredKeyring(folder.join('seal'))).rejects.toMatchObject({ code: 'STORE_NOT_FOUND' })
+  })
+
+  it('says that nothing opens a keyring that has neither a record for this machine nor shares', async () => {
+    const { path } = await lostCluster(false)
+    expect(await code('recover', '--config', await nodeYaml(), '--keyring', path)).toBe('LOCAL_NOT_OPENED')
+  })
+
+  it('names a file that it cannot use', async () => {
+    const config = await nodeYaml()
+    expect(await code('recover', '--config', config, '--keyring', folder.join('nothing'))).toBe(
+      'LOCAL_INPUT_UNREADABLE',
+    )
+    const foreign = `${repositoryRoot()}/vectors/raft-snapshot/static-seal.tar.gz`
+    expect(await code('recover', '--config', config, '--snapshot', foreign)).toBe('LOCAL_SNAPSHOT_WITHOUT_KEYRING')
+    expect(await code('recover', '--config', config)).toBe('SEALCTL_USAGE')
+  })
+})
+
+describe('sealctl enroll request', () => {
+  it('writes a request and shows its fingerprint, and never over a file', async () => {
+    const [config, output] = [await nodeYaml(), folder.join('request.json')]
+    const { exitCode, stdout } = await sealctl('enroll', 'request', '--config', config, '--output', output, '--json')
+    expect(exitCode).toBe(0)
+    expect((JSON.parse(stdout) as { fingerprint: string }).fingerprint).toMatch(/^([0-9a-f]{4}-){7}[0-9a-f]{4}$/)
+    expect(await code('enroll', 'request', '--config', config, '--output', output)).toBe('LOCAL_OUTPUT_EXISTS')
+    const other = ['enroll', 'request', '--config', config, '--seal', 'nothing', '--output', folder.join('other')]
+    expect(await code(...other)).toBe('LOCAL_SEAL_UNKNOWN')
+  })
+})

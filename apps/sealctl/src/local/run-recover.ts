@@ -1,0 +1,86 @@
+import { configuredSeals } from '@sealwright/node-seals'
+import { loadNodeConfig } from '@sealwright/program'
+import { type Secret } from '@sealwright/secret'
+import { type CommandResult } from '../command.ts'
+import { type CommandContext, write } from '../context.ts'
+import { SealctlError } from '../errors.ts'
+import { SEAL_CONTEXT } from '../seal-context.ts'
+import { sharePrompt, type SharePrompt } from '../shares/prompt.ts'
+import { sharesFromFiles, sharesFromPipe } from '../shares/read-input.ts'
+import { readBroughtKeyring, type KeyringSource } from './brought-keyring.ts'
+import { clusterIdOf } from './cluster-id.ts'
+import { type RecoverOptions } from './commands.ts'
+import { type LocalOptions } from './local-command.ts'
+import { recover, type Recovered } from './recover.ts'
+
+/** `sealctl recover`. */
+export async function runRecover(
+  options: LocalOptions & RecoverOptions,
+  context: CommandContext,
+): Promise<CommandResult> {
+  const { signal } = context
+  const source = sourceOf(options)
+  const config = await loadNodeConfig(options.config)
+  await using resources = new AsyncDisposableStack()
+  const seals = configuredSeals(config, SEAL_CONTEXT)
+  for (const seal of seals) resources.use(seal)
+  using shares = shareSource(options, context)
+  const keyring = await readBroughtKeyring(source, signal)
+  const recovered = await recover(
+    {
+      ...{ config, keyring, clusterId: clusterIdOf(options.clusterId) },
+      seals: seals.filter(({ disabled }) => !disabled),
+      byShares: options.shares || options.shareFile.length > 0,
+      nextShare: () => shares.next(),
+      onProgress: line => {
+        if (!options.json) void write(context.stderr, `${line}\n`)
+      },
+    },
+    signal,
+  )
+  return resultOf(recovered, config.store)
+}
+
+function sourceOf({ snapshot, keyring }: RecoverOptions): KeyringSource {
+  if (snapshot !== undefined && keyring === undefined) return { kind: 'snapshot', path: snapshot }
+  if (keyring !== undefined && snapshot === undefined) return { kind: 'file', path: keyring }
+  throw new SealctlError('SEALCTL_USAGE', 'name either --snapshot FILE or --keyring FILE')
+}
+
+/** Shares, from where they are to come; read when the first one is needed. */
+function shareSource(
+  { shareFile }: RecoverOptions,
+  context: CommandContext,
+): { next(): Promise<Secret | undefined> } & Disposable {
+  let given: Secret[] | undefined
+  let prompt: SharePrompt | undefined
+  return {
+    async next() {
+      if (shareFile.length === 0 && context.stdin.isTTY === true) {
+        prompt ??= sharePrompt(context)
+        return (await prompt.next())?.text
+      }
+      given ??= [...(shareFile.length > 0 ? await sharesFromFiles(shareFile) : await sharesFromPipe(context))]
+      return given.shift()
+    },
+    [Symbol.dispose]() {
+      prompt?.[Symbol.dispose]()
+      for (const text of given ?? []) text.wipe()
+    },
+  }
+}
+
+function resultOf({ keyring, opens, openedBy, failures }: Recovered, store: string): CommandResult {
+  const clusterId = Buffer.from(keyring.clusterId).toString('hex')
+  const failed = [...failures].map(([name, { code, message }]) => ({ name, code, message }))
+  return {
+    json: { clusterId, openedBy, opens, failures: failed, store },
+    text: [
+      `opened by ${openedBy}; the cluster is ${clusterId}`,
+      `${store} is written: ${opens.join(', ')} of this node open it, proven just now`,
+      ...failed.map(({ name, code, message }) => `${name} has no record: ${code}: ${message}`),
+      'Now start the agent and OpenBao. To bring data back from the snapshot, see "Restoring a snapshot" in the README.',
+      '',
+    ].join('\n'),
+  }
+}

@@ -1,0 +1,31 @@
+import { type GenerationView, type RotationView } from '@sealwright/control-api'
+import { plain, table } from './plain.ts'
+import { renderPlaces } from './seals.ts'
+
+/** What a rotation did, and what has to be done now. */
+export function renderRotation({ generation, keyId, wrapped, dropped }: RotationView): string {
+  return (
+    `generation ${generation} (key ${plain(keyId)}) encrypts from now on\n` +
+    renderPlaces('wrapped for', wrapped) +
+    renderPlaces('GIVEN UP', dropped) +
+    NEXT_STEPS
+  )
+}
+
+/** Generations as a table, one a line. */
+export function renderGenerations(generations: readonly GenerationView[]): string {
+  return table([
+    ['GENERATION', 'KEY', 'STATE', 'STEP', 'REMARKS'],
+    ...generations.map(({ number, keyId, state, step, current }) => [
+      ...[String(number), keyId, state, step],
+      current ? 'current' : '',
+    ]),
+  ])
+}
+
+const NEXT_STEPS = `
+OpenBao still stores what the old key sealed. Now
+  1. have OpenBao re-wrap it, on any node: bao write -f sys/rotate/root
+  2. take a snapshot after that: bao operator raft snapshot save FILE
+  3. retire what the snapshot does not name any more: sealctl rotate retire --snapshot FILE
+`

@@ -1,0 +1,82 @@
+import { type ListedSealView, type MemberView, type PlaceView } from '@sealwright/control-api'
+import { plain, table } from './plain.ts'
+
+/** Seals as a table, one a line. */
+export function renderSeals(seals: readonly ListedSealView[]): string {
+  return table([
+    ['SEAL', 'TYPE', 'HERE', 'MEMBERS', 'GENERATIONS', 'REMARKS'],
+    ...seals.map(seal => [
+      seal.name,
+      seal.type,
+      renderPlace(seal),
+      String(seal.members.length),
+      renderGenerations(seal.members),
+      remarks(seal).join(', '),
+    ]),
+  ])
+}
+
+/** One seal with its members. */
+export function renderSeal(seal: ListedSealView): string {
+  const facts = table([
+    ['seal', seal.name],
+    ['type', seal.type],
+    ['here', renderPlace(seal)],
+    ['remarks', remarks(seal).join(', ') || 'none'],
+  ])
+  return seal.members.length === 0
+    ? `${facts}it has no member: sealctl init --seal ${seal.name}\n`
+    : `${facts}\n${renderMembers(seal.members)}`
+}
+
+/** Members as a table, one a line. */
+export function renderMembers(members: readonly MemberView[]): string {
+  return table([
+    ['SEAL', 'MEMBER', 'LABEL', 'STATE', 'RECORDS', 'REMARKS'],
+    ...members.map(member => [
+      member.seal,
+      member.memberId,
+      member.label,
+      member.state,
+      member.records.map(({ generation, method }) => `${generation} ${method}`).join(', ') || 'none',
+      memberRemarks(member).join(', '),
+    ]),
+  ])
+}
+
+/** Members by name, a line each. */
+export function renderPlaces(title: string, places: readonly PlaceView[]): string {
+  return places.map(({ seal, label, memberId }) => `${title} ${plain(`${seal}/${label} (${memberId})`)}\n`).join('')
+}
+
+function renderPlace({ configured }: ListedSealView): string {
+  if (configured === undefined) return 'no'
+  return configured.disabled ? 'disabled' : `priority ${configured.priority}`
+}
+
+function renderGenerations(members: readonly MemberView[]): string {
+  const numbers = new Set(members.flatMap(({ records }) => records.map(({ generation }) => generation)))
+  return [...numbers].sort((one, other) => one - other).join(' ') || 'none'
+}
+
+function remarks({ opened, members, configured }: ListedSealView): readonly string[] {
+  const exposed = members.filter(isExposed).length
+  return [
+    ...(opened ? ['opened this node'] : []),
+    ...(members.length === 0 && configured !== undefined ? ['not initialised'] : []),
+    ...(exposed > 0 ? [`${exposed} quantum-exposed`] : []),
+  ]
+}
+
+function memberRemarks(member: MemberView): readonly string[] {
+  const { shares } = member
+  return [
+    ...(shares === undefined ? [] : [`${shares.threshold} of ${shares.count} shares`]),
+    ...(isExposed(member) ? ['quantum-exposed'] : []),
+  ]
+}
+
+/** Somebody who keeps a copy of the keyring may open it with a quantum computer. */
+function isExposed({ records }: MemberView): boolean {
+  return records.some(({ quantumExposed }) => quantumExposed)
+}
