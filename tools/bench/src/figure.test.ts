@@ -1,4 +1,4 @@
-import { median, rounded, toJson, toTable, type FigureReport } from './figure.ts'
+import { atLeast, atMost, median, rounded, toJson, toTable, type FigureReport } from './figure.ts'
 
 const report: FigureReport = {
   name: 'tpm.unseal',
@@ -23,6 +23,33 @@ describe('a figure', () => {
     expect(JSON.parse(toJson([report]))).toEqual({
       'tpm.unseal': { value: 3, unit: 'ms', reference: 90, ratio: 30 },
     })
+  })
+
+  it('is told as JSON with whatever else was measured', () => {
+    expect(JSON.parse(toJson([report], { keyring: { 1: {} } }))).toEqual({
+      'tpm.unseal': report.figure,
+      keyring: { 1: {} },
+    })
+  })
+
+  it('meets a limit that it does not pass, whichever way that is', () => {
+    const measurement = { name: 'agent.start', value: 1, unit: 'ms', meaning: 'against a limit' } as const
+    const judgements = [1 / 3, 1, 3].map(limit => [atMost(measurement, limit), atLeast(measurement, limit)])
+    expect(judgements.map(both => both.map(({ met, target }) => [met, target]))).toEqual([
+      [
+        [false, '≤ 1'],
+        [true, '≥ 1'],
+      ],
+      [
+        [true, '≤ 1'],
+        [true, '≥ 1'],
+      ],
+      [
+        [true, '≤ 1'],
+        [false, '≥ 1'],
+      ],
+    ])
+    expect(atMost(measurement, 3).figure).toEqual({ value: 1, unit: 'ms', reference: 3, ratio: 0.333 })
   })
 
   it('says in the table when it misses its target', () => {

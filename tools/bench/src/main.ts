@@ -1,4 +1,4 @@
-// `npm run bench -- tpm|restart [--json]`: ratios against a named peer or limit in the same run.
+// `npm run bench -- tpm|restart|unseal [--json]`: ratios against a named peer or limit in the same run.
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -7,18 +7,31 @@ import { repositoryRoot } from '@sealwright/testing-rig'
 import { benchAgent } from './agent.ts'
 import { benchClusterRestart } from './cluster.ts'
 import { type FigureReport, toJson, toTable } from './figure.ts'
+import { type Growth, growthJson, toGrowthTable } from './growth.ts'
 import { benchNodeRestart } from './restart.ts'
 import { benchTpm } from './tpm.ts'
+import { benchUnseal } from './unseal.ts'
 
-const APPS = ['apps/bootstrap-init', 'apps/unsealer-sidecar', 'apps/sealctl']
+/** Those that the suites run. */
+const APPS = ['apps/bootstrap-init', 'apps/unsealer-sidecar']
 
-const suites: Readonly<Record<string, (rounds: number) => Promise<readonly FigureReport[]>>> = {
-  tpm: benchTpm,
-  restart: async rounds => [
-    ...(await benchNodeRestart(rounds)),
-    ...(await benchClusterRestart(Math.max(3, Math.floor(rounds / 3)))),
-    ...(await benchAgent(Math.max(3, Math.floor(rounds / 3)))),
-  ],
+/** What a suite has measured. */
+interface Measured {
+  readonly figures: readonly FigureReport[]
+  /** How keyrings grow; a table of its own. */
+  readonly growths?: readonly Growth[]
+}
+
+const suites: Readonly<Record<string, (rounds: number) => Promise<Measured>>> = {
+  tpm: async rounds => ({ figures: await benchTpm(rounds) }),
+  restart: async rounds => ({
+    figures: [
+      ...(await benchNodeRestart(rounds)),
+      ...(await benchClusterRestart(Math.max(3, Math.floor(rounds / 3)))),
+      ...(await benchAgent(Math.max(3, Math.floor(rounds / 3)))),
+    ],
+  }),
+  unseal: benchUnseal,
 }
 
 await new Command('npm run bench --')
@@ -31,8 +44,12 @@ await new Command('npm run bench --')
     if (!Number.isInteger(rounds) || rounds < 1) throw new Error('--rounds must be a whole number of at least 1')
     const root = repositoryRoot()
     await promisify(execFile)(process.execPath, [join(root, 'tools/build/app.mjs'), ...APPS], { cwd: root })
-    const reports = (await suites[suite]?.(rounds)) ?? []
-    process.stdout.write(`${toTable(reports)}\n`)
-    if (json) process.stdout.write(`${toJson(reports)}\n`)
+    const { figures = [], growths } = (await suites[suite]?.(rounds)) ?? {}
+    process.stdout.write(`${toTable(figures)}\n`)
+    if (growths !== undefined) process.stdout.write(`\n${toGrowthTable(growths)}\n`)
+    if (json) {
+      const others = growths === undefined ? {} : { keyring: growthJson(growths) }
+      process.stdout.write(`${toJson(figures, others)}\n`)
+    }
   })
   .parseAsync()
