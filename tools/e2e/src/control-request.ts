@@ -10,9 +10,15 @@ export interface ControlAnswer {
 const TIMEOUT_MS = 20_000
 
 /** Asks the agent of a node over its Unix socket, as curl would. */
-export async function askControl(node: SealedNode, path: string, method = 'GET'): Promise<ControlAnswer> {
+export async function askControl(
+  node: SealedNode,
+  path: string,
+  method = 'GET',
+  body?: Uint8Array,
+): Promise<ControlAnswer> {
   const { promise, resolve, reject } = Promise.withResolvers<ControlAnswer>()
-  const options = { socketPath: node.controlSocketPath, path, method, agent: false, timeout: TIMEOUT_MS }
+  const headers = body === undefined ? {} : { 'Content-Type': 'application/octet-stream' }
+  const options = { socketPath: node.controlSocketPath, path, method, headers, agent: false, timeout: TIMEOUT_MS }
   const asked = request(options, response => {
     const chunks: Buffer[] = []
     response.on('data', (chunk: Buffer) => chunks.push(chunk))
@@ -23,7 +29,7 @@ export async function askControl(node: SealedNode, path: string, method = 'GET')
   })
   asked.on('error', reject)
   asked.on('timeout', () => asked.destroy(new Error(`no answer to ${path} in ${TIMEOUT_MS} ms`)))
-  asked.end()
+  asked.end(body)
   return await promise
 }
 

@@ -70,11 +70,11 @@ describe('the control API', () => {
   it('answers what it does not know, or cannot read, without a word about itself', async () => {
     await node.startAgent()
     await waitForAgentLine(node, { msg: 'agent serves' })
-    await expect(askControl(node, '/v1/sys/seals')).resolves.toEqual({
+    await expect(askControl(node, '/v1/sys/nothing')).resolves.toEqual({
       status: 404,
-      text: '{"errors":["no such path"]}',
+      text: '{"errors":["no such path"],"code":"CONTROL_PATH_UNKNOWN"}',
     })
-    await expect(askControl(node, '/readyz', 'DELETE')).resolves.toMatchObject({ status: 404 })
+    await expect(askControl(node, '/readyz', 'DELETE')).resolves.toMatchObject({ status: 405 })
     await expect(askControl(node, '/%zz')).resolves.toMatchObject({ status: 400 })
   })
 })

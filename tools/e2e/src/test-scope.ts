@@ -12,15 +12,26 @@ export interface TestScope {
 
 /** Gives each test of the file that calls it a scope of its own. */
 export function testScope(): TestScope {
+  return scopeBetween(beforeEach, afterEach)
+}
+
+/** Gives the tests of the file, or of the `describe`, that calls it one scope together. Each test leaves all as it found it. */
+export function sharedScope(): TestScope {
+  return scopeBetween(beforeAll, afterAll)
+}
+
+type Hook = (step: () => Promise<void>) => void
+
+function scopeBetween(before: Hook, after: Hook): TestScope {
   let folder: TemporaryFolder
   let resources: AsyncDisposableStack
 
-  beforeEach(async () => {
+  before(async () => {
     resources = new AsyncDisposableStack()
     folder = resources.use(await temporaryFolder())
   })
 
-  afterEach(async () => {
+  after(async () => {
     try {
       await resources.disposeAsync()
     } catch (error) {
