@@ -1,8 +1,8 @@
 // Bundles each program of an app into a single file: `node tools/build/app.mjs apps/<name>` writes apps/<name>/dist/main.mjs, and one
 // file for each other entry. One file, because a checksum or an image layer over it then says everything about the code that runs; but
 // for what `external` names, which has native code.
-import { copyFileSync, mkdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 
@@ -40,7 +40,8 @@ const builtinsByRequire = {
 export async function buildApp(appFolder) {
   const { sealwright } = JSON.parse(readFileSync(join(root, appFolder, 'package.json'), 'utf8'))
   const { entries = ['src/main.ts'], external = [] } = sealwright ?? {}
-  await build({
+  const { outputFiles } = await build({
+    write: false,
     entryPoints: entries.map(entry => join(root, appFolder, entry)),
     outdir: join(root, appFolder, 'dist'),
     outExtension: { '.js': '.mjs' },
@@ -59,9 +60,28 @@ export async function buildApp(appFolder) {
     banner: { js: banner },
     logLevel: 'warning',
   })
+  for (const { path, contents } of outputFiles) replaceFile(path, contents, 0o644)
   for (const asset of sealwright?.assets ?? []) {
-    mkdirSync(join(root, appFolder, 'dist'), { recursive: true })
-    copyFileSync(join(root, asset), join(root, appFolder, 'dist', asset.slice(asset.lastIndexOf('/') + 1)))
+    const source = join(root, asset)
+    replaceFile(join(root, appFolder, 'dist', basename(asset)), readFileSync(source), statSync(source).mode)
+  }
+}
+
+/** Leaves a file alone that is as it should be, and else replaces it in one step: somebody may be about to run it. */
+function replaceFile(path, contents, mode) {
+  if (readIfAny(path)?.equals(contents)) return
+  mkdirSync(dirname(path), { recursive: true })
+  const written = `${path}.${process.pid}.new`
+  writeFileSync(written, contents, { mode })
+  renameSync(written, path)
+}
+
+function readIfAny(path) {
+  try {
+    return readFileSync(path)
+  } catch (error) {
+    if (error.code === 'ENOENT') return undefined
+    throw error
   }
 }
 
