@@ -46,6 +46,8 @@ export async function buildApp(appFolder) {
     outdir: join(root, appFolder, 'dist'),
     outExtension: { '.js': '.mjs' },
     bundle: true,
+    // An import of types alone vanishes; else it would load at the start what is imported for real only when it is needed.
+    tsconfigRaw: { compilerOptions: { verbatimModuleSyntax: false } },
     platform: 'node',
     target: `node${NODE_MAJOR_VERSION}`,
     // An older Node must be able to parse the file to be told by it that it is too old.
