@@ -49,7 +49,7 @@ describe('sealctl', () => {
   it('says for every command what it does, with examples and exit codes', async () => {
     const commands = [
       ...['status', 'init', 'unseal', 'rehearse', 'rotate', 'rotate retire', 'generations', 'enroll approve'],
-      ...['seals list', 'seals read', 'seals status', 'seals delete', 'members list', 'members revoke'],
+      ...['seals list', 'seals read', 'seals status', 'seals add', 'seals delete', 'members list', 'members revoke'],
       ...['keyring export', 'keyring import'],
     ]
     for (const command of commands) {

@@ -13,6 +13,7 @@ import { addMembersRevoke } from './commands/members-revoke.ts'
 import { addRehearse } from './commands/rehearse.ts'
 import { addRotate } from './commands/rotate.ts'
 import { addRotateRetire } from './commands/rotate-retire.ts'
+import { addSealsAdd } from './commands/seals-add.ts'
 import { addSealsDelete } from './commands/seals-delete.ts'
 import { addSealsList } from './commands/seals-list.ts'
 import { addSealsRead } from './commands/seals-read.ts'
@@ -72,6 +73,7 @@ function sealctl(session: Session): Command {
   addSealsList(seals, session)
   addSealsRead(seals, session)
   addSealsStatus(seals, session)
+  addSealsAdd(seals, session)
   addSealsDelete(seals, session)
   addInit(program, session)
   addUnseal(program, session)

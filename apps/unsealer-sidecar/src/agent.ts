@@ -8,14 +8,15 @@ import { type SealContext } from '@sealwright/node-seals'
 import { type NodeConfig } from '@sealwright/node-config'
 import { type SealPluginServer, serveSealPlugin } from '@sealwright/seal-plugin'
 import { StoreError } from '@sealwright/seal-store'
-import { errorCodeOf } from '@sealwright/system-error'
 import { createBell } from './bell.ts'
 import { runBeside } from './beside.ts'
+import { callerOf } from './control/caller.ts'
 import { openControlSocket } from './control/control-socket.ts'
 import { viewSeals, viewStatus } from './control/status.ts'
 import { keyringCustody } from './keyring/custody.ts'
 import { auditedOperations } from './operations/audited.ts'
 import { sealOperations } from './operations/operations.ts'
+import { configReload } from './operations/reload.ts'
 import { keepTending } from './keyring/tending.ts'
 import { agentLock, type AgentLock } from './keyring/store-lock.ts'
 import { localSeals } from './local-seals.ts'
@@ -25,7 +26,7 @@ import { sealService } from './openbao/seal-service.ts'
 import { type OpenBaoWatch } from './openbao/watch.ts'
 import { auditTrail } from './report/audit-trail.ts'
 import { runStaticDelivery } from './static-delivery/run.ts'
-import { agentReporter, failureOf } from './report/log.ts'
+import { agentReporter } from './report/log.ts'
 import { keyringNumbers } from './report/keyring-metrics.ts'
 import { agentMetrics } from './report/metrics.ts'
 
@@ -105,23 +106,28 @@ export async function runAgent({
   })
   const { holder } = custody
   const operations = resources.use(
-    auditedOperations(sealOperations({ custody, configured: seals.configured, seals: seals.enabled }), append),
+    auditedOperations(
+      sealOperations({
+        ...{ custody, configured: seals.configured, seals: seals.enabled },
+        reload: configReload({
+          ...{ loadConfig, seals, log },
+          startAfresh: () => {
+            report.startAfresh()
+          },
+          tryAgain: () => {
+            custody.startAfresh()
+          },
+          tend: () => {
+            tendingBell.ring()
+          },
+        }),
+      }),
+      append,
+    ),
   )
-  const reload = async (): Promise<void> => {
-    report.startAfresh()
-    try {
-      log.info(await seals.replace(await loadConfig()), 'configuration read again')
-      append({ kind: 'config-reloaded', seals: seals.configured().length })
-    } catch (error) {
-      log.error(failureOf(error), 'configuration not read: going on with the one before')
-      append({ kind: 'config-refused', code: errorCodeOf(error) ?? 'unknown' })
-    }
-    holder.reload()
-    tendingBell.ring()
-    log.info('seals are tried again')
-  }
   onReload(() => {
-    void reload()
+    // Of a signal nobody hears how it ended: that was logged.
+    void Promise.allSettled([operations.reload({ tend: true, caller: callerOf() })])
   })
 
   // The control socket answers before OpenBao is served.

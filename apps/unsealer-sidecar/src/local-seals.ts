@@ -31,10 +31,10 @@ interface Entry {
 
 export function localSeals(config: NodeConfig, context: SealContext): LocalSeals {
   let clusterId = config.clusterId
-  let entries = config.seals.map(seal => entryOf(seal))
+  let entries = config.seals.map(seal => entryOf(seal, clusterId))
 
-  function entryOf(seal: SealConfig): Entry {
-    const known = clusterId === undefined ? {} : { clusterId }
+  function entryOf(seal: SealConfig, cluster: string | undefined): Entry {
+    const known = cluster === undefined ? {} : { clusterId: cluster }
     const [made] = configuredSeals({ ...known, seals: [seal] }, context)
     return { config: seal, seal: made }
   }
@@ -49,12 +49,15 @@ export function localSeals(config: NodeConfig, context: SealContext): LocalSeals
     enabled: () => all().filter(({ disabled }) => !disabled),
     async replace(next) {
       const isSameCluster = clusterId === next.clusterId
-      clusterId = next.clusterId
       const before = entries
-      entries = next.seals.map(
+      const after = next.seals.map(
         seal =>
-          (isSameCluster ? before.find(entry => isDeepStrictEqual(entry.config, seal)) : undefined) ?? entryOf(seal),
+          (isSameCluster ? before.find(entry => isDeepStrictEqual(entry.config, seal)) : undefined) ??
+          entryOf(seal, next.clusterId),
       )
+      // Nothing has changed until all of them could be made.
+      clusterId = next.clusterId
+      entries = after
       for (const former of before.filter(entry => !entries.includes(entry))) await former.seal?.[Symbol.asyncDispose]()
       const names = (list: readonly Entry[]): readonly string[] => list.map(entry => entry.config.name)
       const fresh = names(entries.filter(entry => !before.includes(entry)))

@@ -9,7 +9,8 @@ const DEFAULT_CONFIG = '/etc/sealwright/node.yaml'
 const EXIT_CODES_HELP = `
 Exit codes: 0 stopped by a signal, 1 unexpected error, 2 configuration, 7 a folder is missing, or
 another agent or file is in the way.
-Signals: SIGTERM and SIGINT end the agent, OpenBao stays unsealed; SIGHUP makes it try seals again that waited for an operator.`
+Signals: SIGTERM and SIGINT end the agent, OpenBao stays unsealed; SIGHUP makes it read the seals of the configuration anew, and
+try those again that waited for an operator.`
 
 let reload = (): void => undefined
 // From the start: without a listener SIGHUP would end the agent.

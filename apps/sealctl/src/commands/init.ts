@@ -2,6 +2,7 @@ import { type Command } from 'commander'
 import { type InitialisedView } from '@sealwright/control-api'
 import { type Secret } from '@sealwright/secret'
 import { agentCommand, type Call, type CommandResult, parseWholeNumber, type Session } from '../command.ts'
+import { type CommandContext } from '../context.ts'
 import { SealctlError } from '../errors.ts'
 import { plain } from '../render/plain.ts'
 import { renderMembers } from '../render/seals.ts'
@@ -13,8 +14,8 @@ const MAX_SHARES = 255
 const SHARED = 'shamir'
 const ISO_DATE_LENGTH = 'YYYY-MM-DD'.length
 
-interface InitOptions {
-  readonly seal: string
+/** How a seal is initialised. */
+export interface InitialiseOptions {
   readonly shares?: number
   readonly threshold?: number
   readonly label?: string
@@ -22,28 +23,37 @@ interface InitOptions {
 }
 
 export function addInit(parent: Command, session: Session): void {
-  const count = (text: string): number => parseWholeNumber(text, MIN_SHARES, MAX_SHARES)
   const command = parent
     .command('init')
     .description(
       'Gives a seal of this node its first record, or one for the device that it has now. A Shamir seal gets a new set of shares.',
     )
     .requiredOption('--seal <name>', 'name of the seal, as in node.yaml')
-    .option('--shares <number>', 'how many shares to make', count)
-    .option('--threshold <number>', 'how many of them open', count)
-    .option('--label <text>', 'what the new member is called, such as the team that gets the shares')
-    .option('--output <folder>', 'write one file a share into this new folder, instead of showing them')
-  agentCommand<InitOptions>(command, session, {
+  agentCommand<InitialiseOptions & { readonly seal: string }>(withInitialiseOptions(command), session, {
     examples: [
       'init --seal hsm',
       'init --seal emergency --shares 5 --threshold 3 --label board --output /run/user/0/cards',
     ],
-    action: initialise,
+    action: call => initialiseSeal(call.options.seal, call),
   })
 }
 
-async function initialise({ agent, options, context }: Call<InitOptions>): Promise<CommandResult> {
-  const { seal, shares: wanted, threshold, label, output } = options
+/** The options of whatever initialises a seal. */
+export function withInitialiseOptions(command: Command): Command {
+  const count = (text: string): number => parseWholeNumber(text, MIN_SHARES, MAX_SHARES)
+  return command
+    .option('--shares <number>', 'how many shares to make', count)
+    .option('--threshold <number>', 'how many of them open', count)
+    .option('--label <text>', 'what the new member is called, such as the team that gets the shares')
+    .option('--output <folder>', 'write one file a share into this new folder, instead of showing them')
+}
+
+/** Gives a seal its first record, or one for the device that it has now; of a Shamir seal it hands out the new shares. */
+export async function initialiseSeal(
+  seal: string,
+  { agent, options, context }: Pick<Call<InitialiseOptions>, 'agent' | 'options' | 'context'>,
+): Promise<CommandResult> {
+  const { shares: wanted, threshold, label, output } = options
   const { type } = await agent.seal(seal, context.signal)
   // Looked at before there are shares that could be lost.
   if (type === SHARED) {
@@ -67,7 +77,7 @@ async function initialise({ agent, options, context }: Call<InitOptions>): Promi
     context.signal,
   )
   try {
-    const text = renderMembers([made.member])
+    const text = `${renderMembers([made.member])}${IN_STORAGE}`
     if (shares.length === 0) return { text, json: made }
     const files = await handOut(made, shares, { output, context })
     return { text: `${text}${WHAT_TO_DO}`, json: { ...made, ...(files === undefined ? {} : { files }) } }
@@ -75,6 +85,11 @@ async function initialise({ agent, options, context }: Call<InitOptions>): Promi
     for (const share of shares) share.wipe()
   }
 }
+
+/** The keyring lies beside the blobs that OpenBao stores; it stores one when it wraps. */
+const IN_STORAGE = `
+Snapshots of OpenBao have this record from the next wrapping on. To have it there at once: bao write -f sys/rotate/root
+`
 
 const WHAT_TO_DO = `
 Give each share to another person, on paper or on a medium of its own, and destroy what is left of them here: the files, or the
@@ -84,7 +99,7 @@ screen and its history. They are not shown again. Try them at once: sealctl rehe
 async function handOut(
   { clusterId, member }: InitialisedView,
   texts: readonly Secret[],
-  { output, context }: { readonly output: string | undefined; readonly context: Call<InitOptions>['context'] },
+  { output, context }: { readonly output: string | undefined; readonly context: CommandContext },
 ): Promise<readonly string[] | undefined> {
   using opened = new DisposableStack()
   // What the agent sent is read back as people will have to: a share that got lost on the way would show here.

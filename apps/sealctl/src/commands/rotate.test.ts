@@ -13,7 +13,7 @@ describe('sealctl rotate', () => {
     const { exitCode, stdout } = await run(control, ['rotate'])
     expect(exitCode).toBe(0)
     expect(stdout).toMatch(/^generation 3 \(key sw-3\) encrypts from now on\nwrapped for tpm\/node-a \(0101/)
-    expect(stdout).toContain('have OpenBao re-wrap it, on any node: bao write -f sys/rotate/root')
+    expect(stdout).toContain('have OpenBao re-wrap its root key, on any node: bao write -f sys/rotate/root')
     expect(stdout).toContain('sealctl rotate retire --snapshot FILE')
   })
 

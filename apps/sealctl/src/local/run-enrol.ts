@@ -46,7 +46,7 @@ export async function runEnrolRequest(
       `  ${fingerprint}`,
       '',
       'Bring the file to a node that is open, and compare the fingerprint there with this one:',
-      '  sealctl enroll approve --request FILE --output keyring.bin',
+      '  sealctl enroll approve --request FILE --label NODE --output keyring.bin',
       '',
     ].join('\n'),
   }

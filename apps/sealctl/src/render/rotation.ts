@@ -25,7 +25,8 @@ export function renderGenerations(generations: readonly GenerationView[]): strin
 
 const NEXT_STEPS = `
 OpenBao still stores what the old key sealed. Now
-  1. have OpenBao re-wrap it, on any node: bao write -f sys/rotate/root
-  2. take a snapshot after that: bao operator raft snapshot save FILE
-  3. retire what the snapshot does not name any more: sealctl rotate retire --snapshot FILE
+  1. have OpenBao re-wrap its root key, on any node: bao write -f sys/rotate/root
+  2. and its recovery key, by another leader: bao operator step-down
+  3. take a snapshot after that: bao operator raft snapshot save FILE
+  4. retire what the snapshot does not name any more: sealctl rotate retire --snapshot FILE
 `

@@ -65,6 +65,19 @@ describe('the operations behind the control API', () => {
     })
   })
 
+  it('read the configuration anew, and tell what that did to the seals', async () => {
+    await using control = await controlScope()
+    expect(await sendJson(control.path, 'POST', '/v1/sys/reload')).toEqual({
+      status: 200,
+      json: { added: ['people'], changed: ['tpm'], removed: ['old'], enabled: ['tpm', 'people'] },
+    })
+    await sendJson(control.path, 'POST', '/v1/sys/reload', { tend: false })
+    expect(control.asked).toEqual([
+      ['reload', { tend: true, caller: unknownCaller }],
+      ['reload', { tend: false, caller: unknownCaller }],
+    ])
+  })
+
   it('initialise a seal, and hand out the shares of a Shamir seal as lines of bytes, with the facts beside them', async () => {
     await using control = await controlScope()
     const answer = await send(control.path, {

@@ -36,6 +36,7 @@ describe('a refusal of the control API', () => {
     ['OPERATION_NOT_CONFIRMED', 400],
     ['OPERATION_INVALID', 400],
     ['KEYRING_MALFORMED', 400],
+    ['CONFIG_INVALID', 409],
   ])('passes on %s with status %d and its message, and never its cause', async (code, status) => {
     await using control = await controlScope({
       operations: { rotate: () => Promise.reject(new Refused(code)) },
@@ -74,6 +75,7 @@ describe('a refusal of the control API', () => {
       'breakChain in the body must',
     ],
     ['one share that opens alone', 'POST', '/v1/sys/init/people', { shares: { threshold: 1, count: 3 } }, 'at least 2'],
+    ['the definition of a seal', 'POST', '/v1/sys/reload', { seals: [] }, 'seals is unknown'],
     ['an array for an object', 'POST', '/v1/sys/rotate/seal-key', [], 'the body must be an object'],
     ['a member id that is none', 'POST', '/v1/sys/rotate/seal-key', { drop: ['x'] }, 'drop.0 in the body must be 32'],
     ['a parameter that is unknown', 'GET', '/v1/sys/seals?all=1', undefined, 'all is unknown in the query'],

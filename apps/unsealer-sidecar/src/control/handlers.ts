@@ -3,7 +3,15 @@ import { type ControlApiDependencies } from './control-api.ts'
 import { type Handlers } from './handler.ts'
 import { type SealOperations } from './operations.ts'
 import { viewNamedSealStatus } from './status.ts'
-import { viewCeremony, viewGeneration, viewListedSeal, viewMember, viewRehearsal, viewRotation } from './views.ts'
+import {
+  viewCeremony,
+  viewGeneration,
+  viewListedSeal,
+  viewMember,
+  viewRehearsal,
+  viewReload,
+  viewRotation,
+} from './views.ts'
 
 type StatusOperation = 'health' | 'readiness' | 'metrics' | 'openApi' | 'sealStatus' | 'namedSealStatus' | 'probe'
 
@@ -36,6 +44,7 @@ export function operationHandlers(operations: SealOperations): Pick<Handlers, Ex
       await operations.deleteSeal({ sealName: name, confirm, caller }, signal)
       return undefined
     },
+    reload: async ({ body: { tend = true }, caller }) => viewReload(await operations.reload({ tend, caller })),
     initialise: async ({ parameters: { name }, body: { label, shares }, caller, signal }) => {
       const made = await operations.initialise({ sealName: name, label, shares, caller }, signal)
       return { secrets: made.shares, facts: { clusterId: made.clusterId, member: viewMember(made.member) } }

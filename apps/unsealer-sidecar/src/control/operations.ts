@@ -87,6 +87,16 @@ export interface RehearsalResult {
   readonly isQuorum: boolean
 }
 
+/** What a new configuration did to the seals of this node, by name. */
+export interface ReloadResult {
+  readonly added: readonly string[]
+  /** Configured otherwise than before. */
+  readonly changed: readonly string[]
+  readonly removed: readonly string[]
+  /** All that are configured now and not disabled, those of people with shares too. */
+  readonly enabled: readonly string[]
+}
+
 /**
  * What operators can do to the seals of a cluster, behind the control API. Each throws errors with a stable `code`; the control API
  * turns codes into statuses. Everything that changes the keyring is stored and proven before it returns.
@@ -95,6 +105,15 @@ export interface SealOperations {
   seals(): readonly SealFacts[]
   members(): readonly MemberFacts[]
   generations(): readonly GenerationFacts[]
+  /**
+   * Reads the configuration anew. One that is refused changes nothing: the seals from before go on. Either way seals that waited for an
+   * operator are tried again.
+   */
+  reload(request: {
+    /** Whether seals that lack records are given them at once, not with the next probe. */
+    readonly tend: boolean
+    readonly caller: Caller
+  }): Promise<ReloadResult>
   /**
    * Gives a seal of this node's configuration its first record, or the device that it has now one more. For a Shamir seal it makes a
    * new set of shares.

@@ -5,6 +5,7 @@ import {
   type MemberView,
   type PlaceView,
   type RehearsalView,
+  type ReloadView,
   type RotationView,
 } from '@sealwright/control-api'
 import {
@@ -12,6 +13,7 @@ import {
   type GenerationFacts,
   type MemberFacts,
   type RehearsalResult,
+  type ReloadResult,
   type RotationResult,
   type SealFacts,
 } from './operations.ts'
@@ -46,6 +48,10 @@ export function viewListedSeal({ name, type, configured, members, hasOpened }: S
       : { configured: { priority: configured.priority, disabled: configured.disabled } }),
     members: members.map(viewMember),
   }
+}
+
+export function viewReload({ added, changed, removed, enabled }: ReloadResult): ReloadView {
+  return { added: [...added], changed: [...changed], removed: [...removed], enabled: [...enabled] }
 }
 
 export function viewGeneration({ number, keyId, state, step, isCurrent }: GenerationFacts): GenerationView {

@@ -17,7 +17,7 @@ beforeAll(async () => {
 function absorber(change: Partial<AbsorberDependencies> = {}) {
   const done: string[] = []
   const refused: unknown[] = []
-  const absorb = keyringAbsorber({
+  const { absorb, startAfresh } = keyringAbsorber({
     held: () => opened,
     merge: () => done.push('merge'),
     open: () => {
@@ -30,7 +30,7 @@ function absorber(change: Partial<AbsorberDependencies> = {}) {
     signal,
     ...change,
   })
-  return { absorb: (bytes: Uint8Array, limit = signal) => absorb(bytes, limit), done, refused }
+  return { absorb: (bytes: Uint8Array, limit = signal) => absorb(bytes, limit), startAfresh, done, refused }
 }
 
 /** Says of each keyring that its key is not held. */
@@ -44,6 +44,14 @@ describe('the absorber', () => {
     const later = bytesOf(ahead(first))
     for (const bytes of [bytesOf(first), later, bytesOf(first), later]) await absorb(bytes)
     expect(done).toEqual(['merge', 'merge'])
+  })
+
+  it('looks again at what was refused, once it is told that the configuration may have changed', async () => {
+    const { absorb, startAfresh, refused } = absorber()
+    await absorb(randomBytes(100).fill(1))
+    startAfresh()
+    await absorb(randomBytes(100).fill(1))
+    expect(refused).toHaveLength(2)
   })
 
   it('forgets the oldest of many, and looks at that one again', async () => {

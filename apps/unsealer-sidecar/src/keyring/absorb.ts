@@ -24,6 +24,13 @@ export interface AbsorberDependencies {
   readonly signal: AbortSignal
 }
 
+export interface KeyringAbsorber {
+  /** Learns from the bytes of a keyring. What it makes of them shows in what is held. */
+  readonly absorb: (bytes: Uint8Array, signal: AbortSignal) => Promise<void>
+  /** Looks again at what it has looked at before: the configuration may say now that it is to be trusted. */
+  readonly startAfresh: () => void
+}
+
 /**
  * Learns from the keyrings that OpenBao hands back beside its blobs. Each node puts its own there when it encrypts, so that all
  * learn of rotations, and a node without a store learns everything.
@@ -31,9 +38,7 @@ export interface AbsorberDependencies {
  * A keyring from there is as good as one from the store: its lineage and its MAC say whether it is genuine. A seal is asked only
  * for one of this cluster that is ahead of what is held, or where there is nothing else to open.
  */
-export function keyringAbsorber(
-  dependencies: AbsorberDependencies,
-): (bytes: Uint8Array, signal: AbortSignal) => Promise<void> {
+export function keyringAbsorber(dependencies: AbsorberDependencies): KeyringAbsorber {
   const { held, merge, open, offer, onLearned, onRefused, signal: ownSignal } = dependencies
   /** What is being looked at just now, by SHA-256 in hex: the same bytes may come in several calls at once. */
   const underWay = new Map<string, Promise<void>>()
@@ -76,17 +81,22 @@ export function keyringAbsorber(
     if (after !== undefined && after !== before) onLearned(after.keyring)
   }
 
-  return async (bytes, signal) => {
-    signal.throwIfAborted()
-    const id = createHash('sha256').update(bytes).digest('hex')
-    if (known.has(id)) return
-    const looking =
-      underWay.get(id) ??
-      look(id, bytes).finally(() => {
-        underWay.delete(id)
-      })
-    underWay.set(id, looking)
-    await untilAborted(looking, signal)
+  return {
+    async absorb(bytes, signal) {
+      signal.throwIfAborted()
+      const id = createHash('sha256').update(bytes).digest('hex')
+      if (known.has(id)) return
+      const looking =
+        underWay.get(id) ??
+        look(id, bytes).finally(() => {
+          underWay.delete(id)
+        })
+      underWay.set(id, looking)
+      await untilAborted(looking, signal)
+    },
+    startAfresh() {
+      known.clear()
+    },
   }
 }
 

@@ -51,6 +51,8 @@ export interface Custody {
   readonly opening: OpenOptions
   /** Learns from the bytes of a keyring that came from outside. What it makes of them shows in what is held. */
   readonly absorb: (bytes: Uint8Array, signal: AbortSignal) => Promise<void>
+  /** Tries again what waits for an operator, seals and keyrings that were refused: the configuration may have changed. */
+  startAfresh(): void
   /** The keyring that a seal would open now: the one that is held, else what the store has or OpenBao has brought. */
   known(): Promise<Keyring>
   /**
@@ -314,6 +316,22 @@ export function keyringCustody(dependencies: CustodyDependencies): Custody {
     return holder.held()?.key ?? base
   }
 
+  const absorber = keyringAbsorber({
+    held: () => holder.held()?.key,
+    merge,
+    open: openAhead,
+    offer: keyring => {
+      offers.add(keyring)
+    },
+    signal,
+    onLearned: ({ revision }) => {
+      log.info({ revision }, 'keyring learned from another node')
+    },
+    onRefused: error => {
+      report.keyringRefused(error)
+    },
+  })
+
   return {
     holder,
     opening,
@@ -323,21 +341,11 @@ export function keyringCustody(dependencies: CustodyDependencies): Custody {
       if (known === undefined) throw new TypeError('there is one at least')
       return known
     },
-    absorb: keyringAbsorber({
-      held: () => holder.held()?.key,
-      merge,
-      open: openAhead,
-      offer: keyring => {
-        offers.add(keyring)
-      },
-      signal,
-      onLearned: ({ revision }) => {
-        log.info({ revision }, 'keyring learned from another node')
-      },
-      onRefused: error => {
-        report.keyringRefused(error)
-      },
-    }),
+    absorb: absorber.absorb,
+    startAfresh() {
+      absorber.startAfresh()
+      holder.reload()
+    },
     async sealKey(keyId, callSignal) {
       const keyring = holder.held()?.key.keyring
       const generation = keyring?.generations.find(each => each.keyId === keyId)

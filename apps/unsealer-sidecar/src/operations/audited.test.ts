@@ -15,6 +15,32 @@ function audited(given: Partial<SealOperations>) {
   return { events, operations: auditedOperations(given as SealOperations, event => events.push(event)) }
 }
 
+describe('reading the configuration anew', () => {
+  const request = { tend: true, caller }
+
+  it('is written down with the number of its seals, the disabled ones too', async () => {
+    const result = { added: ['b'], changed: [], removed: [], enabled: ['a'] }
+    const seal = { type: 'tpm', members: [], hasOpened: false }
+    const { events, operations } = audited({
+      reload: () => Promise.resolve(result),
+      seals: () => [
+        { ...seal, name: 'a', configured: { priority: 1, disabled: false } },
+        { ...seal, name: 'b', configured: { priority: 2, disabled: true } },
+        { ...seal, name: 'of-another-node', configured: undefined },
+      ],
+    })
+    expect(await operations.reload(request)).toBe(result)
+    expect(events).toEqual([{ kind: 'config-reloaded', seals: 2 }])
+  })
+
+  it('is written down when it is refused, and refused all the same', async () => {
+    const refusal = Object.assign(new Error('wrong'), { code: 'CONFIG_INVALID' })
+    const { events, operations } = audited({ reload: () => Promise.reject(refusal) })
+    await expect(operations.reload(request)).rejects.toBe(refusal)
+    expect(events).toEqual([{ kind: 'config-refused', code: 'CONFIG_INVALID' }])
+  })
+})
+
 describe('what people do with shares', () => {
   it('is written down with who did it and which share, never with its value', async () => {
     using share = new Secret(Buffer.from('sw-share-1-secret'))

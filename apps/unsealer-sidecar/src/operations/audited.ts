@@ -5,10 +5,24 @@ import { type Caller, type SealOperations } from '../control/operations.ts'
 /** The events of shares need a name of the attempt; where a share was refused before there was one. */
 const NO_CEREMONY = 'none'
 
-/** The same operations, and what people do with shares is written down: who, which share, never its value. */
+/**
+ * The same operations, and what people do with shares is written down: who, which share, never its value. So is each reading of the
+ * configuration.
+ */
 export function auditedOperations<O extends SealOperations>(operations: O, append: (event: AuditEvent) => void): O {
   return {
     ...operations,
+    async reload(request) {
+      try {
+        const result = await operations.reload(request)
+        const here = operations.seals().filter(({ configured }) => configured !== undefined)
+        append({ kind: 'config-reloaded', seals: here.length })
+        return result
+      } catch (error) {
+        append({ kind: 'config-refused', code: errorCodeOf(error) ?? 'unknown' })
+        throw error
+      }
+    },
     async initialise(request, signal) {
       const made = await operations.initialise(request, signal)
       const { member } = made

@@ -43,7 +43,7 @@ export async function initialise(
   if (configured === undefined) {
     throw new OperationError(
       'OPERATION_SEAL_UNKNOWN',
-      `the configuration of this node has no seal ${sealName} that is not disabled: add it to node.yaml, then reload the agent (SIGHUP)`,
+      `the configuration of this node has no seal ${sealName} that is not disabled: add it to node.yaml, then reload the agent (SIGHUP, or sealctl seals add)`,
     )
   }
   if (configured.type !== 'shamir') {

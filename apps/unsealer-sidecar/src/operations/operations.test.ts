@@ -58,7 +58,10 @@ async function started(config = configFor(tpms[0])): Promise<Running> {
     ...{ metrics: agentMetrics(Date.now), report: agentReporter(log, Date.now) },
   })
   await custody.holder.probe(signal)
-  const operations = sealOperations({ custody, configured: seals.configured, seals: seals.enabled })
+  const operations = sealOperations({
+    ...{ custody, configured: seals.configured, seals: seals.enabled },
+    reload: () => Promise.reject(new Error('there is no file to read')),
+  })
   return {
     ...{ custody, seals, operations },
     async [Symbol.asyncDispose]() {

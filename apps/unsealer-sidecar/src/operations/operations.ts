@@ -26,11 +26,12 @@ export interface OperationDependencies {
   readonly configured: () => readonly SealConfig[]
   /** Those that are not disabled, as the configuration is now. */
   readonly seals: () => readonly ConfiguredSeal[]
+  readonly reload: SealOperations['reload']
 }
 
 /** What operators can do to the seals of the cluster, done by this agent. */
 export function sealOperations(dependencies: OperationDependencies): SealOperations & Disposable {
-  const { custody, configured, seals } = dependencies
+  const { custody, configured, seals, reload } = dependencies
   const shares = shareOperations({ custody, configured })
 
   const heldKeyring = (): Keyring => {
@@ -97,6 +98,7 @@ export function sealOperations(dependencies: OperationDependencies): SealOperati
       )
     },
 
+    reload,
     initialise: (request, signal) => initialise(dependencies, request, signal),
     retire: (request, signal) => retire(custody, request, signal),
     approveEnrolment: (request, signal) => approveEnrolment(custody, request, signal),

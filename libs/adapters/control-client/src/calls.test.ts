@@ -111,6 +111,13 @@ describe('a call of the control client', () => {
       ...(['POST /v1/sys/unseal/reset', 'a reset', { seal: 'people' }, { ceremony }] as const),
       agent => agent.resetShares({ seal: 'people' }, signal),
     ],
+    [
+      'POST /v1/sys/reload',
+      'a new configuration',
+      { tend: false },
+      { added: ['b'], changed: [], removed: [], enabled: ['a', 'b'] },
+      agent => agent.reload({ tend: false }, signal),
+    ],
   ])('sends JSON to %s for %s', async (request, _what, body, answer, call) => {
     await using agent = await agentThat(answering(answer))
     expect(await call(agent.client)).toEqual(answer)

@@ -23,6 +23,7 @@ import {
   type ProbeView,
   type QueryOf,
   type RehearsalView,
+  type ReloadView,
   type ResetView,
   type RetirementView,
   type RotationView,
@@ -55,6 +56,8 @@ export interface ControlClient {
   seals(signal: AbortSignal): Promise<ListedSealsView>
   seal(name: string, signal: AbortSignal): Promise<ListedSealView>
   deleteSeal(name: string, query: QueryOf<OperationOf<'deleteSeal'>>, signal: AbortSignal): Promise<void>
+  /** Has the agent read its configuration anew. */
+  reload(body: JsonBodyOf<OperationOf<'reload'>>, signal: AbortSignal): Promise<ReloadView>
   /** The shares are the caller's, who wipes them; they are handed out once and never again. */
   initialise(
     name: string,
@@ -114,6 +117,7 @@ export function controlClient(options: ControlClientOptions): ControlClient {
     async deleteSeal(name, query, signal) {
       await bytes('deleteSeal', { parameters: { name }, query }, signal)
     },
+    reload: (body, signal) => json('reload', { json: body }, signal),
     async initialise(name, body, signal) {
       const response = await bytes('initialise', { parameters: { name }, json: body }, signal)
       const { facts } = OPERATIONS.initialise.answer

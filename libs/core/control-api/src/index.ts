@@ -41,4 +41,5 @@ export {
   type MembersView,
   type MemberView,
   type RecordView,
+  type ReloadView,
 } from './views/seals.ts'

@@ -15,6 +15,8 @@ describe('the status of an error code', () => {
     ['SHAMIR_NONCE_MISMATCH', 409],
     ['RAFT_SNAPSHOT_TRUNCATED', 400],
     ['STORE_CHANGED', 409],
+    ['CONFIG_INVALID', 409],
+    ['CONFIG_UNREADABLE', 409],
     ['PKCS11_PIN_WRONG', 503],
     ['TRANSIT_TIMEOUT', 503],
   ])('%s is %d', (code, status) => {

@@ -59,6 +59,7 @@ const STATUS_OF_CODE: Readonly<Record<string, number>> = {
  */
 const STATUS_OF_FAMILY: readonly (readonly [string, number])[] = [
   ['OPERATION_', CONFLICT],
+  ['CONFIG_', CONFLICT],
   ['ENROLMENT_', BAD_REQUEST],
   ['RAFT_SNAPSHOT_', BAD_REQUEST],
   ['SHAMIR_', BAD_REQUEST],

@@ -72,6 +72,10 @@ export function fakeOperations(replaced: Partial<SealOperations> = {}): {
     seals: () => fakeSeals,
     members: () => [tpmMember, sharesMember],
     generations: () => fakeGenerations,
+    reload: request => {
+      note('reload', request)
+      return Promise.resolve({ added: ['people'], changed: ['tpm'], removed: ['old'], enabled: ['tpm', 'people'] })
+    },
     initialise: request => {
       note('initialise', request)
       const isShamir = request.sealName === 'people'

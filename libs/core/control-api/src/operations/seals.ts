@@ -2,7 +2,7 @@ import * as v from 'valibot'
 import { type Operation } from '../operation.ts'
 import { confirm, label, namedSeal, shareCount } from '../request-fields.ts'
 import { initialisedView } from '../views/members.ts'
-import { listedSealsView, listedSealView } from '../views/seals.ts'
+import { listedSealsView, listedSealView, reloadView } from '../views/seals.ts'
 
 /** The named seals of the cluster. */
 export const SEAL_OPERATIONS = {
@@ -40,6 +40,29 @@ export const SEAL_OPERATIONS = {
       'OPERATION_SEAL_IN_USE',
       'OPERATION_SEAL_UNKNOWN',
     ],
+  },
+  reload: {
+    method: 'POST',
+    path: '/v1/sys/reload',
+    summary: 'Reads the configuration of this node anew, as SIGHUP does: its seals, and the id of the cluster.',
+    description:
+      'What a seal is stays with whoever may write the configuration: nothing here adds one. A configuration that is refused changes ' +
+      'nothing, and the seals from before go on. Seals that waited for an operator are tried again in any case.',
+    body: {
+      kind: 'json',
+      schema: v.strictObject({
+        tend: v.optional(
+          v.pipe(
+            v.boolean(),
+            v.description(
+              'false: a new seal is not given its first record at once, but with the next probe; for who is about to initialise it',
+            ),
+          ),
+        ),
+      }),
+    },
+    answer: { kind: 'json', schema: reloadView },
+    refusals: ['CONFIG_INVALID', 'CONFIG_SYNTAX', 'CONFIG_UNREADABLE', 'CONFIG_UNSAFE'],
   },
   initialise: {
     method: 'POST',

@@ -39,6 +39,15 @@ export const listedSealView = v.object({
 export const listedSealsView = v.object({ seals: v.array(listedSealView) })
 export const membersView = v.object({ members: v.array(memberView) })
 
+const sealNames = v.array(v.string())
+
+export const reloadView = v.object({
+  added: sealNames,
+  changed: v.pipe(sealNames, v.description('configured otherwise than before')),
+  removed: sealNames,
+  enabled: v.pipe(sealNames, v.description('all that are configured now and not disabled')),
+})
+
 /** A record: one generation of the seal key, wrapped for one member. */
 export type RecordView = v.InferOutput<typeof recordView>
 /** A member with its records. Answer of `GET /v1/sys/members` has many. */
@@ -47,5 +56,7 @@ export type MemberView = v.InferOutput<typeof memberView>
 export type ListedSealView = v.InferOutput<typeof listedSealView>
 /** Answer of `GET /v1/sys/seals`. */
 export type ListedSealsView = v.InferOutput<typeof listedSealsView>
+/** What a new configuration did to the seals of this node, by name. Answer of `POST /v1/sys/reload`. */
+export type ReloadView = v.InferOutput<typeof reloadView>
 /** Answer of `GET /v1/sys/members`. */
 export type MembersView = v.InferOutput<typeof membersView>
