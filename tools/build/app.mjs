@@ -37,6 +37,13 @@ const builtinsByRequire = {
   },
 }
 
+const undiciByParts = {
+  name: 'undici-by-parts',
+  setup({ onResolve }) {
+    onResolve({ filter: /^undici$/ }, () => ({ path: join(root, 'tools/build/undici-parts.mjs') }))
+  },
+}
+
 export async function buildApp(appFolder) {
   const { sealwright } = JSON.parse(readFileSync(join(root, appFolder, 'package.json'), 'utf8'))
   const { entries = ['src/main.ts'], external = [] } = sealwright ?? {}
@@ -57,7 +64,7 @@ export async function buildApp(appFolder) {
     minifySyntax: true,
     minifyWhitespace: true,
     legalComments: 'none',
-    plugins: [builtinsByRequire],
+    plugins: [builtinsByRequire, undiciByParts],
     external: [...(sealwright?.neverLoaded ?? []), ...external],
     banner: { js: banner },
     logLevel: 'warning',
