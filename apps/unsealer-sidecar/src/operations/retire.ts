@@ -3,7 +3,6 @@ import {
   currentGeneration,
   FIRST_GENERATION,
   findRecords,
-  type Generation,
   type Keyring,
   type OpenKeyring,
   retireGeneration,
@@ -30,7 +29,15 @@ export async function retire(
   { snapshot, lostNodes }: Parameters<SealOperations['retire']>[0],
   signal: AbortSignal,
 ): Promise<Awaited<ReturnType<SealOperations['retire']>>> {
-  const facts = await readSealFacts(snapshot, { signal })
+  return await retireByFacts(custody, { facts: await readSealFacts(snapshot, { signal }), lostNodes }, signal)
+}
+
+/** The same, by what a whole snapshot says. */
+export async function retireByFacts(
+  custody: Custody,
+  { facts, lostNodes }: { readonly facts: SealFacts; readonly lostNodes: readonly string[] },
+  signal: AbortSignal,
+): Promise<Awaited<ReturnType<SealOperations['retire']>>> {
   const held = custody.holder.held()?.key
   if (held === undefined)
     throw new CustodyError('CUSTODY_SEALED', 'no seal of this node has opened yet: see sealctl status')
@@ -38,22 +45,25 @@ export async function retire(
   assertAllNodesKnown(held.keyring, facts, lostNodes)
   const blobs = [facts.storedKeys, ...(facts.recoveryKey === undefined ? [] : [facts.recoveryKey])]
   const named = new Set(blobs.map(blob => keyIdOf(blob, held.keyring)))
-  const isSpent = (keyring: Keyring, { state, keyId, id }: Generation): boolean =>
-    state === 'active' && !named.has(keyId) && hex(id) !== hex(currentGeneration(keyring).id)
-
-  const spent = held.keyring.generations.filter(generation => isSpent(held.keyring, generation))
+  assertNamedAreActive(held.keyring, named)
+  const current = hex(currentGeneration(held.keyring).id)
+  const spent = held.keyring.generations.filter(
+    ({ state, keyId, id }) => state === 'active' && !named.has(keyId) && hex(id) !== current,
+  )
   if (spent.length > 0) {
+    const spentIds = new Set(spent.map(({ id }) => hex(id)))
     await custody.change(({ keyring: before, sealKeys }) => {
+      // Only those that the snapshot was asked about: what a rotation meanwhile made old may be named by newer blobs.
       const keyring = before.generations
-        .filter(generation => isSpent(before, generation))
+        .filter(generation => spentIds.has(hex(generation.id)) && generation.state === 'active')
         .reduce((next, { id }) => retireGeneration({ keyring: next, sealKeys, id }), before)
       return { keyring, sealKeys }
     }, signal)
   }
   const after = generationFacts(custody.holder.held()?.key.keyring ?? held.keyring)
-  const spentIds = new Set(spent.map(({ keyId }) => keyId))
+  const spentKeyIds = new Set(spent.map(({ keyId }) => keyId))
   return {
-    retired: after.filter(({ keyId, state }) => spentIds.has(keyId) && state === 'retired'),
+    retired: after.filter(({ keyId, state }) => spentKeyIds.has(keyId) && state === 'retired'),
     kept: after.filter(({ state, isCurrent }) => state === 'active' && !isCurrent),
   }
 }
@@ -80,22 +90,29 @@ function keyIdOf(bytes: Uint8Array, { generations }: Keyring): string | undefine
   return Buffer.from(parseEnvelope(ciphertext).keyRef).toString('latin1')
 }
 
+/** A snapshot that names what is retired here already is not of the storage that was judged then. */
+function assertNamedAreActive({ generations }: Keyring, named: ReadonlySet<string | undefined>): void {
+  for (const { keyId, state } of generations) {
+    if (state !== 'retired' || !named.has(keyId)) continue
+    throw new OperationError(
+      'OPERATION_SNAPSHOT_REFUSED',
+      `nothing was retired: the snapshot needs the key ${keyId}, which is retired here: it is not of this cluster as it is now`,
+    )
+  }
+}
+
 /** By the label of a member: members of the TPM of each server are called as the server is. */
 function assertAllNodesKnown(keyring: Keyring, { snapshot }: SealFacts, lostNodes: readonly string[]): void {
-  const tpmMembers = keyring.members.filter(
-    member =>
-      member.state === 'active' &&
-      sealOf(keyring, member)?.sealType === 'tpm' &&
-      findRecords(keyring, member).length > 0,
-  )
-  // Where no seal is of one node alone, each node opens by what all share.
-  if (tpmMembers.length === 0) return
+  const everyTpm = keyring.members.filter(member => sealOf(keyring, member)?.sealType === 'tpm')
+  // Where no seal ever was of one node alone, each node opens by what all share. A removed one may be all that its node has.
+  if (everyTpm.length === 0) return
+  const tpmMembers = everyTpm.filter(member => member.state === 'active' && findRecords(keyring, member).length > 0)
   const known = new Set([...tpmMembers.map(({ label }) => label), ...lostNodes])
   const unknown = snapshot.metadata.servers.map(({ id }) => id).filter(id => !known.has(id))
   if (unknown.length === 0) return
   throw new OperationError(
     'OPERATION_NODES_UNKNOWN',
     `nothing was retired: the keyring here has no TPM member that is called as the server ${unknown.join(', ')}, which may know only the old ` +
-      'key. Import its keyring (sealctl keyring export there, sealctl keyring import here), or name it with --lost NODE if it is no more',
+      'key. Import its keyring (sealctl keyring export there, sealctl keyring import here), or name it with --lost NODE if it is no more, or opens by a seal that it shares',
   )
 }

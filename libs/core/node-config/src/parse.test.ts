@@ -209,6 +209,14 @@ describe('a node configuration', () => {
       'seals: [{ name: a, type: tpm, priority: 1 }, { name: b, type: tpm, priority: 1 }]',
       'share a priority',
     ],
+    [
+      'a shared file of policies',
+      signedSeal({}).replace(
+        /\[(.*)\]$/,
+        (_, seal: string) => `[${seal}, ${seal.replace('name: a', 'name: b').replace('priority: 1', 'priority: 2')}]`,
+      ),
+      'share a signedPolicy.policiesFile',
+    ],
     ['only disabled seals', 'seals: [{ name: a, type: tpm, priority: 1, disabled: true }]', 'every seal is disabled'],
     ['an address without scheme', `${minimal}\nopenbao: { address: "localhost:8200" }`, 'openbao.address must begin'],
   ])('refuses %s, and names the field', (_what, text, message) => {

@@ -40,6 +40,11 @@ export const nodeConfigSchema = v.strictObject({
     v.check(list => isUnique(list, seal => seal.name), 'two seals that are not disabled share a name'),
     v.check(list => isUnique(list, seal => seal.priority), 'two seals that are not disabled share a priority'),
     v.check(list => list.some(seal => !seal.disabled), 'every seal is disabled'),
+    // What one of them retires the other may still boot by.
+    v.check(
+      list => isUnique(list, policiesFileOf),
+      'two seals that are not disabled share a signedPolicy.policiesFile',
+    ),
   ),
   agent: v.optional(agent, {}),
   openbao: v.optional(openbao),
@@ -48,6 +53,13 @@ export const nodeConfigSchema = v.strictObject({
 function isUnique<S extends { disabled: boolean }>(seals: readonly S[], key: (seal: S) => unknown): boolean {
   const enabled = seals.filter(seal => !seal.disabled)
   return new Set(enabled.map(key)).size === enabled.length
+}
+
+/** A seal without one is like no other. */
+function policiesFileOf(
+  seal: { name: string; signedPolicy?: { policiesFile: string } | undefined } | { name: string },
+): string {
+  return ('signedPolicy' in seal ? seal.signedPolicy?.policiesFile : undefined) ?? seal.name
 }
 
 type Output = v.InferOutput<typeof nodeConfigSchema>
