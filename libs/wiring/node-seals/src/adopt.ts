@@ -31,7 +31,7 @@ export interface Adopted {
  *
  * @param input.sealKeys - of the keyring; stay the caller's.
  * @param input.clusterId - 16 bytes, where it is known from elsewhere; else a record must have proven the origin.
- * @param input.seals - of this node that are not disabled. Whatever device they have now is meant.
+ * @param input.seals - of this node that are not disabled. Whatever device they have now is meant, but for one that was removed.
  * @throws {@link EnrolmentError} `ENROLMENT_NOTHING_PROVEN`, `ENROLMENT_OTHER_CLUSTER`; {KeyringError} `KEYRING_ORIGIN_UNPROVEN`,
  *   `KEYRING_OTHER_CLUSTER`; {StoreError}. After each the store is as it was.
  */
@@ -58,7 +58,7 @@ export async function adoptKeyring(
       seal.withLocalMember({ knownIn: undefined, signal: seekSignal }, use),
   }))
   const tended = await tendSeals({
-    ...{ keyring: base.keyring, sealKeys, seals: welcome, label, now: Date.now, signal },
+    ...{ keyring: base.keyring, sealKeys, seals: welcome, label, admitStrangers: true, now: Date.now, signal },
     randomBytes: count => randomFillSync(allocateKeyBytes(count)),
   })
   const failures = new Map(tended.failures)

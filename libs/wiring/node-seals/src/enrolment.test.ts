@@ -1,6 +1,15 @@
+import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { writeFile } from 'node:fs/promises'
-import { createKeyring, decodeKeyring, encodeKeyring, type Keyring, matchSealKey } from '@sealwright/keyring'
+import { rm, writeFile } from 'node:fs/promises'
+import { promisify } from 'node:util'
+import {
+  createKeyring,
+  decodeKeyring,
+  encodeKeyring,
+  type Keyring,
+  matchSealKey,
+  removeMember,
+} from '@sealwright/keyring'
 import { Secret } from '@sealwright/secret'
 import { startSwtpm, type Swtpm, temporaryFolder, type TemporaryFolder } from '@sealwright/testing-rig'
 import { adoptKeyring } from './adopt.ts'
@@ -15,6 +24,7 @@ import { readStoredKeyring } from './store.ts'
 import { type TpmSeals, tpmSeals } from './testing/tpm-seals.ts'
 
 const { signal } = new AbortController()
+const run = promisify(execFile)
 
 let folder: TemporaryFolder
 let swtpm: Swtpm
@@ -120,6 +130,21 @@ describe('a keyring that is brought to a machine', () => {
     const before = encodeKeyring(await readStoredKeyring(folder.join('seal')))
     await adopt(decodeKeyring(before))
     expect(encodeKeyring(await readStoredKeyring(folder.join('seal')))).toEqual(before)
+  })
+
+  it('does not let in a machine that was removed, unless its TPM is another one since', async () => {
+    const { keyring: both } = await adopt(await brought())
+    const place = both.members.find(({ label }) => label === 'node-d')
+    if (place === undefined) throw new Error('no member')
+    const keyring = removeMember({ keyring: both, sealKeys: matchSealKey({ keyring: both, sealKey }), place })
+    await rm(folder.join('seal'), { recursive: true })
+    await expect(adopt(keyring)).rejects.toMatchObject({
+      code: 'ENROLMENT_NOTHING_PROVEN',
+      message: expect.stringMatching(/tpm: KEYRING_NO_RECORD: .*the member of this node was removed/) as string,
+    })
+    await expect(readStoredKeyring(folder.join('seal'))).rejects.toMatchObject({ code: 'STORE_NOT_FOUND' })
+    await run('tpm2_clear', ['-T', `swtpm:path=${swtpm.socketPath}`, '-c', 'p'])
+    expect((await adopt(keyring)).opens).toEqual(['tpm'])
   })
 
   it('is not written if no seal of this machine takes part', async () => {

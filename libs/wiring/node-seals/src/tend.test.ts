@@ -3,8 +3,10 @@ import {
   activateGeneration,
   addGeneration,
   addRecord,
+  findSeal,
   type Keyring,
   matchSealKey,
+  removeMember,
   retireGeneration,
   type SealKeys,
 } from '@sealwright/keyring'
@@ -44,6 +46,14 @@ function rotated(keyring: Keyring, sealKeys: SealKeys) {
   const { id } = added.generation
   const held = sealKeys.with(id, added.sealKey)
   return { keyring: activateGeneration({ keyring: added.keyring, sealKeys: held, id }), sealKeys: held }
+}
+
+/** The keyring without the only member of this seal, as a revocation leaves it. */
+function revoked(keyring: Keyring, sealKeys: SealKeys, sealName: string): Keyring {
+  const sealId = findSeal(keyring, sealName)?.sealId ?? new Uint8Array()
+  const member = keyring.members.find(each => Buffer.compare(each.sealId, sealId) === 0)
+  if (member === undefined) throw new Error('no member')
+  return removeMember({ keyring, sealKeys, place: member })
 }
 
 describe('tending a seal', () => {
@@ -106,6 +116,51 @@ describe('tending a seal', () => {
     const refused = await tended(keyring, sealKeys, [stranger])
     expect(refused).toMatchObject({ keyring, renewed: [] })
     expect(refused.failures.get('tpm')).toMatchObject({ code: 'TPM_REPLACED' })
+  })
+
+  it('does not bring back a member that was removed, nor another device in its place, but for an operator', async () => {
+    const second = here.only({ name: 'second' })
+    const both = await here.enrol(second, await here.enrol(seal))
+    const sealKeys = matchSealKey({ keyring: both, sealKey: here.sealKey })
+    const keyring = revoked(both, sealKeys, 'second')
+    expect(mayNeedTending(keyring, [seal, second])).toBe(false)
+    const elsewhere = tpmSeals(tpms[1]?.socketPath ?? '').only({ name: 'second' })
+    const silent = here.only({ name: 'second', tpm: { socket: '/nowhere' } })
+    for (const each of [second, elsewhere, silent]) {
+      const after = await tended(keyring, sealKeys, [seal, each])
+      expect(after).toMatchObject({ keyring, renewed: [] })
+      expect(after.failures.get('second')).toMatchObject({
+        code: 'KEYRING_NO_RECORD',
+        message: expect.stringMatching(/every member of it was removed.*sealctl init --seal second/) as string,
+      })
+    }
+    const meant = { keyring, sealKeys, seals: [second], label: 'node', readdRemoved: true }
+    const { keyring: back, renewed } = await tendSeals({ ...surroundings, ...meant })
+    expect(renewed).toEqual(['second'])
+    expect(await opening(second, back)).toBe('opens')
+  })
+
+  it('tells a removed member and a stranger where the members that are left have no record', async () => {
+    const second = here.only({ name: 'second' })
+    const elsewhere = tpmSeals(tpms[1]?.socketPath ?? '').only({ name: 'second' })
+    const both = await here.enrol(second, await here.enrol(seal))
+    const sealKeys = matchSealKey({ keyring: both, sealKey: here.sealKey })
+    const gone = revoked(both, sealKeys, 'second')
+    const sealId = findSeal(gone, 'second')?.sealId
+    const away = gone.members.find(({ state }) => state === 'active')
+    if (sealId === undefined || away === undefined) throw new Error('no member')
+    const keyring = { ...gone, members: [...gone.members, { ...away, sealId, memberId: randomBytes(16) }] }
+    for (const [each, reason] of [
+      [second, /the member of this node was removed/],
+      [elsewhere, /none of its members/],
+    ] as const) {
+      const after = await tended(keyring, sealKeys, [each])
+      expect(after).toMatchObject({ keyring, renewed: [] })
+      expect(after.failures.get('second')).toMatchObject({
+        code: 'KEYRING_NO_RECORD',
+        message: expect.stringMatching(reason) as string,
+      })
+    }
   })
 
   it('leaves out a seal that is down, and looks after the others', async () => {

@@ -2,7 +2,10 @@ import {
   addRecord,
   findRecords,
   findSeal,
+  findSealRecords,
   type Keyring,
+  KeyringError,
+  type Member,
   type RecordMethod,
   rootGenerations,
   type SealKeys,
@@ -22,8 +25,10 @@ export interface TendInput extends Surroundings {
   readonly seals: readonly ConfiguredSeal[]
   /** For a member that is new, such as the node's name; one that is listed keeps its own. */
   readonly label: string
-  /** Whether an operator wants seals back that were removed. Default: no. */
+  /** Whether an operator wants seals and members back that were removed. Default: no. */
   readonly readdRemoved?: boolean
+  /** Whether an operator lets in whatever device a seal has now, if it was not removed itself. Default: no. */
+  readonly admitStrangers?: boolean
 }
 
 /** What came of it. */
@@ -56,7 +61,8 @@ export function mayNeedTending(keyring: Keyring, seals: readonly ConfiguredSeal[
  * Gives the members that this node has now what they lack: a record of their own making of each generation from which the others can
  * be reached. So a record that another node made for them is replaced, and an old generation is needed no longer.
  *
- * A seal without any record gets its first one. A device that is a stranger to a seal which has records gets none: that takes an operator.
+ * A seal that is new to the keyring gets its first one. A device that is a stranger to a listed seal gets none, nor one that was removed
+ * from it: that takes an operator.
  *
  * @throws {KeyringError} as `addRecord`. What a seal throws is among the failures.
  */
@@ -70,6 +76,7 @@ export async function tendSeals(input: TendInput): Promise<Tended> {
     if (input.readdRemoved !== true && wasRemoved(keyring, seal.name)) continue
     const before = keyring
     try {
+      assertHasMembers(input, keyring, seal.name)
       keyring = await seal.withLocalMember({ knownIn: before, signal }, member =>
         withOwnRecords({ ...input, keyring: before }, seal, member),
       )
@@ -87,6 +94,39 @@ function wasRemoved(keyring: Keyring, sealName: string): boolean {
   return findSeal(keyring, sealName) === undefined && keyring.seals.some(({ name }) => name === sealName)
 }
 
+/**
+ * With its last member revoked, a seal has no record left to tell a known device by: so none is asked.
+ *
+ * @throws {KeyringError} `KEYRING_NO_RECORD`.
+ */
+function assertHasMembers({ readdRemoved, admitStrangers }: TendInput, keyring: Keyring, sealName: string): void {
+  const seal = findSeal(keyring, sealName)
+  if (seal === undefined || readdRemoved === true || admitStrangers === true) return
+  const isOf = ({ sealId, state }: Member): boolean => state === 'active' && Buffer.compare(sealId, seal.sealId) === 0
+  if (!keyring.members.some(isOf)) throw keptOut(sealName, 'every member of it was removed')
+}
+
+/**
+ * A revocation must not be undone by the node that it was meant for.
+ *
+ * @param listed - the member of this node, as it stands in the keyring.
+ * @throws {KeyringError} `KEYRING_NO_RECORD`.
+ */
+function assertLetIn({ keyring, readdRemoved, admitStrangers }: TendInput, sealName: string, listed?: Member): void {
+  if (findSeal(keyring, sealName) === undefined || readdRemoved === true) return
+  if (listed?.state === 'removed') throw keptOut(sealName, 'the member of this node was removed from it')
+  if (listed === undefined && admitStrangers !== true && findSealRecords(keyring, sealName).length === 0)
+    throw keptOut(sealName, 'the device of this node is none of its members')
+}
+
+function keptOut(sealName: string, reason: string): KeyringError {
+  return new KeyringError(
+    'KEYRING_NO_RECORD',
+    `the seal ${sealName} gets no record by itself, for ${reason}: if it is meant to open again, sealctl init --seal ${sealName}; ` +
+      'else take it out of the configuration',
+  )
+}
+
 async function withOwnRecords(input: TendInput, { name }: ConfiguredSeal, member: SealMember): Promise<Keyring> {
   const { sealKeys, label, now, randomBytes, signal } = input
   let { keyring } = input
@@ -98,6 +138,7 @@ async function withOwnRecords(input: TendInput, { name }: ConfiguredSeal, member
       Buffer.compare(entry.sealId, place.sealId) === 0 &&
       Buffer.compare(entry.memberId, place.memberId) === 0,
   )
+  assertLetIn(input, name, listed)
   const generationIds =
     place === undefined
       ? rootGenerations(keyring).map(({ id }) => id)
