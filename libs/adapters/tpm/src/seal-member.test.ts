@@ -8,7 +8,7 @@ import { type Swtpm, type TemporaryFolder, startSwtpm, temporaryFolder } from '@
 import { type TpmAccess } from './operation.ts'
 import { sealKekForRemote } from './seal.ts'
 import { expectedTpmOf, tpmMemberId, tpmSealMember } from './seal-member.ts'
-import { readTpmIdentity } from './status.ts'
+import { readTpmIdentity, readTpmStatus } from './status.ts'
 
 const { signal } = new AbortController()
 
@@ -134,6 +134,31 @@ describe('a TPM as a seal member', () => {
       code: 'TPM_METHOD_REFUSED',
       kind: 'permanent',
     })
+  })
+
+  it('refuses an imported key with a PIN, which somebody else has chosen, before it costs a try', async () => {
+    const identity = await readTpmIdentity(access)
+    const right = new Secret(Uint8Array.from(Buffer.from('right')))
+    const theirs = new Secret(Uint8Array.from(Buffer.from('theirs')))
+    const kek = new Secret(Uint8Array.from(randomBytes(32)))
+    const made = (pin?: Secret) =>
+      sealKekForRemote(identity, { policy: { kind: 'none' }, ...(pin === undefined ? {} : { pin }) }, kek, randomBytes)
+    const options = { ...access, expected: identity, policy: { kind: 'none' }, acceptImported: true } as const
+    const refused = { code: 'TPM_METHOD_REFUSED', kind: 'permanent' }
+    for (const member of [
+      tpmSealMember({ ...options, pin: right }),
+      tpmSealMember({ ...options, pin: right, acceptWeaker: true }),
+      tpmSealMember(options),
+    ]) {
+      await expect(member.unsealKek(made(theirs), { signal, method: 'tpm-imported' })).rejects.toMatchObject(refused)
+    }
+    await expect(readTpmStatus(access)).resolves.toMatchObject({ lockoutCounter: 0 })
+    // Without a PIN it is weaker than configured: it opens only to be sealed anew, and the PIN is not used for it.
+    const weak = { signal, method: 'tpm-imported' } as const
+    const strict = tpmSealMember({ ...options, pin: right })
+    await expect(strict.unsealKek(made(), weak)).rejects.toMatchObject({ code: 'TPM_POLICY_WEAKER' })
+    const resealing = tpmSealMember({ ...options, pin: right, acceptWeaker: true })
+    expect((await resealing.unsealKek(made(), weak)).equals(kek)).toBe(true)
   })
 
   it('stops when the caller does', async () => {

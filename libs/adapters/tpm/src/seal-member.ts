@@ -39,7 +39,7 @@ export type TpmSealMemberOptions = TpmAccess &
     readonly policy: SealConditions['policy']
     /**
      * Opens records of method `tpm-imported` too. Their makers need no more than the public storage key, so one proves nothing
-     * about where its key came from. Default: no.
+     * about where its key came from. One that asks for a PIN is refused all the same. Default: no.
      */
     readonly acceptImported?: boolean
     /**
@@ -68,12 +68,19 @@ export function tpmSealMember(options: TpmSealMemberOptions): SealMember {
     sealKek: (kek, { signal }) =>
       sealKek(options, expected, pin === undefined ? { policy } : { policy, pin }, kek, { signal }),
     unsealKek: async (sealedKek, { signal, method }) => {
-      const { storageKeyName, object } = decodeSealedKek(sealedKek)
+      const { storageKeyName, object, policy: made } = decodeSealedKek(sealedKek)
       assertMadeBy(method, object.method)
       if (object.method === 'imported' && options.acceptImported !== true) {
         throw new TpmError(
           'TPM_METHOD_REFUSED',
           'this key was made outside the TPM, by whoever knows its public key, and no such key is expected here: restore the store from a copy, and find out who wrote it',
+        )
+      }
+      // Nobody else knows the PIN: such a key has one of its maker's choosing, and each attempt would cost a try.
+      if (object.method === 'imported' && made.hasPin) {
+        throw new TpmError(
+          'TPM_METHOD_REFUSED',
+          'this key was made outside the TPM and asks for a PIN, which no other node knows; the TPM was not asked: restore the store from a copy, and find out who wrote it',
         )
       }
       if (Buffer.compare(storageKeyName, expected.storageKeyName) !== 0) {
