@@ -17,7 +17,7 @@ beforeAll(async () => {
 function absorber(change: Partial<AbsorberDependencies> = {}) {
   const done: string[] = []
   const refused: unknown[] = []
-  const { absorb, startAfresh } = keyringAbsorber({
+  const { absorb, learn, startAfresh } = keyringAbsorber({
     held: () => opened,
     merge: () => done.push('merge'),
     open: () => {
@@ -30,7 +30,11 @@ function absorber(change: Partial<AbsorberDependencies> = {}) {
     signal,
     ...change,
   })
-  return { absorb: (bytes: Uint8Array, limit = signal) => absorb(bytes, limit), startAfresh, done, refused }
+  return {
+    absorb: (bytes: Uint8Array, limit = signal) => absorb(bytes, limit),
+    learn: (bytes: Uint8Array, limit = signal) => learn(bytes, limit),
+    ...{ startAfresh, done, refused },
+  }
 }
 
 /** Says of each keyring that its key is not held. */
@@ -176,5 +180,50 @@ describe('the absorber', () => {
     gate.resolve(true)
     await other
     expect([opens, refused]).toEqual([1, []])
+  })
+})
+
+describe('the absorber, for somebody who wants to know what came of it', () => {
+  it('throws what is wrong, each time, also of what was refused before', async () => {
+    const { absorb, learn, refused } = absorber()
+    const forged = withForgedLineage(ahead(first))
+    await absorb(forged)
+    for (let times = 0; times < 2; times += 1) {
+      await expect(learn(forged)).rejects.toMatchObject({ code: 'KEYRING_LINEAGE_FORGED' })
+    }
+    expect(refused).toHaveLength(1)
+  })
+
+  it('looks at what brought nothing new before', async () => {
+    const { absorb, learn, done } = absorber()
+    await absorb(bytesOf(first))
+    expect(await learn(bytesOf(first))).toBe(true)
+    expect(done).toEqual(['merge', 'merge'])
+  })
+
+  it('says that a seal has to come back first', async () => {
+    const { learn } = absorber({ merge: isAhead, open: () => Promise.resolve(false) })
+    expect(await learn(bytesOf(first))).toBe(false)
+  })
+
+  it('offers nothing where nothing is held', async () => {
+    const { learn, done } = absorber({ held: () => undefined })
+    expect(await learn(bytesOf(first))).toBe(false)
+    expect(done).toEqual([])
+  })
+
+  it('says that it learned something', async () => {
+    let held = opened
+    const learned: Keyring[] = []
+    const next = ahead(first)
+    const { learn } = absorber({
+      held: () => held,
+      merge: () => {
+        held = OpenKeyring.from(next.keyring, next.sealKeys)
+      },
+      onLearned: keyring => learned.push(keyring),
+    })
+    await learn(bytesOf(next))
+    expect(learned).toEqual([next.keyring])
   })
 })

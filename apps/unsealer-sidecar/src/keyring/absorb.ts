@@ -27,6 +27,13 @@ export interface AbsorberDependencies {
 export interface KeyringAbsorber {
   /** Learns from the bytes of a keyring. What it makes of them shows in what is held. */
   readonly absorb: (bytes: Uint8Array, signal: AbortSignal) => Promise<void>
+  /**
+   * As `absorb`, for somebody who wants to know what came of it; also if the same bytes were looked at before.
+   *
+   * @returns `false` if a seal has to come back first.
+   * @throws what is wrong with the keyring.
+   */
+  readonly learn: (bytes: Uint8Array, signal: AbortSignal) => Promise<boolean>
   /** Looks again at what it has looked at before: the configuration may say now that it is to be trusted. */
   readonly startAfresh: () => void
 }
@@ -52,10 +59,6 @@ export function keyringAbsorber(dependencies: AbsorberDependencies): KeyringAbso
   }
 
   const take = async (keyring: Keyring, signal: AbortSignal): Promise<boolean> => {
-    if (held() === undefined) {
-      offer(keyring)
-      return false
-    }
     try {
       merge(keyring)
       return true
@@ -66,10 +69,26 @@ export function keyringAbsorber(dependencies: AbsorberDependencies): KeyringAbso
     }
   }
 
-  const look = async (id: string, bytes: Uint8Array): Promise<void> => {
+  /** Tells whoever stores it if something else is held after `work` than before. */
+  const noticing = async (work: () => Promise<boolean>): Promise<boolean> => {
     const before = held()
     try {
-      const isTaken = await take(decodeKeyring(bytes), ownSignal)
+      return await work()
+    } finally {
+      const after = held()
+      if (after !== undefined && after !== before) onLearned(after.keyring)
+    }
+  }
+
+  const takeOrOffer = async (keyring: Keyring): Promise<boolean> => {
+    if (held() !== undefined) return await noticing(() => take(keyring, ownSignal))
+    offer(keyring)
+    return false
+  }
+
+  const look = async (id: string, bytes: Uint8Array): Promise<void> => {
+    try {
+      const isTaken = await takeOrOffer(decodeKeyring(bytes))
       if (isTaken) remember(id)
     } catch (error) {
       ownSignal.throwIfAborted()
@@ -77,8 +96,6 @@ export function keyringAbsorber(dependencies: AbsorberDependencies): KeyringAbso
       if (error instanceof KeyringError || error instanceof EnvelopeError) remember(id)
       onRefused(error)
     }
-    const after = held()
-    if (after !== undefined && after !== before) onLearned(after.keyring)
   }
 
   return {
@@ -93,6 +110,12 @@ export function keyringAbsorber(dependencies: AbsorberDependencies): KeyringAbso
         })
       underWay.set(id, looking)
       await untilAborted(looking, signal)
+    },
+    async learn(bytes, signal) {
+      const limit = AbortSignal.any([signal, ownSignal])
+      limit.throwIfAborted()
+      const keyring = decodeKeyring(bytes)
+      return held() !== undefined && (await noticing(() => take(keyring, limit)))
     },
     startAfresh() {
       known.clear()

@@ -9,11 +9,11 @@ import { DEATH_POINTS, type DeathPoint, type RotatingAnswer } from '../testing/r
 import { testNode, textOf } from '../testing/test-node.ts'
 
 /** Nodes that one kill hits, each with a store of its own. */
-const NODES_PER_CHILD = 5
+const NODES_PER_CHILD = 14
 /** Children that kill themselves, this many at each point of a rotation of their first node. */
 const KILLS_PER_POINT = 5
 /** Children that are killed after a random delay. */
-const RANDOM_KILLS = 60
+const RANDOM_KILLS = 73
 const KILLED_NODES = (DEATH_POINTS.length * KILLS_PER_POINT + RANDOM_KILLS) * NODES_PER_CHILD
 /** Longest delay after the child has opened its keyrings: a few rotations of each. */
 const LONGEST_DELAY_MS = 400

@@ -15,7 +15,7 @@ import {
 import { classifySealFailure, type ConfiguredSeal, proveThrough, unwrapThrough } from '@sealwright/node-seals'
 import { type Secret } from '@sealwright/secret'
 import { hasErrorCode } from '@sealwright/system-error'
-import { type SealAttempt } from '@sealwright/unseal'
+import { type SealAttempt, type SealFailure } from '@sealwright/unseal'
 import { type AgentReporter } from '../report/log.ts'
 import { type AgentMetrics } from '../report/metrics.ts'
 import { keyringAbsorber } from './absorb.ts'
@@ -51,10 +51,18 @@ export interface Custody {
   readonly opening: OpenOptions
   /** Learns from the bytes of a keyring that came from outside. What it makes of them shows in what is held. */
   readonly absorb: (bytes: Uint8Array, signal: AbortSignal) => Promise<void>
+  /**
+   * As {@link Custody.absorb}, for somebody who wants to know what came of it; also if the same bytes were looked at before.
+   *
+   * @throws {CustodyError} `CUSTODY_SEALED` if a seal has to come back first; {@link KeyringError}: what is wrong with the keyring.
+   */
+  readonly learn: (bytes: Uint8Array, signal: AbortSignal) => Promise<void>
   /** Tries again what waits for an operator, seals and keyrings that were refused: the configuration may have changed. */
   startAfresh(): void
   /** The keyring that a seal would open now: the one that is held, else what the store has or OpenBao has brought. */
   known(): Promise<Keyring>
+  /** Takes note that what is {@link Custody.known} did not open in another way than by a seal: if OpenBao has brought it, others come first. */
+  unopened(keyring: Keyring, error: unknown): void
   /**
    * Changes the keyring: a seal gives the plain keys for a moment, the result is written to the store and opened from
    * there by a seal, and only then used. Changes happen one after another. Killed anywhere, the store has the old keyring or the new.
@@ -88,18 +96,28 @@ export class CustodyError extends Error {
   }
 }
 
-/** Tries one after another; what the last one failed with is thrown. */
+/**
+ * Tries one after another; what the last one failed with is thrown.
+ *
+ * @param mayGoOn - told of each failure: whether the next one may be tried.
+ */
 async function firstThatOpens<T>(
   [keyring, ...others]: readonly [Keyring, ...Keyring[]],
   open: (keyring: Keyring) => Promise<T>,
+  mayGoOn: (keyring: Keyring, error: unknown) => boolean,
 ): Promise<T> {
   try {
     return await open(keyring)
   } catch (error) {
     const [next, ...rest] = others
-    if (next === undefined) throw error
-    return await firstThatOpens([next, ...rest], open)
+    if (!mayGoOn(keyring, error) || next === undefined) throw error
+    return await firstThatOpens([next, ...rest], open, mayGoOn)
   }
+}
+
+/** Failures at which an operator is needed although no device was given a PIN, so that it cannot have counted a wrong one. */
+function sentNoPin(error: unknown): boolean {
+  return hasErrorCode(error, 'TPM_POLICY_WEAKER')
 }
 
 export interface CustodyDependencies {
@@ -155,6 +173,18 @@ export function keyringCustody(dependencies: CustodyDependencies): Custody {
     return await storedOr(storePath, held === undefined ? offers.list() : [held])
   }
 
+  const unopened = (keyring: Keyring, error: unknown): void => {
+    offers.failed(keyring, error)
+    if (hasErrorCode(error, 'KEYRING_AUTH_FAILED')) report.keyringRefused(error)
+  }
+
+  /** Takes note that a keyring did not open, and of what kind the failure is. */
+  const noteFailure = (keyring: Keyring, error: unknown): SealFailure['kind'] => {
+    const { kind } = classifySealFailure(error)
+    if (kind !== 'transient') unopened(keyring, error)
+    return kind
+  }
+
   const openTrusted = async (seal: ConfiguredSeal, keyring: Keyring, openSignal: AbortSignal): Promise<OpenKeyring> => {
     const opened = await openThrough(seal, keyring, openSignal)
     try {
@@ -177,7 +207,15 @@ export function keyringCustody(dependencies: CustodyDependencies): Custody {
           const [first, ...others] = await openable()
           if (first === undefined) throw new TypeError('there is one at least')
           // Only what strangers may have sent comes in several.
-          return await firstThatOpens([first, ...others], keyring => openTrusted(seal, keyring, openSignal))
+          return await firstThatOpens(
+            [first, ...others],
+            keyring => openTrusted(seal, keyring, openSignal),
+            (keyring, error) => {
+              // Whoever waited for it has left: that says nothing of the keyring, nor of the next one.
+              if (openSignal.aborted) return false
+              return noteFailure(keyring, error) === 'permanent' || !seal.hasPin || sentNoPin(error)
+            },
+          )
         },
       })),
     now: Date.now,
@@ -289,6 +327,9 @@ export function keyringCustody(dependencies: CustodyDependencies): Custody {
     }, callSignal)
     if (failures.length === 0) return true
     if (failures.some(({ kind }) => kind === 'transient')) return false
+    // It opened, and contradicts what is held.
+    const diverged = failures.find(({ code }) => code === 'KEYRING_DIVERGED')
+    if (diverged !== undefined) throw new KeyringError('KEYRING_DIVERGED', diverged.message)
     throw (
       fault ?? new KeyringError('KEYRING_NO_WAY_IN', 'no seal of this node opens the keyring that came from outside')
     )
@@ -341,9 +382,15 @@ export function keyringCustody(dependencies: CustodyDependencies): Custody {
       if (known === undefined) throw new TypeError('there is one at least')
       return known
     },
+    unopened,
     absorb: absorber.absorb,
+    async learn(bytes, callSignal) {
+      if (await absorber.learn(bytes, callSignal)) return
+      throw new CustodyError('CUSTODY_SEALED', 'no seal of this node opens that keyring now: see sealctl status')
+    },
     startAfresh() {
       absorber.startAfresh()
+      offers.clear()
       holder.reload()
     },
     async sealKey(keyId, callSignal) {

@@ -1,5 +1,4 @@
 import {
-  decodeKeyring,
   encodeKeyring,
   findSeal,
   type Keyring,
@@ -107,8 +106,7 @@ export function sealOperations(dependencies: OperationDependencies): SealOperati
     async importKeyring({ bytes }, signal) {
       const before = heldKeyring()
       // Told to whoever asks, where the agent only notes it of what comes by itself.
-      decodeKeyring(bytes)
-      await custody.absorb(bytes, signal)
+      await custody.learn(bytes, signal)
       const after = heldKeyring()
       return { revision: after.revision, hasChanged: after !== before }
     },

@@ -70,6 +70,10 @@ export function shareOperations({
         },
         signal,
       )
+    } catch (error) {
+      // It may be one that somebody has forged: the next share is for another that OpenBao has brought.
+      if (!signal.aborted) custody.unopened(keyring, error)
+      throw error
     } finally {
       privateKey.wipe()
     }

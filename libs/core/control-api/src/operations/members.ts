@@ -58,7 +58,16 @@ export const MEMBER_OPERATIONS = {
     summary: 'Unites a keyring of another node with the one that is held.',
     body: { kind: 'bytes', maxBytes: MAX_KEYRING_BODY_BYTES, what: 'docs/formats/keyring.md' },
     answer: { kind: 'json', schema: importView },
-    refusals: ['CUSTODY_SEALED', ...KEYRING_REFUSALS],
+    refusals: [
+      'CUSTODY_SEALED',
+      'KEYRING_AUTH_FAILED',
+      'KEYRING_LINEAGE_FORGED',
+      'KEYRING_LINK_BROKEN',
+      'KEYRING_NO_WAY_IN',
+      'KEYRING_RECORD_AUTH_FAILED',
+      'KEYRING_TOO_LARGE',
+      ...KEYRING_REFUSALS,
+    ],
   },
   approveEnrolment: {
     method: 'POST',
