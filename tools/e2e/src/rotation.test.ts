@@ -1,38 +1,16 @@
-import { createSealedCluster, type SealedCluster } from '@sealwright/testing-cluster'
 import { waitUntil } from '@sealwright/testing-rig'
 import { askControl } from './control-request.ts'
+import { formedCluster } from './formed-cluster.ts'
 import { cutPower } from './node-life.ts'
 import { statusOf } from './node-health.ts'
 import { testScope } from './test-scope.ts'
 
 const FORM_TIMEOUT_MS = 120_000
-const { signal } = new AbortController()
 const scope = testScope()
-
-/** Three nodes whose OpenBao servers form a cluster. */
-async function formedCluster(): Promise<{ readonly cluster: SealedCluster; readonly rootToken: string }> {
-  const cluster = await createSealedCluster({
-    directory: scope.folder.path,
-    nodeNames: ['a', 'b', 'c'],
-    config: { agent: { learnIntervalMs: 500 } },
-  })
-  scope.use(cluster)
-  for (const { node } of cluster.nodes) expect(await node.bootstrap(cluster.sealKeyPath)).toMatchObject({ exitCode: 0 })
-  await Promise.all(cluster.nodes.map(({ node }) => node.startAgent()))
-  await Promise.all(
-    cluster.nodes.map(({ node, openBaoOptions }) => node.startOpenBao({ ...openBaoOptions, until: 'nothing' })),
-  )
-  const [first] = cluster.nodes
-  if (first === undefined) throw new Error('no node')
-  await first.node.openBao().waitFor('uninitialised')
-  const { rootToken } = await first.client.init({ recoveryShares: 1, recoveryThreshold: 1 }, { signal })
-  await cluster.waitUntilFormed(rootToken, FORM_TIMEOUT_MS)
-  return { cluster, rootToken: rootToken.reveal(bytes => Buffer.from(bytes).toString()) }
-}
 
 describe('a rotation of the seal key', () => {
   it('reaches every node through OpenBao itself, and all open after a power cut', async () => {
-    const { cluster, rootToken } = await formedCluster()
+    const { cluster, rootToken } = await formedCluster(scope, { agent: { learnIntervalMs: 500 } })
     const states = await Promise.all(cluster.nodes.map(({ node }) => node.openBao().state()))
     const leader = cluster.nodes[states.indexOf('active')]
     if (leader === undefined) throw new Error('no leader')

@@ -1,0 +1,46 @@
+import {
+  type ClusterNode,
+  createSealedCluster,
+  type SealedCluster,
+  type SealedNodeConfig,
+} from '@sealwright/testing-cluster'
+import { waitUntil } from '@sealwright/testing-rig'
+import { type TestScope } from './test-scope.ts'
+
+/** Nodes whose OpenBao servers form a cluster, and a token that may do anything there. */
+export interface FormedCluster {
+  readonly cluster: SealedCluster
+  readonly rootToken: string
+}
+
+const FORM_TIMEOUT_MS = 120_000
+const { signal } = new AbortController()
+
+/** Makes one. No node's keyring has heard of the others' TPMs yet. */
+export async function formedCluster(
+  scope: TestScope,
+  config: SealedNodeConfig,
+  nodeNames: readonly string[] = ['a', 'b', 'c'],
+): Promise<FormedCluster> {
+  const cluster = await createSealedCluster({ directory: scope.folder.path, nodeNames, config })
+  scope.use(cluster)
+  for (const { node } of cluster.nodes) expect(await node.bootstrap(cluster.sealKeyPath)).toMatchObject({ exitCode: 0 })
+  await Promise.all(cluster.nodes.map(({ node }) => node.startAgent()))
+  await Promise.all(
+    cluster.nodes.map(({ node, openBaoOptions }) => node.startOpenBao({ ...openBaoOptions, until: 'nothing' })),
+  )
+  const [first] = cluster.nodes
+  if (first === undefined) throw new Error('no node')
+  await first.node.openBao().waitFor('uninitialised')
+  const { rootToken } = await first.client.init({ recoveryShares: 1, recoveryThreshold: 1 }, { signal })
+  await cluster.waitUntilFormed(rootToken, FORM_TIMEOUT_MS)
+  return { cluster, rootToken: rootToken.reveal(bytes => Buffer.from(bytes).toString()) }
+}
+
+/** Waits until one of them is active. */
+export async function leaderOf({ cluster: { nodes } }: FormedCluster): Promise<ClusterNode> {
+  return await waitUntil(
+    async () => nodes[(await Promise.all(nodes.map(({ node }) => node.openBao().state()))).indexOf('active')],
+    { what: 'a leader', timeoutMs: FORM_TIMEOUT_MS },
+  )
+}
