@@ -2,6 +2,7 @@ import {
   type ClusterNode,
   createSealedCluster,
   type SealedCluster,
+  type SealedNode,
   type SealedNodeConfig,
 } from '@sealwright/testing-cluster'
 import { waitUntil } from '@sealwright/testing-rig'
@@ -16,13 +17,9 @@ export interface FormedCluster {
 const FORM_TIMEOUT_MS = 120_000
 const { signal } = new AbortController()
 
-/** Makes one. No node's keyring has heard of the others' TPMs yet. */
-export async function formedCluster(
-  scope: TestScope,
-  config: SealedNodeConfig,
-  nodeNames: readonly string[] = ['a', 'b', 'c'],
-): Promise<FormedCluster> {
-  const cluster = await createSealedCluster({ directory: scope.folder.path, nodeNames, config })
+/** Makes one of three. No node's keyring has heard of the others' TPMs yet. */
+export async function formedCluster(scope: TestScope, config: SealedNodeConfig): Promise<FormedCluster> {
+  const cluster = await createSealedCluster({ directory: scope.folder.path, nodeNames: ['a', 'b', 'c'], config })
   scope.use(cluster)
   for (const { node } of cluster.nodes) expect(await node.bootstrap(cluster.sealKeyPath)).toMatchObject({ exitCode: 0 })
   await Promise.all(cluster.nodes.map(({ node }) => node.startAgent()))
@@ -43,4 +40,30 @@ export async function leaderOf({ cluster: { nodes } }: FormedCluster): Promise<C
     async () => nodes[(await Promise.all(nodes.map(({ node }) => node.openBao().state()))).indexOf('active')],
     { what: 'a leader', timeoutMs: FORM_TIMEOUT_MS },
   )
+}
+
+/**
+ * Waits until every server has applied all that the leader has written. OpenBao writes a new root key in two steps: a standby that is
+ * killed between them calls its key invalid, and needs to join anew.
+ */
+export async function waitUntilReplicated(formed: FormedCluster): Promise<void> {
+  const { node: active } = await leaderOf(formed)
+  const { raft_committed_index: written } = await raftIndexes(active)
+  await waitUntil(
+    async () => {
+      const all = await Promise.all(formed.cluster.nodes.map(({ node }) => raftIndexes(node)))
+      return all.every(({ raft_applied_index: applied }) => applied >= written)
+    },
+    { what: `all servers to have applied ${written}`, timeoutMs: FORM_TIMEOUT_MS },
+  )
+}
+
+interface RaftIndexes {
+  readonly raft_committed_index: number
+  readonly raft_applied_index: number
+}
+
+async function raftIndexes(node: SealedNode): Promise<RaftIndexes> {
+  const { body } = await node.openBao().request({ path: 'sys/leader' })
+  return body as RaftIndexes
 }

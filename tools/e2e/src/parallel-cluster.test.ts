@@ -1,7 +1,7 @@
 import { type ClusterNode, type SealedNode, type SealedNodeConfig } from '@sealwright/testing-cluster'
 import { waitUntil } from '@sealwright/testing-rig'
 import { askControl } from './control-request.ts'
-import { formedCluster, type FormedCluster, leaderOf } from './formed-cluster.ts'
+import { formedCluster, type FormedCluster, leaderOf, waitUntilReplicated } from './formed-cluster.ts'
 import { expectSealWorks } from './node-health.ts'
 import { cutPower, hangUp } from './node-life.ts'
 import { waitForAgentLine } from './node-log.ts'
@@ -76,7 +76,7 @@ describe('two nodes that rotate the seal key at once', () => {
     const keyId = await expectAgreed(allNodes())
     expect(made).toContain(keyId)
     await expectSealWorks(active, formed.rootToken)
-
+    await waitUntilReplicated(formed)
     await Promise.all(allNodes().map(node => cutPower(node)))
     await startAll(allNodes())
     expect(await expectAgreed(allNodes())).toBe(keyId)
@@ -89,6 +89,7 @@ describe('a node that is off during rotations and a change of members', () => {
     const away = allNodes().find(node => node !== now.node)
     if (away === undefined) throw new Error('a cluster has another node')
     const others = allNodes().filter(node => node !== away)
+    await waitUntilReplicated(formed)
     await cutPower(away)
 
     await now.node.writeConfig(configOf(now, { moreSeals: [hsm.seal()] }))
@@ -119,6 +120,7 @@ describe('after the way in of a member was taken away for good', () => {
     await exchangeKeyrings()
     await setClusterId(now)
     await setClusterId(one)
+    await waitUntilReplicated(formed)
     await cutPower(away)
 
     const member = (await listedSeals(now.node)).find(({ name }) => name === 'hsm')?.members[0]
@@ -147,6 +149,7 @@ describe('after the way in of a member was taken away for good', () => {
   it('it follows once the cluster id is in its configuration, and all open after a power cut', async () => {
     await setClusterId(unsure)
     expect(await expectAgreed(allNodes())).toBe(keyId)
+    await waitUntilReplicated(formed)
     await Promise.all(allNodes().map(node => cutPower(node)))
     await startAll(allNodes())
     expect(await expectAgreed(allNodes())).toBe(keyId)

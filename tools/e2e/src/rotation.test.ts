@@ -1,6 +1,6 @@
 import { waitUntil } from '@sealwright/testing-rig'
 import { askControl } from './control-request.ts'
-import { formedCluster } from './formed-cluster.ts'
+import { formedCluster, waitUntilReplicated } from './formed-cluster.ts'
 import { cutPower } from './node-life.ts'
 import { statusOf } from './node-health.ts'
 import { testScope } from './test-scope.ts'
@@ -10,7 +10,8 @@ const scope = testScope()
 
 describe('a rotation of the seal key', () => {
   it('reaches every node through OpenBao itself, and all open after a power cut', async () => {
-    const { cluster, rootToken } = await formedCluster(scope, { agent: { learnIntervalMs: 500 } })
+    const formed = await formedCluster(scope, { agent: { learnIntervalMs: 500 } })
+    const { cluster, rootToken } = formed
     const states = await Promise.all(cluster.nodes.map(({ node }) => node.openBao().state()))
     const leader = cluster.nodes[states.indexOf('active')]
     if (leader === undefined) throw new Error('no leader')
@@ -30,6 +31,7 @@ describe('a rotation of the seal key', () => {
     )
     const rewrapped = await leader.node.openBao().request({ method: 'POST', path: 'sys/rotate/root', token: rootToken })
     expect(rewrapped.status).toBe(204)
+    await waitUntilReplicated(formed)
 
     await Promise.all(cluster.nodes.map(({ node }) => cutPower(node)))
     await Promise.all(cluster.nodes.map(({ node }) => node.startAgent()))
