@@ -116,13 +116,17 @@ export async function createHuntedLab(scope: TestScope): Promise<HuntedLab> {
 
 /** Has a node's own TPM unseal the KEK of its record, as the agent does. */
 export async function kekOf(node: SealedNode): Promise<Uint8Array> {
-  const [record] = decodeKeyring(await readFile(join(node.storePath, 'keyring'))).records
-  if (record === undefined) throw new Error('the keyring has no record')
-  const kek = await unsealKek(
-    { transport: { kind: 'unix', path: node.tpm.socketPath }, timeoutMs: TPM_TIMEOUT_MS, randomBytes },
-    record.sealedKek,
-  )
-  return kek.reveal(bytes => Uint8Array.from(bytes))
+  const { records } = decodeKeyring(await readFile(join(node.storePath, 'keyring')))
+  const access = {
+    transport: { kind: 'unix', path: node.tpm.socketPath },
+    timeoutMs: TPM_TIMEOUT_MS,
+    randomBytes,
+  } as const
+  // Those of other nodes' TPMs are refused.
+  const tried = await Promise.allSettled(records.map(({ sealedKek }) => unsealKek(access, sealedKek)))
+  const opened = tried.find(each => each.status === 'fulfilled')
+  if (opened === undefined) throw new Error('the keyring has no record of this TPM')
+  return opened.value.reveal(bytes => Uint8Array.from(bytes))
 }
 
 /** Puts a recording proxy between an agent and its TPM. */
