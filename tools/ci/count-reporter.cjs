@@ -1,4 +1,5 @@
-// Writes how many tests of a project passed, failed and were skipped, so that the whole run can end with one line.
+// Writes how many tests of a project passed, failed and were skipped, and what the failed ones said, so that the whole
+// run can end with the failures and one line of sums.
 const { mkdirSync, writeFileSync } = require('node:fs')
 const { dirname } = require('node:path')
 
@@ -13,7 +14,19 @@ module.exports = class CountReporter {
       passed: results.numPassedTests,
       failed: results.numFailedTests + results.numRuntimeErrorTestSuites,
       skipped: results.numPendingTests + results.numTodoTests,
+      failures: results.testResults.flatMap(file => failuresOf(file)),
     }
     writeFileSync(this.outputFile, `${JSON.stringify(count)}\n`)
   }
+}
+
+/** What one file's failures were: each test with its messages, or the file itself where it did not even load. */
+function failuresOf({ testFilePath, testExecError, failureMessage, testResults }) {
+  if (testExecError) return [{ test: testFilePath, message: failureMessage ?? testExecError.message }]
+  return testResults
+    .filter(({ status }) => status === 'failed')
+    .map(({ fullName, failureMessages }) => ({
+      test: `${testFilePath} › ${fullName}`,
+      message: failureMessages.join('\n'),
+    }))
 }

@@ -10,12 +10,13 @@ export function removeCounts() {
   for (const file of countFiles()) rmSync(join(repositoryRoot, file))
 }
 
-/** Adds up the counts of all projects that ran. */
+/** Adds up the counts of all projects that ran, and gathers their failures. */
 export function sumCounts() {
-  const total = { passed: 0, failed: 0, skipped: 0 }
+  const total = { passed: 0, failed: 0, skipped: 0, failures: [] }
   for (const file of countFiles()) {
-    const count = JSON.parse(readFileSync(join(repositoryRoot, file), 'utf8'))
-    for (const key of Object.keys(total)) total[key] += count[key]
+    const { failures, ...count } = JSON.parse(readFileSync(join(repositoryRoot, file), 'utf8'))
+    for (const key of Object.keys(count)) total[key] += count[key]
+    total.failures.push(...failures)
   }
   return total
 }

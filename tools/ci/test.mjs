@@ -61,5 +61,10 @@ for (const { pid, command } of leftovers) {
 if (leftovers.length > 0) total.failed += 1
 else total.passed += 1
 
+// Said again at the end: in a log of thousands of lines nobody finds them.
+const linesOfEach = 25
+for (const { test, message } of counted.failures) {
+  console.log(`failed: ${test}\n${message.split('\n').slice(0, linesOfEach).join('\n')}\n`)
+}
 console.log(`${total.passed} passed, ${total.failed} failed`)
 process.exitCode = total.failed === 0 ? 0 : 1
