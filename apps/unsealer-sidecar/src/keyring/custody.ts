@@ -202,6 +202,7 @@ export function keyringCustody(dependencies: CustodyDependencies): Custody {
       seals().map(seal => ({
         name: seal.name,
         priority: seal.priority,
+        prepare: () => seal.prepare?.(),
         open: async openSignal => {
           await lock.ensure(openSignal)
           const [first, ...others] = await openable()

@@ -94,8 +94,17 @@ class NotOpenedYet extends Error {
   override readonly name = 'NotOpenedYet'
 }
 
+/** Does not keep the process from ending. */
+function afterMs(delayMs: number, run: () => void): () => void {
+  const timer = setTimeout(run, delayMs).unref()
+  return () => {
+    clearTimeout(timer)
+  }
+}
+
 export function createKeyholder<Key>(dependencies: KeyholderDependencies<Key>): Keyholder<Key> {
   const { now, steadyNow, classify, unite, discard, onOpened, onProbeBroken } = dependencies
+  const clock = { now: steadyNow, after: afterMs }
   const healthByName = new Map<string, SealHealth>()
   let held: Held<Key> | undefined
   const keyIsHeld = createLatch()
@@ -147,7 +156,7 @@ export function createKeyholder<Key>(dependencies: KeyholderDependencies<Key>): 
   const candidates = (): readonly NamedSeal<Key>[] => dependencies.seals().filter(({ name }) => mayTry(health(name)))
 
   const trySeals = async (tried: readonly NamedSeal<Key>[], signal: AbortSignal): Promise<boolean> => {
-    const outcome = await openByPriority(tried.map(uniting), { signal, now: steadyNow, classify, onAttempt })
+    const outcome = await openByPriority(tried.map(uniting), { ...clock, signal, classify, onAttempt })
     return outcome.kind === 'opened'
   }
 
@@ -178,7 +187,7 @@ export function createKeyholder<Key>(dependencies: KeyholderDependencies<Key>): 
           open: async (openSignal: AbortSignal) => takeIn(await openAs(seal.name, openSignal), seal.name),
         }))
         const outcome = await openByPriority(tried, {
-          ...{ signal, now: steadyNow, classify },
+          ...{ ...clock, signal, classify },
           onAttempt(attempt) {
             if (attempt.kind === 'opened' || attempt.failure.kind === 'operator') onAttempt(attempt)
           },
@@ -194,11 +203,11 @@ export function createKeyholder<Key>(dependencies: KeyholderDependencies<Key>): 
       }),
     ask: (what, signal) =>
       inTurn(async () => {
-        const asked = candidates().map(({ name, priority }) => ({
-          ...{ name, priority },
-          open: (askSignal: AbortSignal) => what(name, askSignal),
+        const asked = candidates().map(seal => ({
+          ...seal,
+          open: (askSignal: AbortSignal) => what(seal.name, askSignal),
         }))
-        const outcome = await openByPriority(asked, { signal, now: steadyNow, classify, onAttempt })
+        const outcome = await openByPriority(asked, { ...clock, signal, classify, onAttempt })
         return outcome.kind === 'opened' ? outcome.opened : undefined
       }),
     revise(change) {

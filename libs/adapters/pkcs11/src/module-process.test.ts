@@ -173,6 +173,27 @@ describe('the process of a module', () => {
     expect(processes()).toHaveLength(0)
   })
 
+  it('is started by preparing, which logs in nowhere, and serves the first call', async () => {
+    hsmModule.prepare(START_MS)
+    await waitUntil(() => unruly.callsOf('C_Initialize') === 1, {
+      what: 'the module to be loaded',
+      timeoutMs: START_MS,
+    })
+    expect(unruly.callsOf('C_Login')).toBe(0)
+    await open()
+    expect(unruly.callsOf('C_Initialize')).toBe(1)
+    expect(unruly.callsOf('C_Login')).toBe(1)
+  })
+
+  it('is killed when preparing hangs, and started anew by the first call', async () => {
+    unruly.order('hang C_Initialize')
+    hsmModule.prepare(HANG_MS)
+    expect(processes()).toHaveLength(1)
+    await waitUntil(() => processes().length === 0, { what: 'the end of the process', timeoutMs: 5_000 })
+    unruly.order()
+    await open()
+  })
+
   it('is ended when nobody has asked for anything for a while, and started again', async () => {
     await using shortLived = moduleOf({ idleTimeoutMs: 50 })
     await open({ module: shortLived })

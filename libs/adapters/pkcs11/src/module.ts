@@ -1,5 +1,5 @@
 import { type ModuleFacts } from './channel/facts.ts'
-import { type Deadline, within } from './deadline.ts'
+import { type Deadline, startDeadline, within } from './deadline.ts'
 import { Pkcs11Error } from './errors.ts'
 import { type ProgramOfModule, startModuleProcess } from './module-process.ts'
 import { type ModuleProcess } from './module-link.ts'
@@ -32,10 +32,13 @@ export type Pkcs11Module = AsyncDisposable & {
   readonly sessionCount: number
   /** The process, with the module loaded. Starts one if there is none. */
   ready(deadline: Deadline): Promise<ReadyProcess>
+  /** Starts the process and loads the module, if there is none: the next use finds it ready, or says what failed. Logs in nowhere. */
+  prepare(timeoutMs: number): void
   /** Ends the process; the next use starts another. */
   close(): Promise<void>
 }
 
+const NEVER_ABORTED = new AbortController().signal
 const IDLE_TIMEOUT_MS = 60_000
 const MAX_SESSIONS = 64
 
@@ -74,25 +77,31 @@ export function pkcs11Module(options: Pkcs11ModuleOptions): Pkcs11Module {
     await ending?.end()
   }
 
+  async function ready(deadline: Deadline): Promise<ReadyProcess> {
+    for (;;) {
+      if (started?.isOver() === true) current = undefined
+      const isMine = current === undefined
+      const starting = (current ??= start(deadline))
+      try {
+        return await within(starting, deadline, 'waiting for the PKCS#11 module')
+      } catch (error) {
+        if (current === starting) current = undefined
+        // Somebody else began it, and had less patience than we have.
+        if (!isMine && !deadline.signal.aborted && isImpatience(error)) continue
+        throw error
+      }
+    }
+  }
+
   return {
     modulePath,
     sessionCount,
     close,
     [Symbol.asyncDispose]: close,
-    ready: async deadline => {
-      for (;;) {
-        if (started?.isOver() === true) current = undefined
-        const isMine = current === undefined
-        const starting = (current ??= start(deadline))
-        try {
-          return await within(starting, deadline, 'waiting for the PKCS#11 module')
-        } catch (error) {
-          if (current === starting) current = undefined
-          // Somebody else began it, and had less patience than we have.
-          if (!isMine && !deadline.signal.aborted && isImpatience(error)) continue
-          throw error
-        }
-      }
+    ready,
+    prepare: timeoutMs => {
+      // Whoever uses it next meets the failure again, if it lasts.
+      ready(startDeadline(timeoutMs, NEVER_ABORTED)).catch(() => undefined)
     },
   }
 }

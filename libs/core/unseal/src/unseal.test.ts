@@ -71,6 +71,36 @@ describe('opening by priority', () => {
     })
   })
 
+  it('has the next seal prepare while one is slow, and no other', async () => {
+    const happened: string[] = []
+    const timers = new Set<() => void>()
+    const preparing = (seal: NamedSeal<string>): NamedSeal<string> => ({
+      ...seal,
+      prepare: () => happened.push(`${seal.name} prepares`),
+    })
+    const slow: NamedSeal<string> = {
+      ...preparing(fails('slow', 1)),
+      open: () => {
+        for (const run of timers) run()
+        return Promise.reject(new Failed(gone))
+      },
+    }
+    const outcome = await openByPriority([preparing(opens('third', 3)), slow, preparing(opens('second', 2))], {
+      signal: new AbortController().signal,
+      now: () => 0,
+      after(delayMs, run) {
+        expect(delayMs).toBe(250)
+        timers.add(run)
+        return () => timers.delete(run)
+      },
+      classify,
+      onAttempt: ({ kind, sealName }) => happened.push(`${sealName} ${kind}`),
+    })
+    expect(outcome).toMatchObject({ sealName: 'second' })
+    expect(happened).toEqual(['second prepares', 'slow failed', 'second opened'])
+    expect(timers).toEqual(new Set())
+  })
+
   it('stops at once when it is cancelled, and blames no seal for it', async () => {
     const controller = new AbortController()
     const cancels: NamedSeal<string> = {

@@ -28,6 +28,8 @@ export interface ConfiguredSeal extends AsyncDisposable {
   readonly disabled: boolean
   /** Whether it has a PIN: a failed attempt may count towards a lockout, so never try without need. */
   readonly hasPin: boolean
+  /** Starts what opening takes time for, and asks no device: see `NamedSeal.prepare`. Left out: there is nothing of the kind. */
+  prepare?(): void
   /**
    * How the conditions that a record's sealed KEK opens under compare with those that are configured now. Asks no device.
    *

@@ -36,6 +36,9 @@ export function pkcs11Seal(config: Pkcs11SealConfig, { pkcs11Program }: SealCont
   return {
     ...{ name, type, priority, disabled },
     hasPin: true,
+    prepare: () => {
+      module.prepare(timeoutMs)
+    },
     compareConditions: () => 'same',
     enrolledDevices: () => [],
     withLocalMember: ({ knownIn, signal }, use) =>

@@ -75,7 +75,7 @@ async function opening(node: SealedNode): Promise<Opening> {
 
 /**
  * `unseal.hanging`: the first of four seals takes the connection and never answers; from the start of that attempt to the keyring
- * opened by the second, less what the second itself took: the start of its module's process is no fault of the first.
+ * opened by the second.
  */
 export async function measureHangingSeal(
   { four, fourConfig }: NodesToCompare,
@@ -108,18 +108,13 @@ export async function measureHangingSeal(
   }
   if (hanging.recorded.length < rounds) throw new Error('the agent did not ask the TPM that hangs')
   await four.writeConfig(fourConfig)
-  const second = `${rounded(median(secondMs))} ms`
   return [
     atMost(
       {
-        ...{
-          name: 'unseal.hanging',
-          unit: 'ms',
-          value: median(wholeMs.map((ms, round) => ms - (secondMs[round] ?? 0))),
-        },
+        ...{ name: 'unseal.hanging', unit: 'ms', value: median(wholeMs) },
         meaning:
-          `first of four seals hangs: from asking it to opened by the second, a token, less the ${second} that one took ` +
-          `(${rounded(median(wholeMs))} ms with them); against a deadline of ${DEADLINE_MS} ms plus ${ALLOWANCE_MS} ms; median of ${rounds} starts`,
+          `first of four seals hangs: from asking it to opened by the second, a token, which took ${rounded(median(secondMs))} ms of it; ` +
+          `against a deadline of ${DEADLINE_MS} ms plus ${ALLOWANCE_MS} ms; median of ${rounds} starts`,
       },
       DEADLINE_MS + ALLOWANCE_MS,
     ),
