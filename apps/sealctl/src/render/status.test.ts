@@ -73,7 +73,7 @@ describe('the status that an operator reads', () => {
       '          seal tpm does not open: TPM_PIN_WRONG: the PIN was refused',
     ])
     expect(text).toContain('tpm (tpm, priority 1): TPM_PIN_WRONG for 3 days, waits for an operator')
-    expect(text).toContain(`once that is mended: kill -HUP ${status.pid}, or`)
+    expect(text).toContain(`once that is mended, here or in node.yaml: kill -HUP ${status.pid}`)
     expect(text).toContain('keyring   not open')
     expect(text).toContain('https://127.0.0.1:8200: OPENBAO_UNREACHABLE')
   })

@@ -12,12 +12,7 @@ export function renderStatus(status: StatusView, now: Date): string {
     ['keyring', renderKeyring(status, now)],
     ...status.seals.map(seal => ['seal', renderSeal(seal, now)] as const),
     ...(status.seals.some(waitsForOperator)
-      ? [
-          [
-            '',
-            `once that is mended: kill -HUP ${status.pid}, or restart the agent if its configuration changed`,
-          ] as const,
-        ]
+      ? [['', `once that is mended, here or in node.yaml: kill -HUP ${status.pid}`] as const]
       : []),
     ['openbao', renderOpenBao(status)],
     ['sessions', `${status.sessions} OpenBao ${status.sessions === 1 ? 'server' : 'servers'} connected`],

@@ -4,7 +4,7 @@ import { type CommandResult } from '../command.ts'
 
 /**
  * Makes the records of this node's TPM anew under the configured conditions, such as a new reference of signed policies. An agent that runs
- * goes on, and must be restarted if the configuration changed.
+ * goes on, and takes a change of its seals' configuration over at SIGHUP.
  *
  * @throws as {@link resealTpm}.
  */

@@ -87,7 +87,8 @@ async function strangerError(
   expectedEndorsementKeyName: Uint8Array | undefined,
 ): Promise<TpmError> {
   const endorsementKeyName = await readEndorsementKeyName(tpm)
-  const remedy = 'open by another seal, and enrol this TPM anew (bootstrap-init --new-tpm); the blob is kept'
+  const remedy =
+    'open by another seal and enrol this TPM anew (sealctl init --seal NAME, or bootstrap-init --new-tpm with the seal key); the blob is kept'
   if (expectedEndorsementKeyName === undefined || endorsementKeyName === undefined) {
     return new TpmError(
       'TPM_REPLACED',

@@ -81,7 +81,7 @@ async function loadObject(
     if (!(error instanceof TpmError) || error.code !== 'TPM_RC' || error.rc === undefined) throw error
     // The storage key is the right one, so a complaint about what we sent is one about the blob: mostly TPM_RC_INTEGRITY.
     if (decodeRc(error.rc).subject?.kind !== 'parameter') throw error
-    const message = `the sealed key was changed since it was made (${error.message}): restore it from a copy, open by another seal, or run bootstrap-init --reseal with the seal key`
+    const message = `the sealed key was changed since it was made (${error.message}): restore it from a copy; or open by another seal and run sealctl tpm reseal --seal NAME; or run bootstrap-init --reseal with the seal key`
     throw new TpmError('TPM_BLOB_CORRUPT', message, causedBy(error))
   }
 }
@@ -158,7 +158,7 @@ async function pcrError(tpm: TpmConnection, sealed: SealedKek, cause: unknown): 
     drift.length > 0
       ? `PCR ${drift.map(({ index }) => index).join(', ')} changed since sealing`
       : 'no recorded PCR differs from sealing'
-  const message = `this machine is not in the state that the seal demands: ${changed} (the TPM refused its policy); boot as before, or open by another seal; if the change was meant, run bootstrap-init --reseal with the seal key`
+  const message = `this machine is not in the state that the seal demands: ${changed} (the TPM refused its policy); boot as before, or open by another seal; if the change was meant, then run sealctl tpm reseal --seal NAME, or run bootstrap-init --reseal with the seal key`
   return new TpmError('TPM_PCR_MISMATCH', message, { ...causedBy(cause), drift })
 }
 
