@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { readReadmeExamples } from '@sealwright/testing-checks'
 import { type Secret } from '@sealwright/secret'
 import { createSoftHsm, temporaryFolder } from '@sealwright/testing-rig'
 import { newKek, secretOf } from './fixtures/access.ts'
@@ -43,9 +44,9 @@ describe('the example in the README', () => {
   const readme = readFileSync(join(import.meta.dirname, '../README.md'), 'utf8')
 
   it('is the code of this test', () => {
-    const [, shown] = /```ts\n(.*?)```/s.exec(readme) ?? []
-    const [, own] = /^ {2}\/\/ README\n(.*?)^ {2}\/\/ end$/ms.exec(readFileSync(import.meta.filename, 'utf8')) ?? []
-    expect(shown).toBe(own?.replace(/^ {2}/gm, ''))
+    const { shown, own } = readReadmeExamples(import.meta.filename)
+    expect(own).toHaveLength(1)
+    expect(shown).toContain(own[0])
   })
 
   it('shows the whole program of the process', () => {

@@ -1,5 +1,4 @@
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { readReadmeExamples } from '@sealwright/testing-checks'
 import { readVectors } from '@sealwright/testing-vectors'
 import { describeEvent, eventsOfPcr, parseBootLog, replayPcr } from './index.ts'
 
@@ -13,7 +12,7 @@ function example() {
   const events = eventsOfPcr(log, 7).map(event => describeEvent(event))
   const now = replayPcr(log, 7)
   const next = replayPcr(log, 7, [{ pcr: 7, index: 0, digest: newDigest }])
-  // README
+  // end
   return { events, now, next }
 }
 
@@ -24,9 +23,8 @@ describe('the example in the README', () => {
     expect(next).not.toEqual(now)
   })
 
-  it('stands there as it stands here', () => {
-    const [, code = ''] = readFileSync(join(import.meta.dirname, 'readme.test.ts'), 'utf8').split('// README\n')
-    const written = readFileSync(join(import.meta.dirname, '../README.md'), 'utf8')
-    for (const line of code.split('\n').map(text => text.trim())) expect(written).toContain(line)
+  it('is the code of this test', () => {
+    const { shown, own } = readReadmeExamples(import.meta.filename)
+    expect(shown).toEqual(own)
   })
 })

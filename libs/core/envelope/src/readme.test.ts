@@ -1,6 +1,5 @@
 import { createSecretKey, type KeyObject, randomBytes } from 'node:crypto'
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { readReadmeExamples } from '@sealwright/testing-checks'
 
 import { decryptEnvelope, encryptEnvelope } from './envelope.ts'
 
@@ -15,9 +14,8 @@ function example(key: KeyObject, clusterId: Uint8Array, plaintext: Uint8Array): 
 
 describe('the example in the README', () => {
   it('is the code of this test', () => {
-    const [, shown] = /```ts\n(.*?)```/s.exec(readFileSync(join(import.meta.dirname, '../README.md'), 'utf8')) ?? []
-    const [, own] = /^ {2}\/\/ README\n(.*?)^ {2}\/\/ end$/ms.exec(readFileSync(import.meta.filename, 'utf8')) ?? []
-    expect(shown).toBe(own?.replace(/^ {2}/gm, ''))
+    const { shown, own } = readReadmeExamples(import.meta.filename)
+    expect(shown).toEqual(own)
   })
 
   it('works', () => {

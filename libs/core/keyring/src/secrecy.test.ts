@@ -1,4 +1,4 @@
-import { format, inspect } from 'node:util'
+import { printsOf, spellingsOf } from '@sealwright/testing-checks'
 
 import { encodeKeyring } from './codec.ts'
 import { KeyringError } from './keyring-error.ts'
@@ -7,24 +7,7 @@ import { begun, opened, rotated, sealKeyNamed } from './testing/samples.ts'
 
 const member = fakeMember('a')
 
-/** Every way in which the seal key could show up. */
-const spellings = sealKeyNamed('k').reveal(bytes => [
-  Buffer.from(bytes).toString('hex'),
-  Buffer.from(bytes).toString('base64'),
-  Buffer.from(bytes).toString('latin1'),
-  Array.from(bytes).join(','),
-  Array.from(bytes).join(', '),
-  Array.from(bytes, byte => byte.toString(16).padStart(2, '0')).join(' '),
-])
-
-function prints(value: unknown): readonly string[] {
-  return [
-    inspect(value, { showHidden: true, depth: null, maxArrayLength: null, customInspect: false }),
-    inspect(value, { showHidden: true, depth: null, maxArrayLength: null, getters: true }),
-    format('%s %o %O %j', value, value, value, value),
-    JSON.stringify(value),
-  ]
-}
+const spellings = sealKeyNamed('k').reveal(spellingsOf)
 
 describe('no type of this library shows a seal key', () => {
   it('printed, inspected or serialised', async () => {
@@ -32,13 +15,13 @@ describe('no type of this library shows a seal key', () => {
     const open = await opened(keyring, member)
     const error = new KeyringError('KEYRING_OTHER_KEY', 'text', { cause: { sealKeys, open } })
     for (const value of [keyring, sealKeys, open, error, { nested: [sealKeys, open] }]) {
-      for (const printed of prints(value)) for (const spelling of spellings) expect(printed).not.toContain(spelling)
+      for (const printed of printsOf(value)) for (const spelling of spellings) expect(printed).not.toContain(spelling)
     }
   })
 
   it('in its encoding', async () => {
     const encoded = Buffer.from(encodeKeyring(rotated(await begun(member)).keyring))
-    for (const spelling of spellings.slice(0, 3)) {
+    for (const spelling of spellings) {
       expect([encoded.toString('hex'), encoded.toString('latin1')].join()).not.toContain(spelling)
     }
   })

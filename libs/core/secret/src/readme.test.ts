@@ -1,5 +1,4 @@
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { readReadmeExamples } from '@sealwright/testing-checks'
 
 import { decodeBase64 } from './base64.ts'
 
@@ -17,9 +16,8 @@ function example(encoded: Uint8Array): boolean {
 
 describe('the example in the README', () => {
   it('is the code of this test', () => {
-    const [, shown] = /```ts\n(.*?)```/s.exec(readFileSync(join(import.meta.dirname, '../README.md'), 'utf8')) ?? []
-    const [, own] = /^ {2}\/\/ README\n(.*?)^ {2}\/\/ end$/ms.exec(readFileSync(import.meta.filename, 'utf8')) ?? []
-    expect(shown).toBe(own?.replace(/^ {2}/gm, ''))
+    const { shown, own } = readReadmeExamples(import.meta.filename)
+    expect(shown).toEqual(own)
   })
 
   it('works', () => {

@@ -1,6 +1,7 @@
 import { Console } from 'node:console'
 import { PassThrough } from 'node:stream'
 import { format, inspect } from 'node:util'
+import { spellingsOf } from '@sealwright/testing-checks'
 
 import { Secret } from './secret.ts'
 
@@ -8,15 +9,7 @@ const text = 'correct horse battery staple'
 const make = () => new Secret(new TextEncoder().encode(text))
 
 /** Every way in which the bytes could show up in printed text. */
-const spellings = [
-  text,
-  Buffer.from(text).toString('hex'),
-  Buffer.from(text).toString('base64'),
-  Buffer.from(text).toString('base64url'),
-  Array.from(Buffer.from(text)).join(','),
-  Array.from(Buffer.from(text)).join(', '),
-  Array.from(Buffer.from(text), byte => byte.toString(16).padStart(2, '0')).join(' '),
-]
+const spellings = [text, ...spellingsOf(Buffer.from(text))]
 
 /** What a console writes for `values`. */
 function consoleOutput(...values: readonly unknown[]): string {

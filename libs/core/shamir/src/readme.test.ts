@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { readReadmeExamples } from '@sealwright/testing-checks'
 
 import {
   addRecord,
@@ -75,11 +74,8 @@ async function opened(keyring: Keyring, typedTexts: readonly Uint8Array[]): Prom
 
 describe('the examples in the README', () => {
   it('are the code of this test', () => {
-    const readme = readFileSync(join(import.meta.dirname, '../README.md'), 'utf8')
-    const shown = [...readme.matchAll(/```ts\n(.*?)```/gs)].map(([, code]) => code)
-    const source = readFileSync(import.meta.filename, 'utf8')
-    const own = [...source.matchAll(/^ {2}\/\/ README\n(.*?)^ {2}\/\/ end$/gms)].map(([, code]) => code)
-    expect(shown).toEqual(own.map(code => code?.replace(/^ {2}/gm, '')))
+    const { shown, own } = readReadmeExamples(import.meta.filename)
+    expect(shown).toEqual(own)
     expect(shown).toHaveLength(2)
   })
 

@@ -1,6 +1,5 @@
-import { format, inspect } from 'node:util'
-
 import { randomBytes } from 'node:crypto'
+import { printsOf, spellingsOf } from '@sealwright/testing-checks'
 
 import { beginCeremony, next } from './ceremony.ts'
 import { createShareSet } from './create-share-set.ts'
@@ -11,27 +10,6 @@ import { ShamirError } from './shamir-error.ts'
 import { at, bytesOf, copyOf, errorOf, forged, sampleSet } from './testing/samples.ts'
 
 const { set, shares } = sampleSet(2, 3)
-
-/** Every way in which a share or the key could show up. */
-function spellings(bytes: Uint8Array): readonly string[] {
-  return [
-    Buffer.from(bytes).toString('hex'),
-    Buffer.from(bytes).toString('base64'),
-    Buffer.from(bytes).toString('latin1'),
-    Array.from(bytes).join(','),
-    Array.from(bytes).join(', '),
-    Array.from(bytes, byte => byte.toString(16).padStart(2, '0')).join(' '),
-  ]
-}
-
-function prints(value: unknown): readonly string[] {
-  return [
-    inspect(value, { showHidden: true, depth: null, maxArrayLength: null, customInspect: false }),
-    inspect(value, { showHidden: true, depth: null, maxArrayLength: null, getters: true }),
-    format('%s %o %O %j', value, value, value, value),
-    JSON.stringify(value),
-  ]
-}
 
 describe('no type of this library shows a share or the private key', () => {
   const collecting = next(beginCeremony({ set, nonce: 'n' }), {
@@ -46,7 +24,7 @@ describe('no type of this library shows a share or the private key', () => {
     ...shares.map(({ value }) => bytesOf(value)),
     ...shares.map(share => bytesOf(encodeShare(share))),
     bytesOf(complete.privateKey),
-  ].flatMap(spellings)
+  ].flatMap(spellingsOf)
 
   it.each<[string, unknown]>([
     ['a share', at(shares, 0)],
@@ -66,7 +44,7 @@ describe('no type of this library shows a share or the private key', () => {
       }),
     ],
   ])('printed, inspected or serialised: %s', (_what, value) => {
-    for (const printed of [...prints(value), ...prints({ nested: [value] })]) {
+    for (const printed of [...printsOf(value), ...printsOf({ nested: [value] })]) {
       for (const spelling of secrets) expect(printed).not.toContain(spelling)
     }
   })

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
-import { readFileSync } from 'node:fs'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { readReadmeExamples } from '@sealwright/testing-checks'
 import { createKeyring, encodeKeyring, type OpenKeyring } from '@sealwright/keyring'
 import { parseNodeConfig } from '@sealwright/node-config'
 import { Secret } from '@sealwright/secret'
@@ -45,9 +45,8 @@ describe('the example in the README', () => {
   })
 
   it('is the code of this test', () => {
-    const [, shown] = /```ts\n(.*?)```/s.exec(readFileSync(join(import.meta.dirname, '../README.md'), 'utf8')) ?? []
-    const [, own] = /^ {2}\/\/ README\n(.*?)^ {2}\/\/ end$/ms.exec(readFileSync(import.meta.filename, 'utf8')) ?? []
-    expect(shown).toBe(own?.replace(/^ {2}/gm, ''))
+    const { shown, own } = readReadmeExamples(import.meta.filename)
+    expect(shown).toEqual(own)
   })
 
   it('opens by the second seal when the first has no record', async () => {
