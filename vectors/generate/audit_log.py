@@ -6,12 +6,10 @@ Needs nothing but the standard library of Python.
 import datetime
 import hashlib
 import hmac
-import json
-import sys
-from pathlib import Path
 from typing import Any
 
-FOLDER = Path(__file__).resolve().parent.parent / "audit-log"
+from vector_json import write_or_check
+
 SOURCE = "docs/formats/audit-log.md; computed with Python hashlib"
 LINE_LABEL = b"sealwright audit-log v1 line"
 CHECKPOINT_LABEL = b"sealwright audit-log v1 checkpoint"
@@ -156,18 +154,4 @@ def refused() -> list[dict]:
     return [{"name": name, "source": "docs/formats/audit-log.md section 2", "line": bad, "flaw": flaw} for name, bad, flaw in listed]
 
 
-def main() -> None:
-    check_only = sys.argv[1:] == ["--check"]
-    if sys.argv[1:] and not check_only:
-        raise SystemExit("usage: audit_log.py [--check]")
-    for file, vectors in (("lines.json", lines()), ("refused.json", refused())):
-        path = FOLDER / file
-        written = json.dumps(vectors, indent=2) + "\n"
-        if not check_only:
-            path.write_text(written)
-        elif not path.exists() or path.read_text() != written:
-            raise SystemExit(f"{path} is not what this computes")
-        print(f"{file}: {len(vectors)} vectors")
-
-
-main()
+write_or_check({"audit-log/lines.json": lines(), "audit-log/refused.json": refused()})

@@ -1,40 +1,10 @@
 """Writes vectors/shamir-share/*.json and vectors/shamir-sealed-kek/*.json. With --check it compares them instead."""
 
 import json
-import sys
-from pathlib import Path
 
 from cases import shamir_cases
 from format import shares as sharing
-from vector_json import written
-
-VECTORS = Path(__file__).resolve().parent.parent
-FILES = {
-    "shamir-share/share-sets.json": shamir_cases.share_set_cases,
-    "shamir-share/texts.json": shamir_cases.text_cases,
-    "shamir-share/refused-texts.json": shamir_cases.refused_text_cases,
-    "shamir-share/refused-data.json": shamir_cases.refused_data_cases,
-    "shamir-sealed-kek/x-wing.json": shamir_cases.x_wing_cases,
-    "shamir-sealed-kek/key-schedule.json": shamir_cases.key_schedule_cases,
-    "shamir-sealed-kek/open.json": shamir_cases.open_cases,
-    "shamir-sealed-kek/not-opened.json": shamir_cases.not_opened_cases,
-}
-
-
-def main() -> None:
-    check_only = sys.argv[1:] == ["--check"]
-    if sys.argv[1:] and not check_only:
-        raise SystemExit("usage: generate_shamir.py [--check]")
-    print(f"{check_published()} published vectors hold")
-    for file, cases in FILES.items():
-        path = VECTORS / file
-        vectors = cases()
-        text = written(vectors)
-        if not check_only:
-            path.write_text(text)
-        elif not path.exists() or path.read_text() != text:
-            raise SystemExit(f"{path} is not what this computes")
-        print(f"{file}: {len(vectors)} vectors, {len(text)} bytes")
+from vector_json import VECTORS, write_or_check
 
 
 def check_published() -> int:
@@ -52,4 +22,16 @@ def _same(vector: dict[str, str], computed: object, published: object) -> None:
         raise SystemExit(f"{vector['name']}: not what this computes")
 
 
-main()
+print(f"{check_published()} published vectors hold")
+write_or_check(
+    {
+        "shamir-share/share-sets.json": shamir_cases.share_set_cases(),
+        "shamir-share/texts.json": shamir_cases.text_cases(),
+        "shamir-share/refused-texts.json": shamir_cases.refused_text_cases(),
+        "shamir-share/refused-data.json": shamir_cases.refused_data_cases(),
+        "shamir-sealed-kek/x-wing.json": shamir_cases.x_wing_cases(),
+        "shamir-sealed-kek/key-schedule.json": shamir_cases.key_schedule_cases(),
+        "shamir-sealed-kek/open.json": shamir_cases.open_cases(),
+        "shamir-sealed-kek/not-opened.json": shamir_cases.not_opened_cases(),
+    }
+)

@@ -6,15 +6,14 @@ With --check it compares them with what is there instead. Needs the packages of 
 import datetime
 import hashlib
 import json
-import sys
-from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
-TOP = Path(__file__).resolve().parent.parent
+from vector_json import write_or_check
+
 DOCUMENT = "docs/formats/pcr-policies.md"
 TCG = "TCG PC Client Platform Firmware Profile 1.06, written with Python struct"
 TPM_CC_POLICY_PCR = 0x17F
@@ -279,28 +278,11 @@ def refused_logs() -> list[dict[str, Any]]:
     return vectors
 
 
-def main() -> int:
-    written = {
+write_or_check(
+    {
         "pcr-policies/files.json": files(),
         "pcr-policies/refused.json": refused(),
         "boot-log/logs.json": logs(),
         "boot-log/refused.json": refused_logs(),
     }
-    differing = []
-    for name, vectors in written.items():
-        text = json.dumps(vectors, indent=2) + "\n"
-        path = TOP / name
-        if "--check" in sys.argv:
-            # The formatter of this repository may have joined lines.
-            if not path.exists() or json.loads(path.read_text()) != json.loads(text):
-                differing.append(name)
-        else:
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(text)
-    if differing:
-        print(f"differs: {', '.join(differing)}", file=sys.stderr)
-    return 1 if differing else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+)

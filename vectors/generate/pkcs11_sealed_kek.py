@@ -4,11 +4,9 @@ Written from docs/formats/pkcs11-sealed-kek.md, with nothing but Python's own li
 """
 
 import hashlib
-import json
-import pathlib
-import sys
 
-FOLDER = pathlib.Path(__file__).resolve().parents[1] / "pkcs11-sealed-kek"
+from vector_json import write_or_check
+
 DOCUMENT = "docs/formats/pkcs11-sealed-kek.md"
 
 HASHES = {"sha1": 1, "sha256": 2, "sha384": 3, "sha512": 4}
@@ -173,22 +171,10 @@ def refused() -> list[dict]:
     ]
 
 
-def main() -> int:
-    files = {"containers.json": containers(), "key-references.json": key_references(), "refused.json": refused()}
-    differing = []
-    for name, vectors in files.items():
-        text = json.dumps(vectors, indent=2, ensure_ascii=False) + "\n"
-        path = FOLDER / name
-        if "--check" in sys.argv:
-            if not path.exists() or path.read_text() != text:
-                differing.append(name)
-        else:
-            FOLDER.mkdir(exist_ok=True)
-            path.write_text(text)
-    if differing:
-        print(f"differs: {', '.join(differing)}", file=sys.stderr)
-    return 1 if differing else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+write_or_check(
+    {
+        "pkcs11-sealed-kek/containers.json": containers(),
+        "pkcs11-sealed-kek/key-references.json": key_references(),
+        "pkcs11-sealed-kek/refused.json": refused(),
+    }
+)

@@ -1,12 +1,28 @@
-"""Writes vectors as the formatter of this repository would."""
+"""Writes vectors as the formatter of this repository would, or compares them with what is there."""
 
 import json
-from importlib.metadata import version
+import sys
+from pathlib import Path
 from typing import Any
 
 WIDTH = 120
-COMPUTED = f"docs/formats/keyring.md; computed with Python cryptography {version('cryptography')}"
-RULES = "docs/formats/keyring.md sections 3 to 6"
+VECTORS = Path(__file__).resolve().parent.parent
+
+
+def write_or_check(files: dict[str, list[dict[str, Any]]]) -> None:
+    """Writes each file, named by its path under `vectors/`; with `--check` on the command line it compares them instead."""
+    check_only = sys.argv[1:] == ["--check"]
+    if sys.argv[1:] and not check_only:
+        raise SystemExit(f"usage: {Path(sys.argv[0]).name} [--check]")
+    for name, vectors in files.items():
+        path = VECTORS / name
+        text = written(vectors)
+        if not check_only:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+        elif not path.exists() or path.read_text() != text:
+            raise SystemExit(f"{path} is not what this computes")
+        print(f"{name}: {len(vectors)} vectors, {len(text)} bytes")
 
 
 def written(vectors: list[dict[str, Any]]) -> str:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from cases.sources import COMPUTED
 from format import envelope
 from format.registry import (
     METHODS,
@@ -17,7 +18,6 @@ from format.registry import (
     TRANSIT_METHOD,
 )
 from format.rules import decode
-from vector_json import COMPUTED
 
 from .workshop import CREATED_AT_MS, Workshop
 

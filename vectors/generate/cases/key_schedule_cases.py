@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from cases.sources import COMPUTED
 from format import key_schedule
 from format.registry import PKCS11, SEAL_TYPES, SHAMIR, TPM, TRANSIT
-from vector_json import COMPUTED
 
 from .drawn import drawn
 

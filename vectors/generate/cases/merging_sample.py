@@ -2,12 +2,12 @@
 
 from typing import Any
 
+from cases.sources import COMPUTED
 from format.keyring import Generation, Keyring
 from format.merging import merge
 from format.refused import Refused
 from format.registry import PKCS11, TPM
 from format.rules import decode
-from vector_json import COMPUTED
 
 from .workshop import Entry, Workshop
 

@@ -3,11 +3,11 @@
 from dataclasses import replace
 from typing import Any
 
+from cases.sources import COMPUTED
 from format import key_schedule
 from format.keyring import Generation, Keyring, Link, Member, Record
 from format.refused import Refused
 from format.registry import BROKEN, GEN_PENDING, GEN_RETIRED, PKCS11, TPM, TPM_IMPORTED
-from vector_json import COMPUTED
 
 from .asking import Asking
 from .workshop import Workshop

@@ -3,6 +3,7 @@
 from itertools import pairwise
 from typing import Any
 
+from cases.sources import COMPUTED
 from format.keyring import Generation, Keyring, Member, Record
 from format.refused import Refused
 from format.registry import (
@@ -18,7 +19,6 @@ from format.registry import (
     TPM_IMPORTED,
     TRANSIT,
 )
-from vector_json import COMPUTED
 
 from .asking import Asking
 from .workshop import Workshop, by_id

@@ -3,9 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
+from cases.sources import RULES
 from format.keyring import Keyring
 from format.registry import BROKEN, GEN_PENDING, PKCS11, REMOVED, TPM
-from vector_json import RULES
 
 from .workshop import Entry, Workshop
 
