@@ -1,5 +1,5 @@
 import { type Secret } from '@sealwright/secret'
-import { type OaepHash } from './channel/requests.ts'
+import { type OaepHash } from './oaep-hash.ts'
 import { type Pkcs11Module } from './module.ts'
 
 /** Which token, by what is printed on it or what was given to it. Slot numbers change when a reader is plugged in elsewhere. */

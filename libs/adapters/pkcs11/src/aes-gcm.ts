@@ -1,5 +1,5 @@
 import { type Pkcs11Access } from './access.ts'
-import { join, sized, text } from './channel/fields.ts'
+import { join, sized, text } from './fields.ts'
 import { bareCkrOf, Pkcs11Error, withMeaning } from './errors.ts'
 import { REMOVED, STALE, UNSUPPORTED, WRONG_KEY } from './ckr.ts'
 import { GCM_CIPHERTEXT_BYTES, IV_BYTES } from './sealed-kek.ts'

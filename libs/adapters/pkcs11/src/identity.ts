@@ -1,7 +1,7 @@
 import { type RecordMethod } from '@sealwright/keyring'
 import { type Pkcs11Access } from './access.ts'
 import { gcmSelfTest } from './aes-gcm.ts'
-import { type OaepHash } from './channel/requests.ts'
+import { type OaepHash } from './oaep-hash.ts'
 import { aesKeyReference, pkcs11MemberId, readSpki, rsaKeyReference, spkiOf } from './key-reference.ts'
 import { chooseOaepHash, oaepSelfTest } from './rsa-oaep.ts'
 import { type CallOptions, type OpenKey, withKey } from './token-operation.ts'

@@ -1,7 +1,7 @@
 export { type KeySelector, type Pkcs11Access, type TokenAccess, type TokenSelector } from './access.ts'
 export { PKCS11_CHANNEL_FD } from './channel/descriptor.ts'
 export { type ModuleFacts } from './channel/facts.ts'
-export { type OaepHash } from './channel/requests.ts'
+export { type OaepHash } from './oaep-hash.ts'
 export { servePkcs11 } from './child/serve.ts'
 export { Pkcs11Error, type Pkcs11ErrorCode, type Pkcs11ErrorKind } from './errors.ts'
 export { type ExpectedKey, type Pkcs11Identity, readPkcs11Identity } from './identity.ts'

@@ -1,6 +1,6 @@
 import { createHash, createPublicKey, type KeyObject } from 'node:crypto'
 import { type KeyFacts, type TokenFacts } from './channel/facts.ts'
-import { join, sized, text } from './channel/fields.ts'
+import { join, sized, text } from './fields.ts'
 import { Pkcs11Error } from './errors.ts'
 import { MIN_RSA_BITS } from './choose.ts'
 

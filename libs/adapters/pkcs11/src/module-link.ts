@@ -1,6 +1,6 @@
 import { type Duplex } from 'node:stream'
 import { ANSWER_DONE, ANSWER_FAILED, decodeFailure } from './channel/failure.ts'
-import { FieldError } from './channel/fields.ts'
+import { FieldError } from './fields.ts'
 import { channelCipher, newChannelKey } from './channel/channel-cipher.ts'
 import { encodeFrame, type Frame, frameSplitter } from './channel/frame.ts'
 import {

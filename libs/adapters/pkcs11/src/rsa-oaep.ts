@@ -2,7 +2,7 @@ import { constants, type KeyObject, publicEncrypt } from 'node:crypto'
 import { type Secret } from '@sealwright/secret'
 import { bareCkrOf, Pkcs11Error, withMeaning } from './errors.ts'
 import { UNSUPPORTED } from './ckr.ts'
-import { type OaepHash } from './channel/requests.ts'
+import { type OaepHash } from './oaep-hash.ts'
 import { type OpenKey } from './token-operation.ts'
 
 /** In order of preference. SHA-1 is sound in OAEP, which needs no resistance to collisions; some tokens have nothing else. */

@@ -1,6 +1,6 @@
 import { type RecordMethod } from '@sealwright/keyring'
-import { FieldError, type FieldReader, join, readFields, sized, u8 } from './channel/fields.ts'
-import { OAEP_HASHES, type OaepHash, oaepHashNumber } from './channel/requests.ts'
+import { FieldError, type FieldReader, join, readFields, sized, u8 } from './fields.ts'
+import { OAEP_HASHES, type OaepHash, oaepHashNumber } from './oaep-hash.ts'
 import { Pkcs11Error } from './errors.ts'
 import { KEY_REFERENCE_BYTES } from './key-reference.ts'
 

@@ -1,6 +1,6 @@
 import { createCipheriv, createDecipheriv, createSecretKey, type KeyObject, randomFillSync } from 'node:crypto'
 import { allocateKeyBytes } from '@sealwright/secret'
-import { FieldError, join, u32 } from './fields.ts'
+import { FieldError, join, u32 } from '../fields.ts'
 
 /** Length of the key that comes over a channel first, in bytes. */
 export const CHANNEL_KEY_BYTES = 32

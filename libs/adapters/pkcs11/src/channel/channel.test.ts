@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { CHANNEL_KEY_BYTES, channelCipher, newChannelKey } from './channel-cipher.ts'
 import { type KeyFacts, type TokenFacts } from './facts.ts'
 import { decodeFailure, encodeFailure, type Failure } from './failure.ts'
-import { FieldError, join, type Part, readFields, sized, text, u16, u32, u8 } from './fields.ts'
+import { FieldError, join, type Part, readFields, sized, text, u16, u32, u8 } from '../fields.ts'
 import { encodeFrame, type Frame, frameSplitter, MAX_FRAME_BYTES } from './frame.ts'
 import { type Answers, decodeAnswer, decodeRequest, encodeAnswer, encodeRequest, type Requests } from './requests.ts'
 

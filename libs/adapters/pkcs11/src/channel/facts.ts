@@ -1,4 +1,4 @@
-import { type FieldReader, list, type Part, sized, text, u32, u8 } from './fields.ts'
+import { type FieldReader, list, type Part, sized, text, u32, u8 } from '../fields.ts'
 
 /** What a module says about itself (C_GetInfo). */
 export type ModuleFacts = {

@@ -1,4 +1,4 @@
-import { FieldError, type FieldReader, type Part, readFields, text, u32, u8 } from './fields.ts'
+import { FieldError, type FieldReader, type Part, readFields, text, u32, u8 } from '../fields.ts'
 
 /** Kinds of an answer frame. */
 export const ANSWER_DONE = 0

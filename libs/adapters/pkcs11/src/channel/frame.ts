@@ -1,6 +1,6 @@
 import { allocateKeyBytes } from '@sealwright/secret'
 import { type ChannelCipher, TAG_BYTES } from './channel-cipher.ts'
-import { FieldError, join, type Part, readFields, u32, u8 } from './fields.ts'
+import { FieldError, join, type Part, readFields, u32, u8 } from '../fields.ts'
 
 /** Longest frame without its length field, in bytes: a page of key facts has half of that. */
 export const MAX_FRAME_BYTES = 131_072

@@ -10,18 +10,8 @@ import {
   readTokens,
   type TokenFacts,
 } from './facts.ts'
-import { FieldError, type FieldReader, type Part, readFields, sized, text, u16, u8 } from './fields.ts'
-
-/** Hashes that RSA-OAEP may use. The mask generation function uses the same one. */
-export type OaepHash = 'sha1' | 'sha256' | 'sha384' | 'sha512'
-
-/** Their numbers, on the channel and in containers. */
-export const OAEP_HASHES: ReadonlyMap<number, OaepHash> = new Map([
-  [1, 'sha1'],
-  [2, 'sha256'],
-  [3, 'sha384'],
-  [4, 'sha512'],
-])
+import { FieldError, type FieldReader, type Part, readFields, sized, text, u16, u8 } from '../fields.ts'
+import { OAEP_HASHES, type OaepHash, oaepHashNumber } from '../oaep-hash.ts'
 
 /** How to encrypt or decrypt. */
 export type Mechanism =
@@ -225,12 +215,6 @@ function readMechanism(reader: FieldReader): Mechanism {
   const hash = OAEP_HASHES.get(reader.u8())
   if (hash === undefined) throw new FieldError('the hash is not known')
   return { kind: 'rsa-oaep', hash }
-}
-
-/** 1 to 4, as {@link OAEP_HASHES} lists them. */
-export function oaepHashNumber(hash: OaepHash): number {
-  for (const [number, name] of OAEP_HASHES) if (name === hash) return number
-  throw new FieldError('the hash is not known')
 }
 
 const BY_ID = 1

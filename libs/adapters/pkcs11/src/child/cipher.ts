@@ -1,6 +1,7 @@
 import type { AesGCM, Mechanism as Pkcs11Mechanism, RsaOAEP } from 'pkcs11js'
 import { allocateKeyBytes } from '@sealwright/secret'
-import { type Answers, type Mechanism, type OaepHash, type Requests } from '../channel/requests.ts'
+import { type Answers, type Mechanism, type Requests } from '../channel/requests.ts'
+import { type OaepHash } from '../oaep-hash.ts'
 import { asBuffer, call, callAsync, type LoadedModule } from './cryptoki.ts'
 
 const TAG_BYTES = 16
