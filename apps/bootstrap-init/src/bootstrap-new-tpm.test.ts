@@ -1,3 +1,4 @@
+import { type Keyring, matchSealKey, removeMember, removeSeal, type Seal, type SealKeys } from '@sealwright/keyring'
 import { TpmError } from '@sealwright/tpm'
 import { fakeSeal } from './testing/fake-seal.ts'
 import { absent, fails, failure, newTpm, opens, refused, testNode, type TestNode } from './testing/test-node.ts'
@@ -66,6 +67,44 @@ describe('a TPM that is a stranger to a node that was bootstrapped before', () =
     const after = (await node.storeNow()) ?? {}
     expect(after.keyring).toEqual(before.keyring)
     expect(Object.keys(after)).toEqual(Object.keys(before))
+  })
+})
+
+describe('a seal or TPM that was removed from the keyring', () => {
+  /** Bootstraps with two seals, then removes something of the first from what is stored. */
+  async function without(remove: (holding: { keyring: Keyring; sealKeys: SealKeys }, seal: Seal) => Keyring) {
+    const seals = [node.seal, fakeSeal({ name: 'backup', priority: 2 })]
+    const { keyring } = await node.run({ seals })
+    const seal = keyring.seals.find(({ name }) => name === 'tpm')
+    if (seal === undefined) throw new Error('no seal')
+    const sealKeys = matchSealKey({ keyring, sealKey: node.sealKey })
+    await node.put(remove({ keyring, sealKeys }, seal))
+    return seals
+  }
+
+  const removals = {
+    seal: (holding, { sealId }) => removeSeal({ ...holding, sealId }),
+    TPM: (holding, { sealId }) => {
+      const place = holding.keyring.members.find(member => Buffer.compare(member.sealId, sealId) === 0)
+      if (place === undefined) throw new Error('no member')
+      return removeMember({ ...holding, place })
+    },
+  } satisfies Record<string, Parameters<typeof without>[0]>
+
+  it.each(['seal', 'TPM'] as const)('gets nothing by itself although the seal key is at hand: a %s', async what => {
+    const seals = await without(removals[what])
+    const before = await node.storeNow()
+    const report = await node.run({ seals })
+    expect(report).toMatchObject({ result: 'unchanged', seals: [fails('KEYRING_NO_RECORD'), { state: 'opens' }] })
+    expect(await node.storeNow()).toEqual(before)
+  })
+
+  it.each(['seal', 'TPM'] as const)('comes back where that is allowed: a %s', async what => {
+    const seals = await without(removals[what])
+    expect(await node.run({ seals, ...newTpm })).toMatchObject({
+      result: 'extended',
+      seals: [opens, { state: 'opens' }],
+    })
   })
 })
 

@@ -45,14 +45,21 @@ export interface Enrolment {
   readonly enrolled: ReadonlySet<string>
   /** Whether a record was made anew in its place. */
   readonly hasRenewed: boolean
-  /** Seals that could not be looked at now. Only on a node that was bootstrapped before: a new node needs them all. */
+  /**
+   * Seals that could not be looked at now, and those that were removed, or whose device was: `KEYRING_NO_RECORD`. Only on a node that was
+   * bootstrapped before: a new node needs them all.
+   */
   readonly unreachable: ReadonlyMap<string, SealFailure>
 }
+
+/** Instead of a keyring: nothing may be made for this seal. */
+const REMOVED = Symbol('removed')
 
 /**
  * Makes the keyring in which the device that each seal has now holds the current seal key, under the conditions that are configured.
  * Records are added; and one of that device which was made under other conditions, or with `reseal` does not open, gives its place
- * to a new one. So the result may be stored only after each seal in `enrolled` was proven to open all its records.
+ * to a new one. So the result may be stored only after each seal in `enrolled` was proven to open all its records. What was removed from
+ * the keyring comes back only with `newTpm`: somebody may have revoked this very machine.
  *
  * @throws {@link BootstrapError} `BOOTSTRAP_KEY_ID`.
  * @throws {TpmError} `TPM_CLEARED`, `TPM_REPLACED` for a device that is a stranger to its seal, without `newTpm`.
@@ -72,10 +79,18 @@ export async function enrolSeals(input: EnrolmentInput): Promise<Enrolment> {
   for (const seal of seals) {
     try {
       const before = keyring
-      const result = await seal.withLocalMember(
-        { knownIn, signal },
-        async member => await withRecords(before, seal, member, input),
-      )
+      const isRemoved = knownIn !== undefined && isSealRemoved(knownIn, seal.name)
+      const result = isRemoved
+        ? REMOVED
+        : await seal.withLocalMember({ knownIn, signal }, async member =>
+            knownIn !== undefined && isMemberRemoved(knownIn, seal.name, member)
+              ? REMOVED
+              : await withRecords(before, seal, member, input),
+          )
+      if (result === REMOVED) {
+        unreachable.set(seal.name, removedFailure(seal.name))
+        continue
+      }
       keyring = result.keyring
       hasRenewed ||= result.hasRenewed
       if (keyring !== before) enrolled.add(seal.name)
@@ -88,6 +103,32 @@ export async function enrolSeals(input: EnrolmentInput): Promise<Enrolment> {
   }
   if (keyring === undefined) throw new TypeError('a bootstrap needs at least one seal')
   return { keyring, enrolled, hasRenewed, unreachable }
+}
+
+/** Whether the keyring has had a seal of this name, and has none now. */
+function isSealRemoved(keyring: Keyring, sealName: string): boolean {
+  return findSeal(keyring, sealName) === undefined && keyring.seals.some(({ name }) => name === sealName)
+}
+
+function isMemberRemoved(keyring: Keyring, sealName: string, { memberId }: SealMember): boolean {
+  const seal = findSeal(keyring, sealName)
+  return keyring.members.some(
+    member =>
+      member.state === 'removed' &&
+      seal !== undefined &&
+      isSame(member.sealId, seal.sealId) &&
+      isSame(member.memberId, memberId),
+  )
+}
+
+function removedFailure(sealName: string): SealFailure {
+  return {
+    code: 'KEYRING_NO_RECORD',
+    message:
+      `the seal ${sealName}, or the device that this node has for it, was removed from the cluster, and gets no record: if it is meant to open ` +
+      'again, --new-tpm; else take it out of the configuration',
+    kind: 'permanent',
+  }
 }
 
 /** `keyring` itself if the member holds the current seal key already, under the conditions that are configured. */

@@ -1,5 +1,5 @@
 import { constants, createReadStream } from 'node:fs'
-import { open } from 'node:fs/promises'
+import { open, rm } from 'node:fs/promises'
 import { errorCodeOf } from '@sealwright/system-error'
 import { type CommandContext } from './context.ts'
 import { SealctlError } from './errors.ts'
@@ -47,20 +47,48 @@ export async function* readPieces({ stdin }: Pick<CommandContext, 'stdin'>, path
   }
 }
 
+/** A file of ours that is there already and has nothing in it. Disposing of it closes it, and takes it away unless it was filled. */
+export interface NewFile extends AsyncDisposable {
+  /** Writes all of it, and has the disk keep it. @throws {@link SealctlError} `SEALCTL_OUTPUT_UNUSABLE`. */
+  fill(bytes: Uint8Array): Promise<void>
+}
+
+/**
+ * Makes a new file, mode 0600: before something is done whose outcome must not be lost.
+ *
+ * @throws {@link SealctlError} `SEALCTL_OUTPUT_UNUSABLE`, also if it is there already.
+ */
+export async function openNewFile(path: string): Promise<NewFile> {
+  const file = await unusableUnless(path, () => open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, FILE_MODE))
+  let isFilled = false
+  return {
+    async fill(bytes) {
+      await unusableUnless(path, async () => {
+        await file.writeFile(bytes)
+        await file.sync()
+      })
+      isFilled = true
+    },
+    async [Symbol.asyncDispose]() {
+      await file.close()
+      if (!isFilled) await rm(path, { force: true })
+    },
+  }
+}
+
 /**
  * Writes a new file, mode 0600, and has the disk keep it.
  *
  * @throws {@link SealctlError} `SEALCTL_OUTPUT_UNUSABLE`, also if it is there already.
  */
 export async function writeNewFile(path: string, bytes: Uint8Array): Promise<void> {
+  await using file = await openNewFile(path)
+  await file.fill(bytes)
+}
+
+async function unusableUnless<T>(path: string, work: () => Promise<T>): Promise<T> {
   try {
-    const file = await open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, FILE_MODE)
-    try {
-      await file.writeFile(bytes)
-      await file.sync()
-    } finally {
-      await file.close()
-    }
+    return await work()
   } catch (cause) {
     throw new SealctlError('SEALCTL_OUTPUT_UNUSABLE', `cannot write ${path} (${errorCodeOf(cause) ?? 'no code'})`, {
       cause,

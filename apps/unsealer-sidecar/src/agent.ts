@@ -14,13 +14,14 @@ import { callerOf } from './control/caller.ts'
 import { openControlSocket } from './control/control-socket.ts'
 import { viewSeals, viewStatus } from './control/status.ts'
 import { keyringCustody } from './keyring/custody.ts'
-import { auditedOperations } from './operations/audited.ts'
+import { auditedOperations, whoIs } from './operations/audited.ts'
 import { sealOperations } from './operations/operations.ts'
 import { configReload } from './operations/reload.ts'
 import { keepTending } from './keyring/tending.ts'
 import { agentLock, type AgentLock } from './keyring/store-lock.ts'
 import { localSeals } from './local-seals.ts'
 import { joinGuard } from './openbao/join-guard.ts'
+import { leaderKey } from './openbao/leader-key.ts'
 import { keepLearning } from './openbao/learn.ts'
 import { sealService } from './openbao/seal-service.ts'
 import { type OpenBaoWatch } from './openbao/watch.ts'
@@ -99,12 +100,25 @@ export async function runAgent({
       metrics.setKeyring(keyringNumbers(keyring))
       tendingBell.ring()
     },
+    onRecordLost: () => {
+      tendingBell.ring()
+    },
     onAttempt: attempt => {
       trail.attempt(attempt)
+    },
+    onStored: revision => {
+      append({ kind: 'keyring-stored', revision })
     },
     ...{ metrics, report, log, signal },
   })
   const { holder } = custody
+  const leader = leaderKey({
+    held: () => holder.held()?.key,
+    now: Date.now,
+    onRefused: refused => {
+      report.leaderKeyRefused(refused)
+    },
+  })
   const operations = resources.use(
     auditedOperations(
       sealOperations({
@@ -151,20 +165,25 @@ export async function runAgent({
         viewStatus({
           ...{ version, pid: process.pid, startedAt, store: config.store },
           held: holder.held(),
-          seals: viewSeals(seals.all(), holder),
+          refusedKeyring: leader.refused(),
+          seals: viewSeals(seals.configured(), holder),
           sessions: countSessions(),
           openbao: (await watch?.view(callSignal)) ?? { state: 'not-configured' },
         }),
       probe: async callSignal => {
         await holder.probe(AbortSignal.any([callSignal, signal]))
-        return viewSeals(seals.all(), holder)
+        return viewSeals(seals.configured(), holder)
       },
       operations,
       isOpen: () => holder.held() !== undefined,
+      onCalled: ({ caller, ...call }) => {
+        append({ kind: 'control-called', ...call, ...whoIs(caller) })
+      },
       metrics: {
         contentType: metrics.contentType,
         text: () => {
           metrics.setSessions(countSessions())
+          metrics.setKeyringRefused(leader.refused() !== undefined)
           return metrics.text()
         },
       },
@@ -230,6 +249,7 @@ export async function runAgent({
         {
           leaderBlob: async askSignal => await watch?.leaderBlob(askSignal),
           absorb: custody.absorb,
+          onBlob: leader.saw,
           onFailure: error => {
             report.leaderNotAsked(error)
           },
@@ -251,8 +271,8 @@ export async function runAgent({
           onRenewed: sealNames => {
             log.info({ seals: sealNames }, 'seals have new records')
           },
-          onFailure: (sealName, failure) => {
-            report.sealNotTended(sealName, failure)
+          onLookedAfter: failures => {
+            report.sealsLookedAfter(failures)
           },
           onBroken: error => {
             report.internalFailure('tending the seals', error)
@@ -268,7 +288,16 @@ export async function runAgent({
       ? undefined
       : resources.use(
           runBeside(signal, sideSignal =>
-            runStaticDelivery({ config: staticDelivery, custody, log, append }, sideSignal),
+            runStaticDelivery(
+              {
+                ...{ config: staticDelivery, custody, log, append },
+                isUnsealed: async askSignal => {
+                  const state = (await watch?.view(askSignal))?.state
+                  return state === 'active' || state === 'standby'
+                },
+              },
+              sideSignal,
+            ),
           ),
         )
   await Promise.all([holding.ended, delivering?.ended])

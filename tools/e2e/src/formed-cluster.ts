@@ -42,16 +42,24 @@ export async function leaderOf({ cluster: { nodes } }: FormedCluster): Promise<C
   )
 }
 
-/**
- * Waits until every server has applied all that the leader has written. OpenBao writes a new root key in two steps: a standby that is
- * killed between them calls its key invalid, and needs to join anew.
- */
+/** Waits until every server has applied all that the leader has written. */
 export async function waitUntilReplicated(formed: FormedCluster): Promise<void> {
   const { node: active } = await leaderOf(formed)
+  await waitUntilApplied(
+    active,
+    formed.cluster.nodes.map(({ node }) => node),
+  )
+}
+
+/**
+ * Waits until these servers have applied all that the active one has written. OpenBao writes a new root key in two steps: a standby that is
+ * killed between them calls its key invalid, and needs to join anew.
+ */
+export async function waitUntilApplied(active: SealedNode, nodes: readonly SealedNode[]): Promise<void> {
   const { raft_committed_index: written } = await raftIndexes(active)
   await waitUntil(
     async () => {
-      const all = await Promise.all(formed.cluster.nodes.map(({ node }) => raftIndexes(node)))
+      const all = await Promise.all(nodes.map(raftIndexes))
       return all.every(({ raft_applied_index: applied }) => applied >= written)
     },
     { what: `all servers to have applied ${written}`, timeoutMs: FORM_TIMEOUT_MS },

@@ -1,5 +1,6 @@
 import { type ClusterNode, type SealedNode, type SealedNodeConfig } from '@sealwright/testing-cluster'
 import { waitUntil } from '@sealwright/testing-rig'
+import { confirmedBreak } from './confirmed-break.ts'
 import { askControl } from './control-request.ts'
 import { formedCluster, type FormedCluster, leaderOf, waitUntilReplicated } from './formed-cluster.ts'
 import { expectSealWorks } from './node-health.ts'
@@ -11,8 +12,11 @@ import { controlJson, knownStatus, listedSeals, waitForMembers } from './paralle
 import { sharedScope } from './test-scope.ts'
 
 const scope = sharedScope()
+const AT_RISK = 3
 const ROTATE = '/v1/sys/rotate/seal-key'
 const TIMEOUT_MS = 40_000
+const LEADER_KEY_REFUSED =
+  'the leader encrypts under a key that this node does not have: after a restart OpenBao would stay sealed here'
 
 let formed: FormedCluster
 let hsm: TestHsm
@@ -124,7 +128,9 @@ describe('after the way in of a member was taken away for good', () => {
 
     const member = (await listedSeals(now.node)).find(({ name }) => name === 'hsm')?.members[0]
     const { memberId = '', label = '' } = member ?? {}
-    const revoked = await now.node.sealctl('members', 'revoke', 'hsm', memberId, '--confirm', label)
+    const revoke = ['members', 'revoke', 'hsm', memberId, '--confirm', label]
+    const servers = formed.cluster.nodes.map(({ node }) => node.name).join(',')
+    const revoked = await confirmedBreak(now.node, ...revoke, '--nodes', servers)
     expect(revoked).toMatchObject({ exitCode: 0, stderr: '' })
     await expectSealWorks(now.node, formed.rootToken)
     keyId = (await knownStatus(now.node)).keyring?.keyId ?? ''
@@ -140,13 +146,19 @@ describe('after the way in of a member was taken away for good', () => {
     })
   })
 
-  it('a node that cannot follow, for want of a cluster id, says so in its log', async () => {
-    await waitForAgentLine(unsure.node, { msg: 'keyring from OpenBao refused' })
+  it('a node that cannot follow, for want of a cluster id, is called at risk: its next start would fail', async () => {
+    await waitForAgentLine(unsure.node, { msg: LEADER_KEY_REFUSED, keyId })
+    const { exitCode, stdout } = await unsure.node.sealctl('status')
+    expect([exitCode, stdout]).toEqual([AT_RISK, expect.stringContaining('state clusterId there')])
+    expect(stdout).toContain(`encrypts under the key ${keyId}, which this node does not have`)
+    expect(await knownStatus(unsure.node)).toMatchObject({ refusedKeyring: { code: 'KEYRING_ORIGIN_UNPROVEN', keyId } })
+    expect((await askControl(unsure.node, '/metrics')).text).toContain('sealwright_keyring_refused 1\n')
   })
 
   it('it follows once the cluster id is in its configuration, and all open after a power cut', async () => {
     await setClusterId(unsure)
     expect(await expectAgreed(allNodes())).toBe(keyId)
+    expect(await unsure.node.sealctl('status')).toMatchObject({ exitCode: 0 })
     await waitUntilReplicated(formed)
     await Promise.all(allNodes().map(node => cutPower(node)))
     await startAll(allNodes())

@@ -25,7 +25,7 @@ def _whole(s: Sample) -> list[dict[str, Any]]:
     keyring = s.small()
     data = keyring.encoded()
     links_count_at = len(data) - 32 - 2
-    largest = _as_long_as(s, 524_288)
+    largest = _as_long_as(s, 851_968)
     decode(largest)
     return [
         refusal("empty", b"", MALFORMED),
@@ -44,7 +44,7 @@ def _whole(s: Sample) -> list[dict[str, Any]]:
         refusal("revision of 2^53", replace(keyring, revision=2**53), MALFORMED),
         refusal("revision of 2^64 - 1", replace(keyring, revision=2**64 - 1), MALFORMED),
         refusal("a link that the bytes do not hold", data[:links_count_at] + b"\0\1" + bytes(32), MALFORMED),
-        _with_zeros_left_out(refusal("524,289 bytes", _as_long_as(s, 524_289), TOO_LARGE)),
+        _with_zeros_left_out(refusal("851,969 bytes", _as_long_as(s, 851_969), TOO_LARGE)),
     ]
 
 

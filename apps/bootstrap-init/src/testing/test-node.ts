@@ -49,6 +49,8 @@ export interface TestNode extends AsyncDisposable {
   /** Every file of the store with its content and the time of its last change; `undefined` if there is no store. */
   storeNow(): Promise<Readonly<Record<string, unknown>> | undefined>
   storedKeyring(): Promise<Keyring>
+  /** Puts a keyring into the store, as an agent does. */
+  put(keyring: Keyring): Promise<void>
   /** Stores a keyring with one more generation, as a rotation will, and returns its seal key. */
   rotate(): Promise<Secret>
 }
@@ -59,6 +61,7 @@ export async function testNode({ seal = fakeSeal() } = {}): Promise<TestNode> {
   const storePath = join(folder.path, 'seal')
   const sealKey = new Secret(Uint8Array.from(randomBytes(KEY_BYTES)))
   const storedKeyring = async () => decodeKeyring(await readFile(join(storePath, 'keyring')))
+  const put = (keyring: Keyring) => writeFile(join(storePath, 'keyring'), encodeKeyring(keyring))
   return {
     storePath,
     sealKey,
@@ -88,6 +91,7 @@ export async function testNode({ seal = fakeSeal() } = {}): Promise<TestNode> {
       return Object.fromEntries(await Promise.all(files))
     },
     storedKeyring,
+    put,
     async rotate() {
       const keyring = await storedKeyring()
       const sealKeys = matchSealKey({ keyring, sealKey })
@@ -95,7 +99,7 @@ export async function testNode({ seal = fakeSeal() } = {}): Promise<TestNode> {
       const held = sealKeys.with(next.generation.id, next.sealKey.clone())
       const rotated = activateGeneration({ keyring: next.keyring, sealKeys: held, id: next.generation.id })
       held.wipe()
-      await writeFile(join(storePath, 'keyring'), encodeKeyring(rotated))
+      await put(rotated)
       return next.sealKey
     },
     [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),

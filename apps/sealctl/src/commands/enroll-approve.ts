@@ -1,7 +1,7 @@
 import { type Command } from 'commander'
 import { MAX_ENROLMENT_BYTES } from '@sealwright/control-api'
 import { agentCommand, type Session } from '../command.ts'
-import { readWhole, writeNewFile } from '../files.ts'
+import { openNewFile, readWhole } from '../files.ts'
 import { plain } from '../render/plain.ts'
 import { renderMembers } from '../render/seals.ts'
 import { askVisible } from '../terminal/ask.ts'
@@ -28,11 +28,13 @@ export function addEnrollApprove(enroll: Command, session: Session): void {
     async action({ agent, options, context }) {
       const { request, label, output } = options
       const bytes = await readWhole(context, request, MAX_ENROLMENT_BYTES)
+      // Before anybody is let in whose keyring would then have no place.
+      await using file = await openNewFile(output)
       const fingerprint =
         options.fingerprint ??
         (await askVisible(context, 'Fingerprint that the new node shows: ', '--fingerprint FINGERPRINT'))
       const { member, keyring } = await agent.approveEnrolment(bytes, { fingerprint, label }, context.signal)
-      await writeNewFile(output, keyring)
+      await file.fill(keyring)
       return {
         text: `${renderMembers([member])}\nits keyring is in ${plain(output)}: bring it to the new node\n`,
         json: { member, output },

@@ -2,26 +2,24 @@ import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync,
 import { join } from 'node:path'
 import { Secret } from '@sealwright/secret'
 import { type ControlScope, controlScope } from '../../../unsealer-sidecar/src/control/testing/control-scope.ts'
-import { sharesMember } from '../../../unsealer-sidecar/src/control/testing/fake-operations.ts'
+import { type fakeOperations, sharesMember } from '../../../unsealer-sidecar/src/control/testing/fake-operations.ts'
 import { CLUSTER_ID, realShares } from '../testing/real-shares.ts'
 import { runHere, type World } from '../testing/run-here.ts'
 
 const texts = realShares(2, 3)
 
 /** An agent that hands out these shares. */
-const scope = () =>
-  controlScope({
-    operations: {
-      initialise: () =>
-        Promise.resolve({
-          ...{ member: sharesMember, clusterId: CLUSTER_ID },
-          shares: texts.map(text => new Secret(Buffer.from(text))),
-        }),
-    },
-  })
+const scope = (operations: Parameters<typeof fakeOperations>[0] = {}) =>
+  controlScope({ operations: { initialise: () => Promise.resolve(handedOut()), ...operations } })
+const handedOut = () => ({
+  ...{ member: sharesMember, clusterId: CLUSTER_ID },
+  shares: texts.map(text => new Secret(Buffer.from(text))),
+})
 const run = ({ path }: ControlScope, args: readonly string[], world?: World) =>
   runHere(['init', '--socket', path, ...args], world)
 const SHARED = ['--seal', 'people', '--shares', '3', '--threshold', '2']
+
+const asOften = ({ asked }: ControlScope): number => asked.filter(([name]) => name === 'confirmShares').length
 
 describe('sealctl init', () => {
   it('gives a seal with a device its record, and needs no terminal for it', async () => {
@@ -52,7 +50,10 @@ describe('sealctl init', () => {
     const files = readdirSync(folder).flatMap(name => ['--share-file', join(folder, name)])
     const rehearsed = await runHere(['rehearse', '--socket', control.path, ...files])
     expect(rehearsed.stdout).toContain('these shares would open the seal people')
-    expect(control.asked).toMatchObject([['rehearse', { shares: texts }]])
+    expect(control.asked).toMatchObject([
+      ['confirmShares', { sealName: 'people', memberId: sharesMember.memberId }],
+      ['rehearse', { shares: texts }],
+    ])
     for (const text of texts) expect(stdout).not.toContain(text)
   })
 
@@ -62,6 +63,34 @@ describe('sealctl init', () => {
     expect(exitCode).toBe(0)
     for (const text of texts) expect(stdout).toContain(`\n${text}\n`)
     expect(stdout).toContain('Give each share to another person')
+    expect(asOften(control)).toBe(1)
+  })
+
+  it('has shares open nothing that were not all written, and says so', async () => {
+    let folder = ''
+    await using control = await scope({
+      initialise: () => {
+        // In the place of a disk that is full.
+        writeFileSync(join(folder, 'share-2-of-3'), '')
+        return Promise.resolve(handedOut())
+      },
+    })
+    folder = join(control.folder, 'cards')
+    const { exitCode, stdout, stderr } = await run(control, [...SHARED, '--output', folder])
+    expect([exitCode, stdout]).toEqual([1, ''])
+    expect(stderr).toMatch(/The shares of this set open nothing.*\n[^]*SEALCTL_OUTPUT_UNUSABLE/)
+    expect(asOften(control)).toBe(0)
+  })
+
+  it('says which set it is where the agent does not confirm that its shares count', async () => {
+    await using control = await scope({
+      confirmShares: () => Promise.reject(Object.assign(new Error('no seal opens'), { code: 'CUSTODY_SEALED' })),
+    })
+    const { exitCode, stdout, stderr } = await run(control, SHARED, { isTerminal: true })
+    expect(exitCode).not.toBe(0)
+    expect(stdout).not.toContain('Give each share to another person')
+    expect(stderr).toContain(`This one is ${sharesMember.memberId}.`)
+    expect(stderr).toContain('CUSTODY_SEALED')
   })
 
   it.each<[string, readonly string[], World, string]>([

@@ -2,7 +2,7 @@ import { type Command } from 'commander'
 import { type InitialisedView } from '@sealwright/control-api'
 import { type Secret } from '@sealwright/secret'
 import { agentCommand, type Call, type CommandResult, parseWholeNumber, type Session } from '../command.ts'
-import { type CommandContext } from '../context.ts'
+import { type CommandContext, write } from '../context.ts'
 import { SealctlError } from '../errors.ts'
 import { plain } from '../render/plain.ts'
 import { renderMembers } from '../render/seals.ts'
@@ -77,12 +77,33 @@ export async function initialiseSeal(
     context.signal,
   )
   try {
-    const text = `${renderMembers([made.member])}${IN_STORAGE}`
-    if (shares.length === 0) return { text, json: made }
-    const files = await handOut(made, shares, { output, context })
-    return { text: `${text}${WHAT_TO_DO}`, json: { ...made, ...(files === undefined ? {} : { files }) } }
+    if (shares.length === 0) return { text: `${renderMembers([made.member])}${IN_STORAGE}`, json: made }
+    const files = await telling(context, OPEN_NOTHING, () => handOut(made, shares, { output, context }))
+    const { memberId } = made.member
+    // Only now do they open anything: a set that nobody has would look like a way in.
+    const { member } = await telling(context, `${UNKNOWN_WHETHER} ${memberId}.\n`, () =>
+      agent.confirmShares(seal, { memberId }, context.signal),
+    )
+    const text = `${renderMembers([member])}${IN_STORAGE}${WHAT_TO_DO}`
+    return { text, json: { ...made, member, ...(files === undefined ? {} : { files }) } }
   } finally {
     for (const share of shares) share.wipe()
+  }
+}
+
+const OPEN_NOTHING = 'The shares of this set open nothing. Destroy what there is of them, and make another set.\n'
+
+const UNKNOWN_WHETHER =
+  'It is not known whether these shares open anything: they do, and are good, if sealctl members list has their set. Otherwise destroy ' +
+  'them, and make another set. This one is'
+
+/** Does it; if it fails, says beside why what has become of the shares. */
+async function telling<T>(context: CommandContext, outcome: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    await write(context.stderr, outcome)
+    throw error
   }
 }
 

@@ -1,5 +1,6 @@
 import { type Command } from 'commander'
 import { agentCommand, type Session } from '../command.ts'
+import { plain } from '../render/plain.ts'
 import { renderMembers } from '../render/seals.ts'
 
 export function addMembersList(members: Command, session: Session): void {
@@ -8,7 +9,8 @@ export function addMembersList(members: Command, session: Session): void {
     examples: ['members list'],
     async action({ agent, context }) {
       const json = await agent.members(context.signal)
-      return { text: renderMembers(json.members), json }
+      const text = `${renderMembers(json.members)}fingerprint of the active members: ${plain(json.membersFingerprint)}\n`
+      return { text, json }
     },
   })
 }

@@ -1,8 +1,12 @@
-import { readFileSync, statSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { memberSetFingerprint } from '@sealwright/control-api'
 import { type ControlScope, controlScope } from '../../../unsealer-sidecar/src/control/testing/control-scope.ts'
 import { sharesMember, tpmMember } from '../../../unsealer-sidecar/src/control/testing/fake-operations.ts'
 import { runHere, type World } from '../testing/run-here.ts'
+
+const NODES = ['--nodes', 'node-a,node-b']
+const onlyShares = memberSetFingerprint([sharesMember.fingerprint])
 
 const run = ({ path }: ControlScope, args: readonly string[], world?: World) =>
   runHere([...args, '--socket', path], world)
@@ -14,6 +18,8 @@ describe('sealctl members', () => {
     })
     const { stdout } = await run(control, ['members', 'list'])
     expect(stdout).toMatch(/^tpm +0101\w+ +\\x1b\[2Jnode +active +1 tpm-sealed, 2 tpm-imported +quantum-exposed$/m)
+    const fingerprint = memberSetFingerprint([tpmMember.fingerprint, sharesMember.fingerprint])
+    expect(stdout).toContain(`fingerprint of the active members: ${fingerprint}\n`)
   })
 
   it.each([
@@ -21,14 +27,53 @@ describe('sealctl members', () => {
     ['its id', tpmMember.memberId],
   ])('revoke finds a member by %s, and wants its label again', async (_what, name) => {
     await using control = await controlScope()
-    const { exitCode, stdout, stderr } = await run(control, ['members', 'revoke', 'tpm', name], {
+    const { exitCode, stdout, stderr } = await run(control, ['members', 'revoke', 'tpm', name, ...NODES], {
       ...{ isTerminal: true, input: 'node-a\n' },
     })
     expect([exitCode, stdout]).toEqual([0, expect.stringContaining('node-a is shut out\n')])
     expect(stderr).toContain('Type node-a to go on: ')
+    const staying = { memberId: tpmMember.memberId, confirm: 'node-a', drop: [], members: onlyShares }
+    // Its server is not missed, the others are.
+    const servers = { nodes: ['node-a', 'node-b'], lost: ['node-a'] }
+    expect(control.asked).toMatchObject([['revokeMember', { sealName: 'tpm', ...staying, ...servers }]])
+  })
+
+  it('revoke shows who gets the next key and who is removed, before it asks', async () => {
+    await using control = await controlScope()
+    const { stderr } = await run(control, ['members', 'revoke', 'tpm', 'node-a', ...NODES], {
+      ...{ isTerminal: true, input: 'node-a\n' },
+    })
+    const [staying, leaving] = stderr.split('These are removed:')
+    expect(staying).toMatch(/^people +shamir +board +0202\w+ +b2b2\w+ +2 shamir-hybrid +2 of 3 shares$/m)
+    expect(staying).not.toContain('node-a')
+    expect(leaving).toMatch(/^tpm +tpm +node-a +0101\w+ +a1a1\w+ /m)
+    expect(leaving).toContain(`fingerprint of the members that stay: ${onlyShares}\n`)
+  })
+
+  it('revoke asks once: whoever gives the label beforehand is asked about the members, and whoever gives both is not', async () => {
+    await using control = await controlScope()
+    const revoke = ['members', 'revoke', 'tpm', 'node-a', '--confirm', 'node-a', ...NODES]
+    const typed = await run(control, revoke, { isTerminal: true, input: `${onlyShares.slice(0, 8)}\n` })
+    expect([typed.exitCode, typed.stderr.match(/Type \w+ to go on/g)]).toEqual([0, [expect.anything()]])
+    const mistyped = await run(control, revoke, { isTerminal: true, input: 'node-a\n' })
+    expect([mistyped.exitCode, mistyped.stderr]).toEqual([5, expect.stringContaining('SEALCTL_NOT_CONFIRMED')])
+    expect(await run(control, [...revoke, '--members', onlyShares])).toMatchObject({ exitCode: 0, stderr: '' })
     expect(control.asked).toMatchObject([
-      ['revokeMember', { sealName: 'tpm', memberId: tpmMember.memberId, confirm: 'node-a', drop: [] }],
+      ['revokeMember', { members: onlyShares }],
+      ['revokeMember', { members: onlyShares }],
     ])
+  })
+
+  it('revoke without a terminal names all that stands in for it', async () => {
+    await using control = await controlScope()
+    const { exitCode, stderr } = await run(control, ['members', 'revoke', 'tpm', 'node-a', ...NODES])
+    expect([exitCode, stderr]).toEqual([
+      1,
+      expect.stringContaining(
+        `SEALCTL_NO_TERMINAL: nobody can be asked here: give --confirm node-a and --members ${onlyShares}`,
+      ),
+    ])
+    expect(control.asked).toEqual([])
   })
 
   it('revoke does nothing for a member that is not there, or not alone, or not confirmed', async () => {
@@ -40,7 +85,7 @@ describe('sealctl members', () => {
       ['node-a', 'SEALCTL_MEMBER_UNKNOWN', 1],
       [tpmMember.memberId, 'SEALCTL_NOT_CONFIRMED', 5],
     ] as const) {
-      const outcome = await run(control, ['members', 'revoke', 'tpm', name, '--confirm', 'x'])
+      const outcome = await run(control, ['members', 'revoke', 'tpm', name, '--confirm', 'x', ...NODES])
       expect([outcome.exitCode, outcome.stderr]).toEqual([exitCode, expect.stringContaining(code)])
     }
     expect(control.asked).toEqual([])
@@ -118,5 +163,16 @@ describe('sealctl enroll approve', () => {
     const { exitCode, stderr } = await run(control, approve(control.folder))
     expect([exitCode, stderr]).toEqual([1, expect.stringContaining('give --fingerprint FINGERPRINT')])
     expect(control.asked).toEqual([])
+    expect(readdirSync(control.folder)).not.toContain('keyring')
+  })
+
+  it('approves nothing where the keyring could not be written', async () => {
+    await using control = await controlScope()
+    writeFileSync(join(control.folder, 'req'), 'request')
+    writeFileSync(join(control.folder, 'keyring'), 'of somebody else')
+    const { exitCode, stderr } = await run(control, [...approve(control.folder), '--fingerprint', 'ab12-cd34'])
+    expect([exitCode, stderr]).toEqual([1, expect.stringContaining('sealctl: SEALCTL_OUTPUT_UNUSABLE: ')])
+    expect(control.asked).toEqual([])
+    expect(readFileSync(join(control.folder, 'keyring'), 'utf8')).toBe('of somebody else')
   })
 })

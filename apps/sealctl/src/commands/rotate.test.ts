@@ -17,13 +17,6 @@ describe('sealctl rotate', () => {
     expect(stdout).toContain('sealctl rotate retire --snapshot FILE')
   })
 
-  it('breaks the chain, and gives up who is named', async () => {
-    await using control = await controlScope()
-    const drop = ['0a'.repeat(16), '0b'.repeat(16)]
-    await run(control, ['rotate', '--break-chain', '--drop', drop[0] ?? '', '--drop', drop[1] ?? ''])
-    expect(control.asked).toMatchObject([['rotate', { breakChain: true, drop }]])
-  })
-
   it('retire sends a snapshot while it is read, from a file or a pipe', async () => {
     await using control = await controlScope()
     const snapshot = join(control.folder, 'snap')

@@ -38,17 +38,35 @@ describe('sealctl seals', () => {
     expect(stdout).toMatch(/^node +sealed$/m)
   })
 
+  it('status tells the sets of a Shamir seal, and which shares are in', async () => {
+    await using control = await controlScope()
+    const none = await run(control, 'seals status people')
+    expect(none).toMatchObject({ exitCode: 0, stderr: '' })
+    expect(none.stdout).toMatch(/^health +opens by shares of people$/m)
+    expect(none.stdout).toMatch(/^shares +board: 2 of 3 open it, none is in$/m)
+    const set = { sealName: 'people', setLabel: 'board', threshold: 3, count: 5, nonce: 'ab', isComplete: false }
+    await using two = await controlScope({
+      operations: { shareSets: () => Promise.resolve([{ ...set, entered: [1, 4] }]) },
+    })
+    expect((await run(two, 'seals status people')).stdout).toMatch(/^shares +board: 3 of 5 open it, in: 1, 4$/m)
+    await using fresh = await controlScope({ operations: { shareSets: () => Promise.resolve([]) } })
+    expect((await run(fresh, 'seals status people')).stdout).toMatch(
+      /^shares +none were made yet: sealctl init --seal/m,
+    )
+  })
+
   it('delete wants the name again, on the terminal or as an option', async () => {
     await using control = await controlScope()
     const asked = await run(control, 'seals delete gone', { isTerminal: true, input: 'gone\n' })
     expect(asked).toMatchObject({ exitCode: 0, stdout: expect.stringContaining('the seal gone is removed') as string })
     expect(asked.stderr).toContain('Type gone to go on: ')
-    expect(await run(control, 'seals delete gone --confirm gone --json')).toEqual({
+    const nodes = '--checked node-a --checked node-b'
+    expect(await run(control, `seals delete gone ${nodes} --confirm gone --json`)).toEqual({
       ...{ exitCode: 0, stderr: '', stdout: '{"deleted":"gone"}\n' },
     })
     expect(control.asked).toMatchObject([
-      ['deleteSeal', { sealName: 'gone', confirm: 'gone' }],
-      ['deleteSeal', { sealName: 'gone', confirm: 'gone' }],
+      ['deleteSeal', { sealName: 'gone', confirm: 'gone', checkedNodes: [] }],
+      ['deleteSeal', { sealName: 'gone', confirm: 'gone', checkedNodes: ['node-a', 'node-b'] }],
     ])
   })
 

@@ -1,5 +1,5 @@
 import { createReadStream } from 'node:fs'
-import { open } from 'node:fs/promises'
+import { buffer } from 'node:stream/consumers'
 import { decodeKeyring, type Keyring, MAX_KEYRING_BYTES } from '@sealwright/keyring'
 import { readSealFacts } from '@sealwright/raft-snapshot'
 import { decodeSealBlob } from '@sealwright/seal-plugin'
@@ -34,11 +34,9 @@ async function readFromSnapshot(path: string, signal: AbortSignal): Promise<Uint
 }
 
 async function readKeyringFile(path: string): Promise<Uint8Array> {
-  const bytes = Buffer.alloc(MAX_KEYRING_BYTES + 1)
   try {
-    await using file = await open(path, 'r')
-    const { bytesRead } = await file.read(bytes, 0, bytes.length, 0)
-    return Uint8Array.from(bytes.subarray(0, bytesRead))
+    // One byte more than a keyring may have, which decoding then refuses.
+    return await buffer(createReadStream(path, { end: MAX_KEYRING_BYTES }))
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause)
     throw new LocalError('LOCAL_INPUT_UNREADABLE', `cannot read the keyring ${path}: ${reason}`, { cause })

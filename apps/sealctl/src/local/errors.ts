@@ -4,7 +4,6 @@ export type LocalErrorCode =
   | 'LOCAL_SNAPSHOT_WITHOUT_KEYRING' // a snapshot of a cluster that Sealwright did not seal, or an old one
   | 'LOCAL_NOT_OPENED' // neither a seal of this node nor the shares open the keyring
   | 'LOCAL_SEAL_UNKNOWN' // the configuration, or the keyring, has no such seal
-  | 'LOCAL_OUTPUT_EXISTS' // a file is in the way
   | 'LOCAL_NO_SHARES' // shares are needed, and none came
 
 /** What the commands that need no agent throw. Messages are for operators. */

@@ -143,7 +143,7 @@ describe('sealctl enroll request', () => {
     const { exitCode, stdout } = await sealctl('enroll', 'request', '--config', config, '--output', output, '--json')
     expect(exitCode).toBe(0)
     expect((JSON.parse(stdout) as { fingerprint: string }).fingerprint).toMatch(/^([0-9a-f]{4}-){7}[0-9a-f]{4}$/)
-    expect(await code('enroll', 'request', '--config', config, '--output', output)).toBe('LOCAL_OUTPUT_EXISTS')
+    expect(await code('enroll', 'request', '--config', config, '--output', output)).toBe('SEALCTL_OUTPUT_UNUSABLE')
     const other = ['enroll', 'request', '--config', config, '--seal', 'nothing', '--output', folder.join('other')]
     expect(await code(...other)).toBe('LOCAL_SEAL_UNKNOWN')
   })

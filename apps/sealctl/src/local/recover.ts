@@ -1,10 +1,10 @@
 import { hostname } from 'node:os'
 import { type Keyring } from '@sealwright/keyring'
 import { type NodeConfig } from '@sealwright/node-config'
-import { adoptKeyring, type Adopted, type ConfiguredSeal } from '@sealwright/node-seals'
+import { adoptKeyring, type Adopted, type ConfiguredSeal, unwrapThroughAny } from '@sealwright/node-seals'
 import { type Secret } from '@sealwright/secret'
 import { LocalError } from './errors.ts'
-import { openByShares, openBySeals, type OpenedHere } from './open-brought.ts'
+import { openByShares, type OpenedHere } from './open-by-shares.ts'
 
 /** What a recovery did. */
 export interface Recovered extends Adopted {
@@ -48,15 +48,13 @@ async function open(input: RecoveryInput, signal: AbortSignal): Promise<OpenedHe
   const { keyring, seals, byShares, nextShare, onProgress } = input
   const reasons: string[] = []
   if (!byShares) {
-    const opened = await openBySeals(
-      keyring,
-      seals,
-      (sealName, reason) => {
-        reasons.push(`${sealName}: ${reason}`)
-        onProgress(`${sealName} does not open it: ${reason}`)
-      },
+    const opened = await unwrapThroughAny(seals, keyring, {
       signal,
-    )
+      onFailure({ sealName, code, message }) {
+        reasons.push(`${sealName}: ${code}: ${message}`)
+        onProgress(`${sealName} does not open it: ${code}: ${message}`)
+      },
+    })
     if (opened !== undefined) return opened
   }
   const hasShares = keyring.seals.some(({ sealType, state }) => sealType === 'shamir' && state === 'active')

@@ -1,25 +1,23 @@
-import { writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import {
   adoptKeyring,
   type ConfiguredSeal,
-  configuredSeals,
   encodeEnrolmentRequest,
   enrolmentFingerprint,
   makeEnrolmentRequest,
+  type NamedFailure,
+  unwrapThroughAny,
 } from '@sealwright/node-seals'
-import { type NodeConfig } from '@sealwright/node-config'
-import { loadNodeConfig } from '@sealwright/program'
-import { hasErrorCode } from '@sealwright/system-error'
 import { type CommandResult } from '../command.ts'
 import { type CommandContext } from '../context.ts'
-import { SEAL_CONTEXT } from '../seal-context.ts'
+import { writeNewFile } from '../files.ts'
 import { readBroughtKeyring } from './brought-keyring.ts'
 import { clusterIdOf } from './cluster-id.ts'
 import { type EnrolApplyOptions, type EnrolRequestOptions } from './commands.ts'
 import { LocalError } from './errors.ts'
 import { type LocalOptions } from './local-command.ts'
-import { openBySeals } from './open-brought.ts'
+import { openNode } from './open-node.ts'
+import { plain } from '../render/plain.ts'
 
 /** `sealctl enroll request`. */
 export async function runEnrolRequest(
@@ -30,14 +28,7 @@ export async function runEnrolRequest(
   const seal = chosenTpm(node.seals, options.seal)
   const request = await makeEnrolmentRequest(seal, options.label ?? hostname(), signal)
   const fingerprint = enrolmentFingerprint(request)
-  try {
-    await writeFile(options.output, encodeEnrolmentRequest(request), { flag: 'wx' })
-  } catch (cause) {
-    if (!hasErrorCode(cause, 'EEXIST')) throw cause
-    throw new LocalError('LOCAL_OUTPUT_EXISTS', `${options.output} is there already: remove it, or name another file`, {
-      cause,
-    })
-  }
+  await writeNewFile(options.output, encodeEnrolmentRequest(request))
   return {
     json: { output: options.output, fingerprint, seal: seal.name },
     text: [
@@ -61,7 +52,8 @@ export async function runEnrolApply(
   await using node = await openNode(options.config, clusterId)
   const keyring = await readBroughtKeyring({ kind: 'file', path: options.keyring }, signal)
   const reasons: string[] = []
-  const opened = await openBySeals(keyring, node.seals, (name, reason) => reasons.push(`${name}: ${reason}`), signal)
+  const onFailure = ({ sealName, code, message }: NamedFailure) => reasons.push(`${sealName}: ${code}: ${message}`)
+  const opened = await unwrapThroughAny(node.seals, keyring, { signal, onFailure })
   if (opened === undefined) {
     throw new LocalError(
       'LOCAL_NOT_OPENED',
@@ -78,31 +70,15 @@ export async function runEnrolApply(
     signal,
   )
   const id = Buffer.from(adopted.keyring.clusterId).toString('hex')
+  const failures = [...adopted.failures].map(([name, { code, message }]) => ({ name, code, message }))
   return {
-    json: { clusterId: id, opens: adopted.opens, store: node.config.store },
-    text: `${node.config.store} is written: ${adopted.opens.join(', ')} of this node open the cluster ${id}. Now start the agent.\n`,
-  }
-}
-
-/** The seals of a node's configuration. */
-interface OpenNode extends AsyncDisposable {
-  readonly config: NodeConfig
-  readonly seals: readonly ConfiguredSeal[]
-}
-
-/** @param clusterId - the cluster that is meant, where an operator says so: then records are opened that others made. */
-async function openNode(path: string, clusterId?: Uint8Array): Promise<OpenNode> {
-  const config = await loadNodeConfig(path)
-  const seals = configuredSeals(config, {
-    ...SEAL_CONTEXT,
-    ...(clusterId === undefined ? {} : { isOurCluster: id => Buffer.compare(id, clusterId) === 0 }),
-  })
-  return {
-    config,
-    seals: seals.filter(({ disabled }) => !disabled),
-    async [Symbol.asyncDispose]() {
-      for (const seal of seals) await seal[Symbol.asyncDispose]()
-    },
+    json: { clusterId: id, opens: adopted.opens, failures, store: node.config.store },
+    text: [
+      plain(`${node.config.store} is written: ${adopted.opens.join(', ')} of this node open the cluster ${id}`),
+      ...failures.map(({ name, code, message }) => plain(`${name} has no record: ${code}: ${message}`)),
+      'Now start the agent.',
+      '',
+    ].join('\n'),
   }
 }
 

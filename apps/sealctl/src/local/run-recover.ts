@@ -1,16 +1,15 @@
-import { configuredSeals } from '@sealwright/node-seals'
-import { loadNodeConfig } from '@sealwright/program'
 import { type Secret } from '@sealwright/secret'
 import { type CommandResult } from '../command.ts'
 import { type CommandContext, write } from '../context.ts'
 import { SealctlError } from '../errors.ts'
-import { SEAL_CONTEXT } from '../seal-context.ts'
+import { plain } from '../render/plain.ts'
 import { sharePrompt, type SharePrompt } from '../shares/prompt.ts'
 import { sharesFromFiles, sharesFromPipe } from '../shares/read-input.ts'
 import { readBroughtKeyring, type KeyringSource } from './brought-keyring.ts'
 import { clusterIdOf } from './cluster-id.ts'
 import { type RecoverOptions } from './commands.ts'
 import { type LocalOptions } from './local-command.ts'
+import { openNode } from './open-node.ts'
 import { recover, type Recovered } from './recover.ts'
 
 /** `sealctl recover`. */
@@ -20,25 +19,22 @@ export async function runRecover(
 ): Promise<CommandResult> {
   const { signal } = context
   const source = sourceOf(options)
-  const config = await loadNodeConfig(options.config)
-  await using resources = new AsyncDisposableStack()
-  const seals = configuredSeals(config, SEAL_CONTEXT)
-  for (const seal of seals) resources.use(seal)
+  const clusterId = clusterIdOf(options.clusterId)
+  await using node = await openNode(options.config, clusterId)
   using shares = shareSource(options, context)
   const keyring = await readBroughtKeyring(source, signal)
   const recovered = await recover(
     {
-      ...{ config, keyring, clusterId: clusterIdOf(options.clusterId) },
-      seals: seals.filter(({ disabled }) => !disabled),
+      ...{ config: node.config, seals: node.seals, keyring, clusterId },
       byShares: options.shares || options.shareFile.length > 0,
       nextShare: () => shares.next(),
       onProgress: line => {
-        if (!options.json) void write(context.stderr, `${line}\n`)
+        if (!options.json) void write(context.stderr, `${plain(line)}\n`)
       },
     },
     signal,
   )
-  return resultOf(recovered, config.store)
+  return resultOf(recovered, node.config.store)
 }
 
 function sourceOf({ snapshot, keyring }: RecoverOptions): KeyringSource {
@@ -76,9 +72,9 @@ function resultOf({ keyring, opens, openedBy, failures }: Recovered, store: stri
   return {
     json: { clusterId, openedBy, opens, failures: failed, store },
     text: [
-      `opened by ${openedBy}; the cluster is ${clusterId}`,
-      `${store} is written: ${opens.join(', ')} of this node open it, proven just now`,
-      ...failed.map(({ name, code, message }) => `${name} has no record: ${code}: ${message}`),
+      plain(`opened by ${openedBy}; the cluster is ${clusterId}`),
+      plain(`${store} is written: ${opens.join(', ')} of this node open it, proven just now`),
+      ...failed.map(({ name, code, message }) => plain(`${name} has no record: ${code}: ${message}`)),
       'Now start the agent and OpenBao. To bring data back from the snapshot, see "Restoring a snapshot" in the README.',
       '',
     ].join('\n'),

@@ -7,7 +7,7 @@ export function renderRotation({ generation, keyId, wrapped, dropped }: Rotation
   return (
     `generation ${generation} (key ${plain(keyId)}) encrypts from now on\n` +
     renderPlaces('wrapped for', wrapped) +
-    renderPlaces('GIVEN UP', dropped) +
+    renderPlaces('REMOVED', dropped) +
     NEXT_STEPS
   )
 }

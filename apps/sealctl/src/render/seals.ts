@@ -38,7 +38,7 @@ export function renderMembers(members: readonly MemberView[]): string {
       member.memberId,
       member.label,
       member.state,
-      member.records.map(({ generation, method }) => `${generation} ${method}`).join(', ') || 'none',
+      recordsOf(member),
       memberRemarks(member).join(', '),
     ]),
   ])
@@ -68,7 +68,13 @@ function remarks({ opened, members, configured }: ListedSealView): readonly stri
   ]
 }
 
-function memberRemarks(member: MemberView): readonly string[] {
+/** The generations that it has a record of, and how each was made. */
+export function recordsOf({ records }: MemberView): string {
+  return records.map(({ generation, method }) => `${generation} ${method}`).join(', ') || 'none'
+}
+
+/** What there is to say of it. */
+export function memberRemarks(member: MemberView): readonly string[] {
   const { shares } = member
   return [
     ...(shares === undefined ? [] : [`${shares.threshold} of ${shares.count} shares`]),

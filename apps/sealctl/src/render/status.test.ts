@@ -78,6 +78,23 @@ describe('the status that an operator reads', () => {
     expect(text).toContain('https://127.0.0.1:8200: OPENBAO_UNREACHABLE')
   })
 
+  it('says why a node that works would not open next time, and what to do', () => {
+    const refusedKeyring = {
+      ...{ code: 'KEYRING_LINK_BROKEN', message: 'the chain was broken', keyId: 'k2', since: minutesAgo(5) },
+    }
+    expect(
+      renderStatus({ ...status, refusedKeyring }, now)
+        .split('\n')
+        .slice(0, 4),
+    ).toEqual([
+      'verdict   AT RISK',
+      expect.stringContaining("OpenBao's leader encrypts under the key k2, which this node does not have") as string,
+      '          its keyring does not help here: KEYRING_LINK_BROKEN: the chain was broken',
+      expect.stringContaining('sealctl enroll approve') as string,
+    ])
+    expect(renderStatus({ ...status, refusedKeyring }, now)).toMatch(/^leader +key k2, refused for 5 min$/m)
+  })
+
   it('sends no escape sequence of a hostile server to the terminal', () => {
     const hostile = { ...status, openbao: { ...status.openbao, version: '\u001b[2Jowned' } as StatusView['openbao'] }
     expect(renderStatus(hostile, now)).toContain('version \\x1b[2Jowned')

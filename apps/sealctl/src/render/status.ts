@@ -10,6 +10,7 @@ export function renderStatus(status: StatusView, now: Date): string {
     ['agent', `${status.state}, version ${status.version}, pid ${status.pid}, up ${ago(status.startedAt, now)}`],
     ['store', status.store],
     ['keyring', renderKeyring(status, now)],
+    ...renderLeader(status, now),
     ...status.seals.map(seal => ['seal', renderSeal(seal, now)] as const),
     ...(status.seals.some(waitsForOperator)
       ? [['', `once that is mended, here or in node.yaml: kill -HUP ${status.pid}`] as const]
@@ -25,6 +26,12 @@ function renderKeyring({ keyring }: StatusView, now: Date): string {
   if (keyring === undefined) return 'not open'
   const { keyId, generation, openedBy, openedAt } = keyring
   return `generation ${generation}, key ${keyId}, opened by ${openedBy} ${ago(openedAt, now)} ago`
+}
+
+/** A line about the key of the leader, only if this node does not have it. */
+function renderLeader({ refusedKeyring }: StatusView, now: Date): readonly (readonly [string, string])[] {
+  if (refusedKeyring === undefined) return []
+  return [['leader', `key ${refusedKeyring.keyId}, refused for ${ago(refusedKeyring.since, now)}`]]
 }
 
 function renderSeal({ name, type, priority, disabled, health }: SealView, now: Date): string {

@@ -17,13 +17,18 @@ const MAX_PIPE_BYTES = MAX_SHARES * MAX_CARD_BYTES
  */
 export async function sharesFromFiles(paths: readonly string[]): Promise<readonly Secret[]> {
   const found: Secret[] = []
-  for (const path of paths) {
-    using content = await readSecretFile(path)
-    const texts = splitShareTexts(content.reveal(bytes => Uint8Array.from(bytes)))
-    if (texts.length === 0) throw new SealctlError('SEALCTL_NO_SHARE', `there is no share in ${path}`)
-    found.push(...texts)
+  try {
+    for (const path of paths) {
+      using content = await readSecretFile(path)
+      const texts = splitShareTexts(content.reveal(bytes => Uint8Array.from(bytes)))
+      if (texts.length === 0) throw new SealctlError('SEALCTL_NO_SHARE', `there is no share in ${path}`)
+      found.push(...texts)
+    }
+    return found
+  } catch (error) {
+    for (const text of found) text.wipe()
+    throw error
   }
-  return found
 }
 
 /**

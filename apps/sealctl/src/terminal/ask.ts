@@ -36,15 +36,19 @@ export async function askVisible(context: CommandContext, question: string, opti
 /**
  * Has the operator type a name again, before something is lost.
  *
- * @param given - what `--confirm` says.
+ * @param given - what `--confirm` says. @param option - what stands in for an answer; absent: `--confirm`.
  * @throws {@link SealctlError} `SEALCTL_NOT_CONFIRMED`, `SEALCTL_NO_TERMINAL`.
  */
 export async function confirmName(
   context: CommandContext,
-  { name, what, given }: { readonly name: string; readonly what: string; readonly given: string | undefined },
+  {
+    name,
+    what,
+    given,
+    option = `--confirm ${plain(name)}`,
+  }: { readonly name: string; readonly what: string; readonly given: string | undefined; readonly option?: string },
 ): Promise<string> {
-  const typed =
-    given ?? (await askVisible(context, `${plain(what)}\nType ${plain(name)} to go on: `, `--confirm ${plain(name)}`))
+  const typed = given ?? (await askVisible(context, `${plain(what)}\nType ${plain(name)} to go on: `, option))
   if (typed === name) return typed
-  throw new SealctlError('SEALCTL_NOT_CONFIRMED', `nothing was changed: the name ${plain(name)} was not typed again`)
+  throw new SealctlError('SEALCTL_NOT_CONFIRMED', `nothing was changed: ${plain(name)} was not typed again`)
 }

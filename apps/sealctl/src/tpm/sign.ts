@@ -54,7 +54,9 @@ export async function sign({ path, keyPath, outPath, askPassphrase }: SignInput)
 
 async function readSigningKey(path: string, askPassphrase: () => Promise<Secret>): Promise<KeyObject> {
   using pem = await readSecretFile(path)
-  const isEncrypted = pem.reveal(bytes => Buffer.from(bytes).includes('ENCRYPTED'))
+  const isEncrypted = pem.reveal(bytes =>
+    Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).includes('ENCRYPTED'),
+  )
   if (!isEncrypted) return parseKey(path, pem, undefined)
   using passphrase = await askPassphrase()
   return parseKey(path, pem, passphrase)

@@ -40,6 +40,9 @@ describe('the control API', () => {
         autoUnsealHealth: { state: 'healthy', unwrappedAt: '2026-01-01T00:00:00.000Z', tookMs: 12 },
       },
     })
+    expect(await sendJson(control.path, 'GET', '/v1/sys/seal-status/people')).toMatchObject({
+      ...{ status: 200, json: { type: 'shamir', sets: [{ label: 'board', threshold: 2, count: 3, entered: [] }] } },
+    })
     expect(await sendJson(control.path, 'GET', '/v1/sys/seal-status/gone')).toEqual({
       status: 404,
       json: { errors: ['there is no seal gone in the configuration of this node'], code: 'CONTROL_SEAL_UNKNOWN' },

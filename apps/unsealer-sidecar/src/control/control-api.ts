@@ -2,6 +2,7 @@ import { fastify, type FastifyInstance, type FastifyReply, type FastifyRequest }
 import {
   methodsOf,
   type Operation,
+  type OperationId,
   OPERATION_IDS,
   OPERATIONS,
   parseParameters,
@@ -14,7 +15,7 @@ import { type Answer, encodeAnswer } from './answer.ts'
 import { callerOf } from './caller.ts'
 import { type Handlers } from './handler.ts'
 import { operationHandlers, statusHandlers } from './handlers.ts'
-import { type SealOperations } from './operations.ts'
+import { type Caller, type SealOperations } from './operations.ts'
 import { controlRefusal, refusalOf, unknownPath } from './refusal.ts'
 import { assertBodyFits, discardRest, readBody } from './request-body.ts'
 
@@ -27,11 +28,27 @@ export interface ControlApiDependencies {
   readonly operations: SealOperations
   readonly isOpen: () => boolean
   readonly metrics: { readonly contentType: string; text(): Promise<string> }
+  /** Told of each call that may change something or takes the keyring away, once it is over. */
+  readonly onCalled: (call: ControlCall) => void
   /** Told of what a caller is not told: why an answer was 500. */
   readonly onFailure: (error: unknown) => void
   /** For a whole body, or for the next piece of a snapshot. Callers are on this machine. */
   readonly bodyTimeoutMs?: number
 }
+
+/** A call as an audit log has it: no name and no value of it. */
+export interface ControlCall {
+  readonly method: Operation['method']
+  /** As the table of operations has it: with `:name` for a name. */
+  readonly path: string
+  /** 0 if the caller went away before the answer. */
+  readonly status: number
+  readonly caller: Caller
+}
+
+/** Somebody who looks, again and again. A real unwrap that comes of it is written down as such. */
+const LOOKS_ON = new Set<OperationId>(['probe'])
+const TAKES_AWAY = new Set<OperationId>(['exportKeyring'])
 
 const BODY_TIMEOUT_MS = 10_000
 
@@ -43,7 +60,7 @@ const BODY_TIMEOUT_MS = 10_000
  * text. A caller is told the message of an error only if its code says that it was written for callers.
  */
 export function controlApi(dependencies: ControlApiDependencies): FastifyInstance {
-  const { onFailure, bodyTimeoutMs = BODY_TIMEOUT_MS } = dependencies
+  const { onCalled, onFailure, bodyTimeoutMs = BODY_TIMEOUT_MS } = dependencies
   const handlers: Handlers = { ...statusHandlers(dependencies), ...operationHandlers(dependencies.operations) }
   const api = fastify({
     logger: false,
@@ -75,7 +92,15 @@ export function controlApi(dependencies: ControlApiDependencies): FastifyInstanc
       method: operation.method,
       url: operation.path,
       // Before anything of the body is read.
-      onRequest: (request, _reply, done) => {
+      onRequest: (request, { raw }, done) => {
+        if (isNoted(id)) {
+          raw.once('close', () => {
+            onCalled({
+              ...{ method: operation.method, path: operation.path, caller: callerOf() },
+              status: raw.writableFinished ? raw.statusCode : 0,
+            })
+          })
+        }
         assertBodyFits(operation, request.raw)
         done()
       },
@@ -107,6 +132,10 @@ export function controlApi(dependencies: ControlApiDependencies): FastifyInstanc
     return await refuse(unknownPath(methodsOf(path)), request, reply)
   })
   return api
+}
+
+function isNoted(id: OperationId): boolean {
+  return (OPERATIONS[id].method !== 'GET' && !LOOKS_ON.has(id)) || TAKES_AWAY.has(id)
 }
 
 /** The handler of any operation: it is given what was checked against the table that its type comes from. */

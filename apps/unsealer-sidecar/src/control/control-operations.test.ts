@@ -1,4 +1,4 @@
-import { decodeFacts, FACTS_HEADER, OPERATIONS } from '@sealwright/control-api'
+import { decodeFacts, FACTS_HEADER, memberSetFingerprint, OPERATIONS } from '@sealwright/control-api'
 import { controlScope } from './testing/control-scope.ts'
 import { CLUSTER_ID, NONCE, sharesMember, tpmMember } from './testing/fake-operations.ts'
 import { send, sendBytes, sendJson } from './testing/send.ts'
@@ -6,6 +6,7 @@ import { send, sendBytes, sendJson } from './testing/send.ts'
 const unknownCaller = { processId: undefined, userId: undefined }
 const tpmView = {
   ...{ seal: 'tpm', sealType: 'tpm', memberId: tpmMember.memberId, label: 'node-a', state: 'active' },
+  fingerprint: tpmMember.fingerprint,
   reachableByPublicKey: true,
   records: [
     {
@@ -40,7 +41,12 @@ describe('the operations behind the control API', () => {
       status: 404,
       json: { code: 'CONTROL_SEAL_UNKNOWN' },
     })
-    expect(await sendJson(control.path, 'GET', '/v1/sys/members')).toMatchObject({ json: { members: [tpmView, {}] } })
+    expect(await sendJson(control.path, 'GET', '/v1/sys/members')).toMatchObject({
+      json: {
+        members: [tpmView, {}],
+        membersFingerprint: memberSetFingerprint([tpmMember.fingerprint, sharesMember.fingerprint]),
+      },
+    })
     expect(await sendJson(control.path, 'GET', '/v1/sys/generations')).toEqual({
       status: 200,
       json: {
@@ -58,7 +64,11 @@ describe('the operations behind the control API', () => {
       status: 204,
       json: undefined,
     })
-    expect(control.asked).toEqual([['deleteSeal', { sealName: 'gone', confirm: 'gone', caller: unknownCaller }]])
+    await sendJson(control.path, 'DELETE', '/v1/sys/seals/gone?confirm=gone&checkedNode=a&checkedNode=b')
+    expect(control.asked).toEqual([
+      ['deleteSeal', { sealName: 'gone', confirm: 'gone', checkedNodes: [], caller: unknownCaller }],
+      ['deleteSeal', { sealName: 'gone', confirm: 'gone', checkedNodes: ['a', 'b'], caller: unknownCaller }],
+    ])
     expect(await sendJson(control.path, 'DELETE', '/v1/sys/seals/gone')).toEqual({
       status: 400,
       json: { errors: ['confirm is missing in the query'], code: 'CONTROL_REQUEST_INVALID' },
@@ -98,6 +108,16 @@ describe('the operations behind the control API', () => {
       ['initialise', { sealName: 'people', label: 'board', shares: { threshold: 2, count: 3 }, caller: unknownCaller }],
       ['initialise', { sealName: 'tpm', label: undefined, shares: undefined, caller: unknownCaller }],
     ])
+  })
+
+  it('take the word for it that the shares of a new set have arrived', async () => {
+    await using control = await controlScope()
+    const { memberId } = sharesMember
+    expect(await sendJson(control.path, 'POST', '/v1/sys/init/people/confirm', { memberId })).toMatchObject({
+      status: 200,
+      json: { member: { memberId, records: [{ method: 'shamir-hybrid' }] } },
+    })
+    expect(control.asked).toEqual([['confirmShares', { sealName: 'people', memberId, caller: unknownCaller }]])
   })
 
   it('take a share as bytes, say how far they are, and begin anew', async () => {
@@ -147,19 +167,19 @@ describe('the operations behind the control API', () => {
       status: 200,
       json: { generation: 3, keyId: 'sw-3', wrapped: [tpmPlace], dropped: [] },
     })
-    const drop = ['0f'.repeat(16)]
-    await sendJson(control.path, 'POST', '/v1/sys/rotate/seal-key', { breakChain: true, drop })
-    const revoked = { seal: 'tpm', memberId: tpmMember.memberId, confirm: 'node a', drop }
+    const agreed = { drop: ['0f'.repeat(16)], nodes: ['node-a', 'node-c'], lost: ['node-c'], members: 'ab'.repeat(16) }
+    await sendJson(control.path, 'POST', '/v1/sys/rotate/seal-key', { breakChain: true, ...agreed })
+    const revoked = { seal: 'tpm', memberId: tpmMember.memberId, confirm: 'node a', ...agreed }
     expect(await sendJson(control.path, 'POST', '/v1/sys/members/revoke', revoked)).toMatchObject({
       status: 200,
       json: { dropped: [{ seal: 'people', label: 'board' }] },
     })
     expect(control.asked).toEqual([
-      ['rotate', { breakChain: false, drop: [], caller: unknownCaller }],
-      ['rotate', { breakChain: true, drop, caller: unknownCaller }],
+      ['rotate', { breakChain: false, drop: [], nodes: [], lost: [], members: undefined, caller: unknownCaller }],
+      ['rotate', { breakChain: true, ...agreed, caller: unknownCaller }],
       [
         'revokeMember',
-        { sealName: 'tpm', memberId: tpmMember.memberId, confirm: 'node a', drop, caller: unknownCaller },
+        { sealName: 'tpm', memberId: tpmMember.memberId, confirm: 'node a', ...agreed, caller: unknownCaller },
       ],
     ])
   })

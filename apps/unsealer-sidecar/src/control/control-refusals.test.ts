@@ -29,6 +29,8 @@ describe('a refusal of the control API', () => {
     ['OPERATION_LAST_WAY_IN', 409],
     ['OPERATION_SEAL_IN_USE', 409],
     ['OPERATION_MEMBERS_UNREACHABLE', 409],
+    ['OPERATION_MEMBERS_CHANGED', 409],
+    ['OPERATION_NODES_UNKNOWN', 409],
     ['KEYRING_NO_WAY_IN', 409],
     ['KEYRING_DIVERGED', 409],
     ['OPERATION_SEAL_UNKNOWN', 404],
@@ -78,6 +80,14 @@ describe('a refusal of the control API', () => {
     ['the definition of a seal', 'POST', '/v1/sys/reload', { seals: [] }, 'seals is unknown'],
     ['an array for an object', 'POST', '/v1/sys/rotate/seal-key', [], 'the body must be an object'],
     ['a member id that is none', 'POST', '/v1/sys/rotate/seal-key', { drop: ['x'] }, 'drop.0 in the body must be 32'],
+    [
+      'a fingerprint that is none',
+      'POST',
+      '/v1/sys/rotate/seal-key',
+      { members: 'all' },
+      'members in the body must be',
+    ],
+    ['a server that raft cannot have', 'POST', '/v1/sys/rotate/seal-key', { nodes: [''] }, 'nodes.0 in the body must'],
     ['a parameter that is unknown', 'GET', '/v1/sys/seals?all=1', undefined, 'all is unknown in the query'],
     ['a parameter twice', 'DELETE', '/v1/sys/seals/a?confirm=a&confirm=b', undefined, 'the query has confirm twice'],
     ['a name that no seal has', 'GET', '/v1/sys/seals/A%2Fb', undefined, 'name in the path must be 1 to 64'],
@@ -234,7 +244,11 @@ describe('a refusal of the control API', () => {
     await using control = await controlScope()
     await fc.assert(
       fc.asyncProperty(fc.json(), async text => {
-        fc.pre(!['{}', '{"breakChain":true}', '{"breakChain":false}', '{"drop":[]}'].includes(text.trim()))
+        fc.pre(
+          !['{}', '{"breakChain":true}', '{"breakChain":false}', '{"drop":[]}', '{"nodes":[]}', '{"lost":[]}'].includes(
+            text.trim(),
+          ),
+        )
         const answer = await send(control.path, {
           ...{ method: 'POST', path: '/v1/sys/rotate/seal-key', headers: json },
           body: [text],

@@ -1,4 +1,4 @@
-import { ControlApiError, type OperationId } from '@sealwright/control-api'
+import { ControlApiError, memberSetFingerprint, type OperationId } from '@sealwright/control-api'
 import { type ControlApiDependencies } from './control-api.ts'
 import { type Handlers } from './handler.ts'
 import { type SealOperations } from './operations.ts'
@@ -17,17 +17,21 @@ type StatusOperation = 'health' | 'readiness' | 'metrics' | 'openApi' | 'sealSta
 
 /** What an agent answers by itself, whatever state its keyring is in. */
 export function statusHandlers(
-  dependencies: Pick<ControlApiDependencies, 'status' | 'probe' | 'isOpen' | 'metrics'>,
+  dependencies: Pick<ControlApiDependencies, 'status' | 'probe' | 'isOpen' | 'metrics' | 'operations'>,
 ): Pick<Handlers, StatusOperation> {
-  const { status, probe, isOpen, metrics } = dependencies
+  const { status, probe, isOpen, metrics, operations } = dependencies
   return {
     health: () => ({ status: 'ok' }),
     readiness: () => ({ ready: isOpen() }),
     metrics: async () => ({ contentType: metrics.contentType, text: await metrics.text() }),
     openApi: async () => (await import('../generated/openapi.ts')).OPENAPI_DOCUMENT,
     sealStatus: ({ signal }) => status(signal),
-    namedSealStatus: async ({ parameters: { name }, signal }) =>
-      viewNamedSealStatus(await status(signal), name) ?? unknownSeal(name, 'in the configuration of this node'),
+    namedSealStatus: async ({ parameters: { name }, signal }) => {
+      const node = await status(signal)
+      const isOfPeople = node.seals.some(seal => seal.name === name && seal.type === 'shamir')
+      const sets = isOfPeople ? await operations.shareSets(name) : undefined
+      return viewNamedSealStatus(node, name, sets) ?? unknownSeal(name, 'in the configuration of this node')
+    },
     probe: async ({ signal }) => ({ seals: [...(await probe(signal))] }),
   }
 }
@@ -40,8 +44,8 @@ export function operationHandlers(operations: SealOperations): Pick<Handlers, Ex
       const seal = operations.seals().find(candidate => candidate.name === name)
       return seal === undefined ? unknownSeal(name, 'here') : viewListedSeal(seal)
     },
-    deleteSeal: async ({ parameters: { name }, query: { confirm }, caller, signal }) => {
-      await operations.deleteSeal({ sealName: name, confirm, caller }, signal)
+    deleteSeal: async ({ parameters: { name }, query: { confirm, checkedNode = [] }, caller, signal }) => {
+      await operations.deleteSeal({ sealName: name, confirm, checkedNodes: checkedNode, caller }, signal)
       return undefined
     },
     reload: async ({ body: { tend = true }, caller }) => viewReload(await operations.reload({ tend, caller })),
@@ -49,6 +53,9 @@ export function operationHandlers(operations: SealOperations): Pick<Handlers, Ex
       const made = await operations.initialise({ sealName: name, label, shares, caller }, signal)
       return { secrets: made.shares, facts: { clusterId: made.clusterId, member: viewMember(made.member) } }
     },
+    confirmShares: async ({ parameters: { name }, body: { memberId }, caller, signal }) => ({
+      member: viewMember(await operations.confirmShares({ sealName: name, memberId, caller }, signal)),
+    }),
 
     ceremonies: () => ({ ceremonies: operations.ceremonies().map(viewCeremony) }),
     enterShare: async ({ query: { seal, nonce }, body, caller, signal }) =>
@@ -61,16 +68,26 @@ export function operationHandlers(operations: SealOperations): Pick<Handlers, Ex
       viewRehearsal(await operations.rehearse({ sealName: seal, shares: body, caller }, signal)),
 
     generations: () => ({ generations: operations.generations().map(viewGeneration) }),
-    rotate: async ({ body: { breakChain = false, drop = [] }, caller, signal }) =>
-      viewRotation(await operations.rotate({ breakChain, drop, caller }, signal)),
+    rotate: async ({ body: { breakChain = false, drop = [], nodes = [], lost = [], members }, caller, signal }) =>
+      viewRotation(await operations.rotate({ breakChain, drop, nodes, lost, members, caller }, signal)),
     retire: async ({ query: { lostNode = [] }, body, caller, signal }) => {
       const { retired, kept } = await operations.retire({ snapshot: body, lostNodes: lostNode, caller }, signal)
       return { retired: retired.map(viewGeneration), kept: kept.map(viewGeneration) }
     },
 
-    members: () => ({ members: operations.members().map(viewMember) }),
-    revokeMember: async ({ body: { seal, memberId, confirm, drop = [] }, caller, signal }) =>
-      viewRotation(await operations.revokeMember({ sealName: seal, memberId, confirm, drop, caller }, signal)),
+    members: () => {
+      const members = operations.members()
+      const active = members.filter(({ state }) => state === 'active')
+      return {
+        members: members.map(viewMember),
+        membersFingerprint: memberSetFingerprint(active.map(({ fingerprint }) => fingerprint)),
+      }
+    },
+    revokeMember: async ({ body, caller, signal }) => {
+      const { seal: sealName, memberId, confirm, drop = [], nodes = [], lost = [], members } = body
+      const request = { sealName, memberId, confirm, drop, nodes, lost, members, caller }
+      return viewRotation(await operations.revokeMember(request, signal))
+    },
     exportKeyring: () => ({ bytes: operations.exportKeyring(), facts: undefined }),
     importKeyring: async ({ body, caller, signal }) => {
       const { revision, hasChanged } = await operations.importKeyring({ bytes: body, caller }, signal)

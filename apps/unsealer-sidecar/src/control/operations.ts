@@ -25,6 +25,8 @@ export interface MemberFacts {
   /** 16 bytes in hex. */
   readonly memberId: string
   readonly label: string
+  /** Of all that decides who it is: 16 bytes in hex. */
+  readonly fingerprint: string
   readonly state: 'active' | 'removed'
   /** Whether others can wrap for it while it is away. */
   readonly isReachableByPublicKey: boolean
@@ -60,8 +62,20 @@ export interface RotationResult {
   readonly keyId: string
   /** Members that have a record of the new generation already; the others reach it by its link. */
   readonly wrapped: readonly Pick<MemberFacts, 'sealName' | 'memberId' | 'label'>[]
-  /** Members that were given up, as was asked. */
+  /** Members that were removed, as was asked. */
   readonly dropped: readonly Pick<MemberFacts, 'sealName' | 'memberId' | 'label'>[]
+}
+
+/** What a break of the chain needs to know, beside what it is for. */
+export interface BreakRequest {
+  /** Members that are removed, by id in hex, whether they can be reached or not. */
+  readonly drop: readonly string[]
+  /** Every raft server of the cluster. */
+  readonly nodes: readonly string[]
+  /** Raft servers that need no record: lost for good, or opened by a seal that they share. */
+  readonly lost: readonly string[]
+  /** Fingerprint of the members that stay, as an operator has confirmed them. */
+  readonly members: string | undefined
 }
 
 /** How far a set of shares is: in the words of OpenBao's own unseal. */
@@ -116,7 +130,7 @@ export interface SealOperations {
   }): Promise<ReloadResult>
   /**
    * Gives a seal of this node's configuration its first record, or the device that it has now one more. For a Shamir seal it makes a
-   * new set of shares.
+   * new set of shares, which opens nothing before {@link confirmShares}: until then its member has no records.
    *
    * @returns the share texts, one `Secret` each, for a Shamir seal; owned by the caller, who wipes them.
    */
@@ -129,27 +143,38 @@ export interface SealOperations {
     },
     signal: AbortSignal,
   ): Promise<{ readonly member: MemberFacts; readonly clusterId: string; readonly shares: readonly Secret[] }>
-  /** `confirm` must be the name again. Refuses the last way in, and the seal that this node was opened by. */
+  /** Has a new set of shares open the keyring: somebody has them all. Once it does, to say so again changes nothing. */
+  confirmShares(
+    request: {
+      readonly sealName: string
+      /** In hex, as {@link initialise} has said it. */
+      readonly memberId: string
+      readonly caller: Caller
+    },
+    signal: AbortSignal,
+  ): Promise<MemberFacts>
+  /** `confirm` must be the name again. Refuses the last way in of any node that is known, and the seal that this node was opened by. */
   deleteSeal(
-    request: { readonly sealName: string; readonly confirm: string; readonly caller: Caller },
+    request: {
+      readonly sealName: string
+      readonly confirm: string
+      /** Raft servers of which an operator has seen that another seal opens them. */
+      readonly checkedNodes: readonly string[]
+      readonly caller: Caller
+    },
     signal: AbortSignal,
   ): Promise<void>
   rotate(
-    request: {
-      readonly breakChain: boolean
-      /** Members that may be given up, by id in hex, if they cannot be reached; only with `breakChain`. */
-      readonly drop: readonly string[]
-      readonly caller: Caller
-    },
+    /** What is of a break only with `breakChain`. */
+    request: BreakRequest & { readonly breakChain: boolean; readonly caller: Caller },
     signal: AbortSignal,
   ): Promise<RotationResult>
   /** Takes a member's records away and breaks the chain, so that no copy of an old keyring helps it. */
   revokeMember(
-    request: {
+    request: BreakRequest & {
       readonly sealName: string
       readonly memberId: string
       readonly confirm: string
-      readonly drop: readonly string[]
       readonly caller: Caller
     },
     signal: AbortSignal,
@@ -198,6 +223,8 @@ export interface SealOperations {
     readonly caller: Caller
   }): Promise<CeremonyState | undefined>
   ceremonies(): readonly CeremonyState[]
+  /** The sets of shares that open a Shamir seal, by its name, and how far the collecting of each is; of the store while nothing is held. */
+  shareSets(sealName: string): Promise<readonly CeremonyState[]>
   /** Checks that shares are right and enough, and opens nothing. They stay the caller's. */
   rehearse(
     request: { readonly sealName: string | undefined; readonly shares: readonly Secret[]; readonly caller: Caller },

@@ -19,6 +19,7 @@ describe('the status of the agent', () => {
     const view = viewStatus({
       ...facts,
       held: undefined,
+      refusedKeyring: undefined,
       seals,
       sessions: 0,
       openbao: { state: 'not-configured' },
@@ -45,7 +46,7 @@ describe('the status of the agent', () => {
     )
     const status = viewStatus({
       ...{ version: '1', pid: 1, startedAt: '2026-01-01T00:00:00.000Z', store: '/store', held: undefined, seals },
-      ...{ sessions: 0, openbao: { state: 'not-configured' } },
+      ...{ refusedKeyring: undefined, sessions: 0, openbao: { state: 'not-configured' } },
     })
     const healthy = { state: 'healthy', unwrappedAt: '1970-01-01T00:00:00.000Z', tookMs: 12.3 }
     expect(status.currentSeal).toEqual({ name: 'tpm', autoUnsealHealth: healthy })
@@ -63,6 +64,33 @@ describe('the status of the agent', () => {
     }
     expect(viewNamedSealStatus({ ...status, state: 'open', keyring }, 'late')).toMatchObject({
       ...{ sealed: false, opened: true },
+    })
+  })
+
+  it('tells of a keyring that was refused, and since when', () => {
+    const refusedKeyring = { code: 'KEYRING_LINK_BROKEN', message: 'out of reach', keyId: 'k2', sinceMs: 0 }
+    const view = viewStatus({
+      ...{ version: '1', pid: 1, startedAt: '2026-01-01T00:00:00.000Z', store: '/store', held: undefined, seals: [] },
+      ...{ refusedKeyring, sessions: 0, openbao: { state: 'not-configured' } },
+    })
+    expect(parseStatusView(JSON.parse(JSON.stringify(view)))).toMatchObject({
+      refusedKeyring: { code: 'KEYRING_LINK_BROKEN', keyId: 'k2', since: '1970-01-01T00:00:00.000Z' },
+    })
+  })
+
+  it('tells the sets of shares of a Shamir seal, and which shares are in', () => {
+    const seals = viewSeals([{ name: 'people', type: 'shamir', priority: 9, disabled: false }], {
+      health: () => ({ kind: 'untried' }),
+    })
+    const status = viewStatus({
+      ...{ version: '1', pid: 1, startedAt: '2026-01-01T00:00:00.000Z', store: '/store', held: undefined, seals },
+      ...{ refusedKeyring: undefined, sessions: 0, openbao: { state: 'not-configured' } },
+    })
+    const set = { sealName: 'people', setLabel: 'board', threshold: 2, count: 3, nonce: 'ab', isComplete: false }
+    expect(viewNamedSealStatus(status, 'people', [{ ...set, entered: [3] }])).toEqual({
+      ...{ name: 'people', type: 'shamir', priority: 9, disabled: false, sealed: true, opened: false },
+      autoUnsealHealth: { state: 'untried' },
+      sets: [{ label: 'board', threshold: 2, count: 3, entered: [3] }],
     })
   })
 })

@@ -1,26 +1,29 @@
 import {
   type NamedSealStatusView,
   type OpenBaoView,
+  type RefusedKeyringView,
   type SealView,
+  type ShareSetView,
   type StatusView,
   viewSealHealth,
 } from '@sealwright/control-api'
 import { type OpenKeyring } from '@sealwright/keyring'
 import { type ConfiguredSeal } from '@sealwright/node-seals'
 import { type Held, type Keyholder } from '../keyring/keyholder.ts'
+import { type RefusedKeyring } from '../openbao/leader-key.ts'
+import { type CeremonyState } from './operations.ts'
 
-/** Every seal of the node, the disabled ones too, as the control API shows it. */
+/** Every seal of the node, the disabled ones and those of people too, as the control API shows it: best priority first. */
 export function viewSeals(
   seals: readonly Pick<ConfiguredSeal, 'name' | 'type' | 'priority' | 'disabled'>[],
   keyholder: Pick<Keyholder<unknown>, 'health'>,
 ): SealView[] {
-  return seals.map(({ name, type, priority, disabled }) => ({
-    name,
-    type,
-    priority,
-    disabled,
-    health: viewSealHealth(keyholder.health(name)),
-  }))
+  return seals
+    .toSorted((one, other) => one.priority - other.priority)
+    .map(({ name, type, priority, disabled }) => ({
+      ...{ name, type, priority, disabled },
+      health: viewSealHealth(keyholder.health(name)),
+    }))
 }
 
 /** The whole status of an agent as the control API shows it. */
@@ -30,15 +33,17 @@ export function viewStatus(facts: {
   readonly startedAt: string
   readonly store: string
   readonly held: Held<OpenKeyring> | undefined
+  readonly refusedKeyring: RefusedKeyring | undefined
   readonly seals: readonly SealView[]
   readonly sessions: number
   readonly openbao: OpenBaoView
 }): StatusView {
-  const { version, pid, startedAt, store, held, seals, sessions, openbao } = facts
+  const { version, pid, startedAt, store, held, refusedKeyring, seals, sessions, openbao } = facts
   const current = currentSeal(seals, held?.sealName)
   const base = {
     ...{ version, pid, startedAt, store, seals: [...seals], sessions, openbao },
     ...(current === undefined ? {} : { currentSeal: { name: current.name, autoUnsealHealth: current.health } }),
+    ...(refusedKeyring === undefined ? {} : { refusedKeyring: viewRefusedKeyring(refusedKeyring) }),
   }
   if (held === undefined) return { ...base, state: 'sealed' }
   const { keyring, current: generation } = held.key
@@ -55,14 +60,34 @@ export function viewStatus(facts: {
   }
 }
 
-/** One seal of the configuration as the RFC's `sys/seal-status/:name` shows it; `undefined` if there is none of that name. */
-export function viewNamedSealStatus(status: StatusView, name: string): NamedSealStatusView | undefined {
+function viewRefusedKeyring({ code, message, keyId, sinceMs }: RefusedKeyring): RefusedKeyringView {
+  return { code, message, keyId, since: new Date(sinceMs).toISOString() }
+}
+
+/**
+ * One seal of the configuration as the RFC's `sys/seal-status/:name` shows it; `undefined` if there is none of that name.
+ *
+ * @param sets - of a Shamir seal.
+ */
+export function viewNamedSealStatus(
+  status: StatusView,
+  name: string,
+  sets?: readonly CeremonyState[],
+): NamedSealStatusView | undefined {
   const sealed = status.state === 'sealed'
   const seal = status.seals.find(candidate => candidate.name === name)
   if (seal === undefined) return undefined
   const { type, priority, disabled, health } = seal
   const opened = status.keyring?.openedBy === name
-  return { ...{ name, type, priority, disabled, sealed, opened }, autoUnsealHealth: health }
+  return {
+    ...{ name, type, priority, disabled, sealed, opened },
+    autoUnsealHealth: health,
+    ...(sets === undefined ? {} : { sets: sets.map(viewShareSet) }),
+  }
+}
+
+function viewShareSet({ setLabel: label, threshold, count, entered }: CeremonyState): ShareSetView {
+  return { label, threshold, count, entered: [...entered] }
 }
 
 /** The seal that a node is judged by: the one that opened it, else the one that is tried first. People are waited for last. */

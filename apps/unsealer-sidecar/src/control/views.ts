@@ -25,10 +25,11 @@ function viewPlace({ sealName, memberId, label }: Pick<MemberFacts, 'sealName' |
 }
 
 export function viewMember(member: MemberFacts): MemberView {
-  const { sealType, state, isReachableByPublicKey, records, shares } = member
+  const { sealType, fingerprint, state, isReachableByPublicKey, records, shares } = member
   return {
     ...viewPlace(member),
     sealType,
+    fingerprint,
     state,
     reachableByPublicKey: isReachableByPublicKey,
     records: records.map(({ generation, keyId, method, isQuantumExposed, createdAtMs }) => ({

@@ -89,6 +89,18 @@ describe('the absorber', () => {
     expect(done).toEqual([])
   })
 
+  it('answers why a keyring was not taken, each time; nothing if it was', async () => {
+    const refused = absorber()
+    for (let times = 0; times < 2; times += 1) {
+      expect(await refused.absorb(withForgedLineage(ahead(first)))).toMatchObject({ code: 'KEYRING_LINEAGE_FORGED' })
+      expect(await refused.absorb(bytesOf(first))).toBeUndefined()
+    }
+    const waiting = absorber({ merge: isAhead, open: () => Promise.resolve(false) })
+    expect(await waiting.absorb(bytesOf(first))).toMatchObject({ code: 'CUSTODY_SEALED' })
+    const broken = absorber({ merge: isAhead, open: () => Promise.reject(new TypeError('a bug')) })
+    expect(await broken.absorb(bytesOf(first))).toEqual({ code: 'TypeError', message: 'a bug' })
+  })
+
   it('asks for a keyring to be opened only if its key is not held, and once if that went well', async () => {
     const { absorb, done } = absorber({ merge: isAhead })
     await absorb(bytesOf(first))

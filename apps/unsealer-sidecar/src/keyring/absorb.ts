@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { EnvelopeError } from '@sealwright/envelope'
-import { decodeKeyring, type Keyring, KeyringError, type OpenKeyring } from '@sealwright/keyring'
+import { assertLeavesRoom, decodeKeyring, type Keyring, KeyringError, type OpenKeyring } from '@sealwright/keyring'
+import { errorCodeOf } from '@sealwright/system-error'
 
 /** How many keyrings are remembered that brought nothing new: one for each node that encrypts, and some to spare. */
 const MAX_KNOWN = 64
@@ -24,9 +25,19 @@ export interface AbsorberDependencies {
   readonly signal: AbortSignal
 }
 
+/** Why a keyring was not taken. */
+export interface KeyringRefusal {
+  readonly code: string
+  readonly message: string
+}
+
 export interface KeyringAbsorber {
-  /** Learns from the bytes of a keyring. What it makes of them shows in what is held. */
-  readonly absorb: (bytes: Uint8Array, signal: AbortSignal) => Promise<void>
+  /**
+   * Learns from the bytes of a keyring. What it makes of them shows in what is held.
+   *
+   * @returns why it was not taken, as it was found when these bytes came first; `undefined` if it was.
+   */
+  readonly absorb: (bytes: Uint8Array, signal: AbortSignal) => Promise<KeyringRefusal | undefined>
   /**
    * As `absorb`, for somebody who wants to know what came of it; also if the same bytes were looked at before.
    *
@@ -48,13 +59,13 @@ export interface KeyringAbsorber {
 export function keyringAbsorber(dependencies: AbsorberDependencies): KeyringAbsorber {
   const { held, merge, open, offer, onLearned, onRefused, signal: ownSignal } = dependencies
   /** What is being looked at just now, by SHA-256 in hex: the same bytes may come in several calls at once. */
-  const underWay = new Map<string, Promise<void>>()
-  /** SHA-256, in hex, of those that brought nothing new, the oldest first. */
-  const known = new Set<string>()
+  const underWay = new Map<string, Promise<KeyringRefusal | undefined>>()
+  /** By SHA-256, in hex: those that bring nothing new, the oldest first, and why if they were refused. */
+  const known = new Map<string, KeyringRefusal | undefined>()
 
-  const remember = (id: string): void => {
-    known.add(id)
-    const [oldest] = known
+  const remember = (id: string, refusal?: KeyringRefusal): void => {
+    known.set(id, refusal)
+    const [oldest] = known.keys()
     if (known.size > MAX_KNOWN && oldest !== undefined) known.delete(oldest)
   }
 
@@ -86,15 +97,22 @@ export function keyringAbsorber(dependencies: AbsorberDependencies): KeyringAbso
     return false
   }
 
-  const look = async (id: string, bytes: Uint8Array): Promise<void> => {
+  const look = async (id: string, bytes: Uint8Array): Promise<KeyringRefusal | undefined> => {
     try {
-      const isTaken = await takeOrOffer(decodeKeyring(bytes))
-      if (isTaken) remember(id)
+      const keyring = decodeKeyring(bytes)
+      // What an operator brings by hand may fill it up: see `learn`.
+      assertLeavesRoom(keyring, held()?.keyring)
+      const isTaken = await takeOrOffer(keyring)
+      if (!isTaken) return NO_SEAL_YET
+      remember(id)
+      return undefined
     } catch (error) {
       ownSignal.throwIfAborted()
+      const refusal = refusalOf(error)
       // What the keyring itself is the cause of does not change; a seal that was down comes back.
-      if (error instanceof KeyringError || error instanceof EnvelopeError) remember(id)
+      if (error instanceof KeyringError || error instanceof EnvelopeError) remember(id, refusal)
       onRefused(error)
+      return refusal
     }
   }
 
@@ -102,14 +120,14 @@ export function keyringAbsorber(dependencies: AbsorberDependencies): KeyringAbso
     async absorb(bytes, signal) {
       signal.throwIfAborted()
       const id = createHash('sha256').update(bytes).digest('hex')
-      if (known.has(id)) return
+      if (known.has(id)) return known.get(id)
       const looking =
         underWay.get(id) ??
         look(id, bytes).finally(() => {
           underWay.delete(id)
         })
       underWay.set(id, looking)
-      await untilAborted(looking, signal)
+      return await untilAborted(looking, signal)
     },
     async learn(bytes, signal) {
       const limit = AbortSignal.any([signal, ownSignal])
@@ -123,8 +141,18 @@ export function keyringAbsorber(dependencies: AbsorberDependencies): KeyringAbso
   }
 }
 
+const NO_SEAL_YET: KeyringRefusal = {
+  code: 'CUSTODY_SEALED',
+  message: 'no seal of this node opens it now; it is tried again by itself',
+}
+
+function refusalOf(error: unknown): KeyringRefusal {
+  const { name, message } = error instanceof Error ? error : new Error(String(error))
+  return { code: errorCodeOf(error) ?? name, message }
+}
+
 /** Waits for `work`, but no longer than until `signal` is aborted. */
-async function untilAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
+async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   const { promise, reject } = Promise.withResolvers<never>()
   const leave = (): void => {
     reject(signal.reason as Error)
@@ -132,7 +160,7 @@ async function untilAborted(work: Promise<void>, signal: AbortSignal): Promise<v
   signal.addEventListener('abort', leave, { once: true })
   if (signal.aborted) leave()
   try {
-    await Promise.race([work, promise])
+    return await Promise.race([work, promise])
   } finally {
     signal.removeEventListener('abort', leave)
   }

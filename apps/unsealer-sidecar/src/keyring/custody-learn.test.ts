@@ -1,5 +1,6 @@
 import { OpenKeyring } from '@sealwright/keyring'
 import { temporaryFolder, type TemporaryFolder, waitUntil } from '@sealwright/testing-rig'
+import { TpmError } from '@sealwright/tpm'
 import { fakeSeal, type FakeSeal } from '../testing/fake-seal.ts'
 import { ahead, begun, broken, bytesOf, enrolled, type Holding } from '../testing/keyrings.ts'
 import { blobOf, testNode, type TestNode, textOf } from '../testing/test-node.ts'
@@ -157,6 +158,21 @@ describe('a node that was left behind by a broken step', () => {
     expect(node.refused).toMatchObject([{ code: 'KEYRING_LINK_BROKEN' }])
     // For the keys that links could have begun at, and for which device ours is.
     expect(ours.asked()).toBeLessThanOrEqual(asked + 2)
+  })
+
+  it('is told to state the cluster id where its record is of another node’s making, which it takes only then', async () => {
+    const far = bytesOf(await broken(await enrolled(first, [theirs]), [ours, theirs]))
+    const asked = ours.asked()
+    ours.whenAsked(() => {
+      // The first question is for the keys that links could have begun at.
+      if (ours.asked() > asked + 1) throw new TpmError('TPM_METHOD_REFUSED', 'this key was made outside the TPM')
+    })
+    expect(await node.absorb(far)).toMatchObject({
+      code: 'KEYRING_ORIGIN_UNPROVEN',
+      message: expect.stringContaining('state clusterId there') as string,
+    })
+    expect(node.custody.holder.health('tpm')).toMatchObject({ kind: 'healthy' })
+    expect(node.held().current.number).toBe(1)
   })
 
   it('catches up once somebody gave it a record', async () => {

@@ -2,8 +2,6 @@ import { type Logger } from 'pino'
 import { EnvelopeError } from '@sealwright/envelope'
 import {
   assertOrigin,
-  findRecords,
-  findSeal,
   followSealKeys,
   type Keyring,
   KeyringError,
@@ -18,13 +16,15 @@ import { hasErrorCode } from '@sealwright/system-error'
 import { type SealAttempt, type SealFailure } from '@sealwright/unseal'
 import { type AgentReporter } from '../report/log.ts'
 import { type AgentMetrics } from '../report/metrics.ts'
-import { keyringAbsorber } from './absorb.ts'
+import { type KeyringAbsorber, keyringAbsorber } from './absorb.ts'
 import { createKeyholder, type Keyholder } from './keyholder.ts'
 import { createLine } from './line.ts'
 import { keyringOffers } from './offers.ts'
-import { storedOr } from './stored-keyring.ts'
+import { ownRecords, unlockThrough } from './own-records.ts'
+import { storedIfAny, storedOr } from './stored-keyring.ts'
 import { storeKeeper } from './store-keeper.ts'
 import { type AgentLock } from './store-lock.ts'
+import { storeProof } from './store-proof.ts'
 
 /** A keyring with its plain seal keys, as a change needs and gives them. */
 export interface Unlocked {
@@ -49,8 +49,8 @@ export interface Custody {
   readonly holder: Keyholder<OpenKeyring>
   /** What every keyring that is held must be able to do. */
   readonly opening: OpenOptions
-  /** Learns from the bytes of a keyring that came from outside. What it makes of them shows in what is held. */
-  readonly absorb: (bytes: Uint8Array, signal: AbortSignal) => Promise<void>
+  /** Learns from the bytes of a keyring that came from outside; see `KeyringAbsorber.absorb`. */
+  readonly absorb: KeyringAbsorber['absorb']
   /**
    * As {@link Custody.absorb}, for somebody who wants to know what came of it; also if the same bytes were looked at before.
    *
@@ -63,6 +63,11 @@ export interface Custody {
   known(): Promise<Keyring>
   /** Takes note that what is {@link Custody.known} did not open in another way than by a seal: if OpenBao has brought it, others come first. */
   unopened(keyring: Keyring, error: unknown): void
+  /**
+   * Names of seals that open what the store has, and not what is held, which is not stored for that reason: their records are to be made
+   * anew. So it is after a firmware was taken back, when OpenBao brings the record of the newer one.
+   */
+  toRenew(): ReadonlySet<string>
   /**
    * Changes the keyring: a seal gives the plain keys for a moment, the result is written to the store and opened from
    * there by a seal, and only then used. Changes happen one after another. Killed anywhere, the store has the old keyring or the new.
@@ -134,14 +139,19 @@ export interface CustodyDependencies {
   readonly opening?: OpenOptions
   /** What is held is not what it was. */
   readonly onChanged: (held: Keyring) => void
+  /** {@link Custody.toRenew} has another seal in it. */
+  readonly onRecordLost?: () => void
   /** One try of one seal, for the audit log. */
   readonly onAttempt?: (attempt: SealAttempt) => void
+  /** Called with the revision of each keyring that the store has got. */
+  readonly onStored?: (revision: number) => void
   /** Ends with the agent. */
   readonly signal: AbortSignal
 }
 
 export function keyringCustody(dependencies: CustodyDependencies): Custody {
   const { storePath, lock, clusterId, seals, metrics, report, log, opening = {}, onChanged, signal } = dependencies
+  const { onRecordLost = () => undefined } = dependencies
   const offers = keyringOffers(clusterId)
   const inLine = createLine()
   /** The member that each seal of this node was opened as, by the seal's name. */
@@ -252,18 +262,22 @@ export function keyringCustody(dependencies: CustodyDependencies): Custody {
     holder.revise(held => held.mergedWith(keyring))
   }
 
+  const proof = storeProof({
+    tryOut: (keyring, callSignal, among) =>
+      holder.tryOut((name, askSignal) => openThrough(named(name), keyring, askSignal), callSignal, among),
+    sealNames: () => seals().map(({ name }) => name),
+    ...{ ourMembers, onRecordLost },
+  })
+
   const keeper = storeKeeper({
     path: storePath,
     held: () => holder.held()?.key,
     merge,
-    prove: async (keyring, proveSignal) => {
-      const opened = await holder.ask((name, askSignal) => openThrough(named(name), keyring, askSignal), proveSignal)
-      if (opened === undefined)
-        throw new KeyringError('KEYRING_NO_WAY_IN', 'no seal of this node opens the new keyring')
-      opened.close()
-    },
+    prove: (keyring, stored, proveSignal) => proof.prove(keyring, stored, proveSignal),
     onKept: async ({ revision }) => {
+      proof.kept()
       log.info({ revision }, 'keyring stored')
+      dependencies.onStored?.(revision)
       // A store that was made anew is ours from now on.
       await lock.ensure(signal)
     },
@@ -282,7 +296,10 @@ export function keyringCustody(dependencies: CustodyDependencies): Custody {
   }
 
   const unlock = async (keyring: Keyring, callSignal: AbortSignal): Promise<SealKeys> => {
-    const sealKeys = await holder.ask((name, askSignal) => unwrapThrough(named(name), keyring, askSignal), callSignal)
+    const sealKeys = await holder.ask(
+      (name, askSignal) => unlockThrough(named(name), keyring, () => storedIfAny(storePath), askSignal),
+      callSignal,
+    )
     if (sealKeys !== undefined) return sealKeys
     throw new CustodyError('CUSTODY_SEALED', 'no seal of this node gives the seal key now: see sealctl status')
   }
@@ -311,10 +328,7 @@ export function keyringCustody(dependencies: CustodyDependencies): Custody {
   }
 
   const hasWayInForUs = (keyring: Keyring): boolean =>
-    [...ourMembers].some(([sealName, memberId]) => {
-      const seal = findSeal(keyring, sealName)
-      return seal !== undefined && leadsToCurrent(keyring, findRecords(keyring, { sealId: seal.sealId, memberId }))
-    })
+    [...ourMembers.keys()].some(sealName => leadsToCurrent(keyring, ownRecords(ourMembers, keyring, sealName)))
 
   const openByOurRecord = async (keyring: Keyring, callSignal: AbortSignal): Promise<boolean> => {
     let fault: Error | undefined
@@ -328,9 +342,18 @@ export function keyringCustody(dependencies: CustodyDependencies): Custody {
     }, callSignal)
     if (failures.length === 0) return true
     if (failures.some(({ kind }) => kind === 'transient')) return false
-    // It opened, and contradicts what is held.
-    const diverged = failures.find(({ code }) => code === 'KEYRING_DIVERGED')
-    if (diverged !== undefined) throw new KeyringError('KEYRING_DIVERGED', diverged.message)
+    // It opened, and contradicts what is held, or does not fit.
+    for (const code of ['KEYRING_DIVERGED', 'KEYRING_NO_ROOM'] as const) {
+      const refused = failures.find(failure => failure.code === code)
+      if (refused !== undefined) throw new KeyringError(code, refused.message)
+    }
+    if (clusterId() === undefined && failures.some(({ code }) => code === 'TPM_METHOD_REFUSED')) {
+      throw new KeyringError(
+        'KEYRING_ORIGIN_UNPROVEN',
+        'another node has made the record of this node in it, which anybody could: such a one is taken only where node.yaml says which ' +
+          'cluster this is: state clusterId there, then SIGHUP',
+      )
+    }
     throw (
       fault ?? new KeyringError('KEYRING_NO_WAY_IN', 'no seal of this node opens the keyring that came from outside')
     )
@@ -354,6 +377,8 @@ export function keyringCustody(dependencies: CustodyDependencies): Custody {
         },
       })
       merge(next)
+      // What did not fit may fit now.
+      absorber.startAfresh()
     }
     return holder.held()?.key ?? base
   }
@@ -384,6 +409,7 @@ export function keyringCustody(dependencies: CustodyDependencies): Custody {
       return known
     },
     unopened,
+    toRenew: () => proof.toRenew(),
     absorb: absorber.absorb,
     async learn(bytes, callSignal) {
       if (await absorber.learn(bytes, callSignal)) return

@@ -165,10 +165,11 @@ describe('asking through the seals', () => {
       holder.probe(signal),
       holder.ask(inTurn, signal),
       holder.bring(inTurn, signal),
+      holder.tryOut(inTurn, signal),
       holder.ask(inTurn, signal),
     ]
     await Promise.all(all)
-    expect(attempts).toHaveLength(4)
+    expect(attempts).toHaveLength(5)
   })
 
   it('goes on in turn after somebody gave up', async () => {
@@ -180,6 +181,27 @@ describe('asking through the seals', () => {
     await expect(given).rejects.toThrow('enough')
     expect(holder.health('one')).toEqual({ kind: 'untried' })
     expect(await holder.ask(() => Promise.resolve('next'), signal)).toBe('next')
+  })
+})
+
+describe('trying something out', () => {
+  it('asks by priority, of those that may be asked, and gives back what came of it', async () => {
+    opens = { one: () => Promise.resolve(words('a')), two: () => Promise.resolve(words('b')) }
+    const name = (sealName: string) => Promise.resolve(sealName)
+    expect(await holder.tryOut(name, signal)).toMatchObject({ kind: 'opened', opened: 'one' })
+    expect(await holder.tryOut(name, signal, ['two'])).toMatchObject({ kind: 'opened', opened: 'two' })
+    expect(await holder.tryOut(name, signal, ['gone'])).toEqual({ kind: 'not-opened', failures: [] })
+    expect(heldNow()).toBeUndefined()
+  })
+
+  it('blames no seal for what fails, but remembers what an operator has to mend', async () => {
+    await holder.probe(signal)
+    const fails = (failed: SealFailure) => holder.tryOut(() => Promise.reject(new Failed(failed)), signal)
+    expect(await fails(failure)).toMatchObject({ kind: 'not-opened', failures: [failure] })
+    expect(holder.health('one')).toMatchObject({ kind: 'healthy' })
+    await fails(wrongPin)
+    expect(holder.health('one')).toMatchObject({ kind: 'failing', failure: wrongPin })
+    expect(await fails(wrongPin)).toEqual({ kind: 'not-opened', failures: [] })
   })
 })
 

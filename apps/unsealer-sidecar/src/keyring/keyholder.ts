@@ -5,6 +5,7 @@ import {
   nextSealHealth,
   openByPriority,
   type NamedSeal,
+  type OpenOutcome,
   type SealAttempt,
   type SealFailure,
   type SealHealth,
@@ -74,6 +75,17 @@ export interface Keyholder<Key> {
   adopt(sealName: string, open: (signal: AbortSignal) => Promise<Key>, signal: AbortSignal): Promise<void>
   /** Asks the seals for something, by priority, in turn with all other asking; `undefined` if none gives it. */
   ask<T>(what: (sealName: string, signal: AbortSignal) => Promise<T>, signal: AbortSignal): Promise<T | undefined>
+  /**
+   * Tries something out with the seals, by priority, in turn with all other asking. As with {@link Keyholder.bring}, what fails says
+   * nothing of the health of a seal.
+   *
+   * @param among - names of the seals that may be asked; all of them when left out.
+   */
+  tryOut<T>(
+    what: (sealName: string, signal: AbortSignal) => Promise<T>,
+    signal: AbortSignal,
+    among?: readonly string[],
+  ): Promise<OpenOutcome<T>>
   /** Puts another key in the place of the one that is held, if there is one. It may be the same: then nothing happens. */
   revise(change: (held: Key) => Key): void
   /** An operator changed something: seals that waited for that may be tried again. */
@@ -160,6 +172,11 @@ export function createKeyholder<Key>(dependencies: KeyholderDependencies<Key>): 
     return outcome.kind === 'opened'
   }
 
+  /** Notes only what counts whatever a seal was given: that it opened, and what an operator has to mend. */
+  const onTrial = (attempt: SealAttempt): void => {
+    if (attempt.kind === 'opened' || attempt.failure.kind === 'operator') onAttempt(attempt)
+  }
+
   const openOnce = (signal: AbortSignal): Promise<void> =>
     inTurn(async () => {
       if (held === undefined && !(await trySeals(candidates(), signal)))
@@ -188,9 +205,7 @@ export function createKeyholder<Key>(dependencies: KeyholderDependencies<Key>): 
         }))
         const outcome = await openByPriority(tried, {
           ...{ ...clock, signal, classify },
-          onAttempt(attempt) {
-            if (attempt.kind === 'opened' || attempt.failure.kind === 'operator') onAttempt(attempt)
-          },
+          onAttempt: onTrial,
         })
         return outcome.kind === 'opened' ? [] : outcome.failures
       }),
@@ -209,6 +224,13 @@ export function createKeyholder<Key>(dependencies: KeyholderDependencies<Key>): 
         }))
         const outcome = await openByPriority(asked, { ...clock, signal, classify, onAttempt })
         return outcome.kind === 'opened' ? outcome.opened : undefined
+      }),
+    tryOut: (what, signal, among) =>
+      inTurn(async () => {
+        const tried = candidates()
+          .filter(({ name }) => among?.includes(name) ?? true)
+          .map(seal => ({ ...seal, open: (limit: AbortSignal) => what(seal.name, limit) }))
+        return await openByPriority(tried, { ...clock, signal, classify, onAttempt: onTrial })
       }),
     revise(change) {
       if (held !== undefined) take(change(held.key), held.sealName)

@@ -8,8 +8,11 @@ export interface StoreKeeperDependencies {
   readonly held: () => OpenKeyring | undefined
   /** Unites what is held with what the store has. */
   readonly merge: (stored: Keyring) => void
-  /** Opens a keyring through a seal of this node for real; throws unless one opens it. */
-  readonly prove: (keyring: Keyring, signal: AbortSignal) => Promise<void>
+  /**
+   * Opens a keyring through a seal of this node for real; throws unless one opens it, and unless it may take the place of what the store
+   * has.
+   */
+  readonly prove: (keyring: Keyring, stored: Keyring | undefined, signal: AbortSignal) => Promise<void>
   readonly onKept: (keyring: Keyring) => void | Promise<void>
   readonly onFailed: (error: KeyringError | StoreError) => void
 }
@@ -41,8 +44,9 @@ export function storeKeeper(dependencies: StoreKeeperDependencies): StoreKeeper 
     if (held() === undefined) return
     await using store = await openKeyringStore(path, { create: true })
     const stored = await store.readKeyring()
+    const storedKeyring = stored === undefined ? undefined : decodeKeyring(stored)
     // Another process may have written meanwhile; and never is a keyring of another cluster overwritten.
-    if (stored !== undefined) merge(decodeKeyring(stored))
+    if (storedKeyring !== undefined) merge(storedKeyring)
     const now = held()
     const keyring =
       next === undefined ? now?.keyring : now === undefined ? undefined : now.mergedWith(next.keyring).keyring
@@ -55,7 +59,7 @@ export function storeKeeper(dependencies: StoreKeeperDependencies): StoreKeeper 
       signal,
       prove: async bytesReadBack => {
         const readBack = decodeKeyring(bytesReadBack)
-        await prove(readBack, signal)
+        await prove(readBack, storedKeyring, signal)
         await next?.prove?.(readBack, signal)
       },
     })

@@ -1,6 +1,16 @@
-import { type Keyring } from '@sealwright/keyring'
+import { type Keyring, KeyringError } from '@sealwright/keyring'
 import { readStoredKeyring } from '@sealwright/node-seals'
 import { StoreError } from '@sealwright/seal-store'
+
+/** What the store has; `undefined` if nothing can be read there. */
+export async function storedIfAny(path: string): Promise<Keyring | undefined> {
+  try {
+    return await readStoredKeyring(path)
+  } catch (error) {
+    if (error instanceof StoreError || error instanceof KeyringError) return undefined
+    throw error
+  }
+}
 
 /**
  * What the store has; where it was lost, what is held, or else what OpenBao has brought.

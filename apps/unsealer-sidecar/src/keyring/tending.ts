@@ -12,7 +12,8 @@ export interface TendingDependencies {
   readonly seals: () => readonly ConfiguredSeal[]
   /** Names of seals that have new records. */
   readonly onRenewed: (sealNames: readonly string[]) => void
-  readonly onFailure: (sealName: string, failure: SealFailure) => void
+  /** Told after each round: why seals could not be looked after, by name; empty if all is well. */
+  readonly onLookedAfter: (failures: ReadonlyMap<string, SealFailure>) => void
 }
 
 /**
@@ -41,22 +42,29 @@ export async function keepTending(
 }
 
 /**
- * Gives the seals of this node the records that they lack. Nothing is asked of a device unless something may be missing.
+ * Gives the seals of this node the records that they lack, and new ones for those that do not open any more, where the seal opens by
+ * its record in the store. Nothing is asked of a device unless something may be missing.
  *
  * @throws as `Custody.change`.
  */
 export async function tendOnce(dependencies: TendingDependencies, signal: AbortSignal): Promise<void> {
-  const { custody, seals, onRenewed, onFailure } = dependencies
+  const { custody, seals, onRenewed, onLookedAfter } = dependencies
   const held = custody.holder.held()?.key
-  if (held === undefined || !mayNeedTending(held.keyring, seals())) return
+  if (held === undefined) return
+  const renew = custody.toRenew()
+  if (renew.size === 0 && !mayNeedTending(held.keyring, seals())) {
+    onLookedAfter(new Map())
+    return
+  }
   let names: readonly string[] = []
+  let failures: ReadonlyMap<string, SealFailure> = new Map()
   await custody.change(async ({ keyring, sealKeys }, changeSignal) => {
     const tended = await tendSeals({
-      ...{ keyring, sealKeys, seals: seals(), label: hostname(), now: Date.now },
+      ...{ keyring, sealKeys, seals: seals(), label: hostname(), now: Date.now, renew },
       randomBytes: byteLength => randomFillSync(allocateKeyBytes(byteLength)),
       signal: changeSignal,
     })
-    for (const [name, failure] of tended.failures) onFailure(name, failure)
+    failures = tended.failures
     names = tended.renewed
     return {
       keyring: tended.keyring,
@@ -64,5 +72,6 @@ export async function tendOnce(dependencies: TendingDependencies, signal: AbortS
       provenBy: seals().filter(({ name }) => tended.renewed.includes(name)),
     }
   }, signal)
+  onLookedAfter(failures)
   if (names.length > 0) onRenewed(names)
 }

@@ -27,13 +27,15 @@ async function learn({ change = {}, questions }: Learning) {
   const askedAtMs: number[] = []
   const failures: unknown[] = []
   const absorbed: Uint8Array[] = []
+  const seen: Parameters<LearnDependencies['onBlob']>[] = []
   const { leaderBlob = () => Promise.resolve(blobWith([7])), ...others } = change
   const ended = keepLearning(
     {
       absorb: bytes => {
         absorbed.push(Uint8Array.from(bytes))
-        return Promise.resolve()
+        return Promise.resolve(undefined)
       },
+      onBlob: (blob, refusal) => seen.push([blob, refusal]),
       onFailure: error => failures.push(error),
       intervalMs: INTERVAL_MS,
       random: () => 0,
@@ -51,7 +53,7 @@ async function learn({ change = {}, questions }: Learning) {
     (error: unknown) => error,
   )
   const pausesMs = askedAtMs.slice(1).map((atMs, index) => atMs - (askedAtMs[index] ?? 0))
-  return { outcome, pausesMs, failures, absorbed, signal: stop.signal }
+  return { outcome, pausesMs, failures, absorbed, seen, signal: stop.signal }
 }
 
 describe('learning from the leader', () => {
@@ -69,7 +71,7 @@ describe('learning from the leader', () => {
         },
         () => Promise.resolve(blobWith([1, 2])),
       ]
-      const { failures, absorbed, outcome, signal } = await learn({
+      const { failures, absorbed, seen, outcome, signal } = await learn({
         change: { leaderBlob: () => (outcomes[asked++] ?? (() => Promise.resolve(undefined)))() },
         questions: outcomes.length + 1,
       })
@@ -79,6 +81,7 @@ describe('learning from the leader', () => {
         { message: 'a bug' },
       ])
       expect(absorbed).toEqual([Uint8Array.of(1, 2)])
+      expect(seen).toHaveLength(2)
       expect(outcome).toMatchObject({ name: 'AbortError' })
       expect(signal.aborted).toBe(true)
     },
@@ -131,7 +134,8 @@ describe('learning from the leader', () => {
           asked.resolve(undefined)
           return Promise.resolve(undefined)
         },
-        absorb: () => Promise.resolve(),
+        absorb: () => Promise.resolve(undefined),
+        onBlob: () => undefined,
         onFailure: () => undefined,
         intervalMs: 3_600_000,
         random: () => 0.5,
@@ -147,8 +151,9 @@ describe('learning from the leader', () => {
 })
 
 describe('learning once', () => {
-  it('hands on what lies beside the blob of the leader, with the signal of the caller', async () => {
+  it('hands on what lies beside the blob of the leader, with the signal of the caller, and tells what came of it', async () => {
     const seen: unknown[] = []
+    const refusal = { code: 'KEYRING_LINK_BROKEN', message: 'out of reach' }
     await learnOnce(
       {
         leaderBlob: signal => {
@@ -157,12 +162,13 @@ describe('learning once', () => {
         },
         absorb: (bytes, signal) => {
           seen.push(Uint8Array.from(bytes), signal)
-          return Promise.resolve()
+          return Promise.resolve(refusal)
         },
+        onBlob: ({ ciphertext }, told) => seen.push(Uint8Array.from(ciphertext), told),
       },
       never,
     )
-    expect(seen).toEqual([never, Uint8Array.of(1, 2, 3), never])
+    expect(seen).toEqual([never, Uint8Array.of(1, 2, 3), never, Uint8Array.of(9), refusal])
   })
 
   it.each([
@@ -170,11 +176,14 @@ describe('learning once', () => {
     ['the leader sends no keyring along', blobWith([])],
   ])('absorbs nothing where %s', async (_, blob) => {
     let absorbed = 0
-    const absorb = (): Promise<void> => {
+    const absorb = (): Promise<undefined> => {
       absorbed += 1
-      return Promise.resolve()
+      return Promise.resolve(undefined)
     }
-    await learnOnce({ leaderBlob: () => Promise.resolve(blob), absorb }, never)
+    const told: unknown[] = []
+    const onBlob: LearnDependencies['onBlob'] = (_blob, refusal) => told.push(refusal)
+    await learnOnce({ leaderBlob: () => Promise.resolve(blob), absorb, onBlob }, never)
     expect(absorbed).toBe(0)
+    expect(told).toEqual(blob === undefined ? [] : [undefined])
   })
 })

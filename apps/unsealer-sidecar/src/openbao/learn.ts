@@ -1,10 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { decodeSealBlob } from '@sealwright/seal-plugin'
+import { type KeyringRefusal } from '../keyring/absorb.ts'
+import { type LeaderKey } from './leader-key.ts'
 
 export interface LearnDependencies {
   /** A blob that carries the leader's keyring; `undefined` if there is none to be had now. */
   readonly leaderBlob: (signal: AbortSignal) => Promise<Uint8Array | undefined>
-  readonly absorb: (keyringBytes: Uint8Array, signal: AbortSignal) => Promise<void>
+  readonly absorb: (keyringBytes: Uint8Array, signal: AbortSignal) => Promise<KeyringRefusal | undefined>
+  /** Told of each blob of the leader, and whether its keyring was taken. */
+  readonly onBlob: LeaderKey['saw']
   /** The leader could not be asked, or gave something odd. */
   readonly onFailure: (error: unknown) => void
   readonly intervalMs: number
@@ -32,11 +36,11 @@ export async function keepLearning(dependencies: LearnDependencies, signal: Abor
 
 /** @throws what asking, reading and absorbing throw. */
 export async function learnOnce(
-  { leaderBlob, absorb }: Pick<LearnDependencies, 'leaderBlob' | 'absorb'>,
+  { leaderBlob, absorb, onBlob }: Pick<LearnDependencies, 'leaderBlob' | 'absorb' | 'onBlob'>,
   signal: AbortSignal,
 ): Promise<void> {
-  const blob = await leaderBlob(signal)
-  if (blob === undefined) return
-  const { wrappedKey } = decodeSealBlob(blob)
-  if (wrappedKey.byteLength > 0) await absorb(wrappedKey, signal)
+  const bytes = await leaderBlob(signal)
+  if (bytes === undefined) return
+  const blob = decodeSealBlob(bytes)
+  onBlob(blob, blob.wrappedKey.byteLength > 0 ? await absorb(blob.wrappedKey, signal) : undefined)
 }

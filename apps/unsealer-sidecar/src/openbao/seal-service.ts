@@ -39,7 +39,7 @@ export interface SealServiceDependencies {
   /** Returns when there is a keyring, or after `timeoutMs`, or when `signal` is aborted. */
   readonly waitForKeyring: (timeoutMs: number, signal: AbortSignal) => Promise<unknown>
   /** Learns from the keyring that came with a blob. What it makes of it shows in what is held. */
-  readonly absorb: (keyringBytes: Uint8Array, signal: AbortSignal) => Promise<void>
+  readonly absorb: (keyringBytes: Uint8Array, signal: AbortSignal) => Promise<unknown>
   /** Why no seal has opened yet, best priority first. */
   readonly failures: () => readonly (SealFailure & { readonly sealName: string })[]
   /** Throws a {@link SealServiceRefusal} unless a plaintext of this length may be handed to OpenBao. */

@@ -72,22 +72,15 @@ describe('what people do with shares', () => {
           ...{ sealName: 'people', setLabel: 'default', threshold: 2, isQuorum: false },
           shares: [{ index: 1, isRight: true }],
         }),
-      initialise: () =>
+      confirmShares: () =>
         Promise.resolve({
-          clusterId: '00',
-          shares: [],
-          member: {
-            ...{ sealName: 'people', sealType: 'shamir', memberId: 'ff', label: 'default', state: 'active' },
-            ...{ isReachableByPublicKey: true, records: [], shares: { threshold: 2, count: 3 } },
-          },
+          ...{ sealName: 'people', sealType: 'shamir', memberId: 'ff', label: 'default', state: 'active' },
+          ...{ fingerprint: 'fe', isReachableByPublicKey: true, records: [], shares: { threshold: 2, count: 3 } },
         }),
     })
     await operations.resetShares({ sealName: 'people', caller })
     await operations.rehearse({ sealName: 'people', shares: [], caller }, signal)
-    await operations.initialise(
-      { sealName: 'people', label: undefined, shares: { threshold: 2, count: 3 }, caller },
-      signal,
-    )
+    await operations.confirmShares({ sealName: 'people', memberId: 'ff', caller }, signal)
     expect(events).toMatchObject([
       { kind: 'ceremony-reset', seal: 'people', reason: 'asked for' },
       { kind: 'rehearsal-ended', entered: 1, passed: false },

@@ -23,16 +23,15 @@ export function auditedOperations<O extends SealOperations>(operations: O, appen
         throw error
       }
     },
-    async initialise(request, signal) {
-      const made = await operations.initialise(request, signal)
-      const { member } = made
+    async confirmShares(request, signal) {
+      const member = await operations.confirmShares(request, signal)
       if (member.shares !== undefined) {
         append({
           ...{ kind: 'shares-created', seal: member.sealName, shareSet: member.memberId },
           ...{ shares: member.shares.count, threshold: member.shares.threshold, ...whoIs(request.caller) },
         })
       }
-      return made
+      return member
     },
     async enterShare(request, signal) {
       const { caller, sealName = '' } = request
@@ -71,7 +70,8 @@ export function auditedOperations<O extends SealOperations>(operations: O, appen
   }
 }
 
-function whoIs({ processId, userId }: Caller): { readonly pid?: number; readonly uid?: number } {
+/** The caller as the audit log has it. */
+export function whoIs({ processId, userId }: Caller): { readonly pid?: number; readonly uid?: number } {
   return {
     ...(processId === undefined ? {} : { pid: processId }),
     ...(userId === undefined ? {} : { uid: userId }),

@@ -1,5 +1,13 @@
 import { randomFillSync } from 'node:crypto'
-import { addRecord, encodeKeyring, findSeal, rootGenerations } from '@sealwright/keyring'
+import {
+  addRecord,
+  encodeKeyring,
+  findSeal,
+  type Keyring,
+  type Member,
+  rootGenerations,
+  type Seal,
+} from '@sealwright/keyring'
 import { decodeEnrolmentRequest, enrolmentFingerprint, enrolmentMember } from '@sealwright/node-seals'
 import { allocateKeyBytes } from '@sealwright/secret'
 import { type SealOperations } from '../control/operations.ts'
@@ -35,11 +43,14 @@ export async function approveEnrolment(
         `the keyring has no seal ${request.sealName}: call the seal of the new node as here`,
       )
     }
-    if (before.members.some(({ memberId, state }) => state === 'active' && isSame(memberId, member.memberId))) {
+    // The same TPM may be a member of another seal.
+    if (listedMember(before, seal, member.memberId)?.state === 'active') {
       throw new OperationError('OPERATION_INVALID', 'this TPM is a member already: nothing was changed')
     }
     let keyring = before
     for (const { id: generationId } of rootGenerations(before)) {
+      // One that nobody here has the key of may be a stranger’s, and is in nobody’s way.
+      if (!sealKeys.has(generationId)) continue
       keyring = await addRecord({
         ...{ keyring, sealKeys, generationId, sealName: request.sealName, member, method, label },
         ...{ now: Date.now, signal: changeSignal },
@@ -49,9 +60,13 @@ export async function approveEnrolment(
     return { keyring, sealKeys }
   }, signal)
   const seal = findSeal(keyring, request.sealName)
-  const listed = keyring.members.find(({ memberId }) => isSame(memberId, member.memberId))
+  const listed = seal === undefined ? undefined : listedMember(keyring, seal, member.memberId)
   if (seal === undefined || listed === undefined) throw new TypeError('the new member is listed')
   return { member: factsOf(keyring, seal, listed), keyring: encodeKeyring(keyring) }
+}
+
+function listedMember(keyring: Keyring, seal: Seal, memberId: Uint8Array): Member | undefined {
+  return keyring.members.find(each => isSame(each.sealId, seal.sealId) && isSame(each.memberId, memberId))
 }
 
 function withoutDashes(text: string): string {

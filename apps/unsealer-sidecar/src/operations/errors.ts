@@ -2,10 +2,12 @@
 export type OperationErrorCode =
   | 'OPERATION_SEAL_UNKNOWN' // no seal of this name, in the keyring or the configuration
   | 'OPERATION_MEMBER_UNKNOWN' // no such active member
-  | 'OPERATION_NOT_CONFIRMED' // the name was not typed again, or wrongly
-  | 'OPERATION_LAST_WAY_IN' // nothing would be left that opens what blobs may name
+  | 'OPERATION_NOT_CONFIRMED' // the name was not typed again, or wrongly; or the members that stay were not confirmed
+  | 'OPERATION_LAST_WAY_IN' // nothing would be left that opens this node, another one, or what blobs may name
   | 'OPERATION_SEAL_IN_USE' // this node was opened by it
-  | 'OPERATION_MEMBERS_UNREACHABLE' // they would be left out by a break of the chain, and were not given up by name
+  | 'OPERATION_NODES_UNCHECKED' // other nodes may be open by it, and nobody says to have looked
+  | 'OPERATION_MEMBERS_UNREACHABLE' // a break of the chain would leave them out, and they were not removed by name
+  | 'OPERATION_MEMBERS_CHANGED' // others than those that were confirmed would get the next key
   | 'OPERATION_SNAPSHOT_REFUSED' // not of this cluster, or from before the last rotation
   | 'OPERATION_NODES_UNKNOWN' // servers of the cluster that the keyring here knows nothing of
   | 'OPERATION_SEAL_FAILED' // the seal does not do its part; its own code and words are in the message

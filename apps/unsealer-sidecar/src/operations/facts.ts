@@ -1,7 +1,9 @@
+import { memberFingerprint } from '@sealwright/control-api'
 import {
   currentGeneration,
   findGeneration,
   findRecords,
+  findSeal,
   isQuantumExposed,
   type Keyring,
   type KeyringRecord,
@@ -9,7 +11,7 @@ import {
   type Seal,
 } from '@sealwright/keyring'
 import { type SealConfig } from '@sealwright/node-config'
-import { readShareSet } from '@sealwright/shamir'
+import { readShareSet, ShamirError } from '@sealwright/shamir'
 import { type GenerationFacts, type MemberFacts, type RecordFacts, type SealFacts } from '../control/operations.ts'
 
 /** Which member, in words of the control API. */
@@ -29,11 +31,27 @@ export function factsOf(keyring: Keyring, seal: Seal, member: Member): MemberFac
   return {
     ...nameOf(seal, member),
     sealType: seal.sealType,
+    fingerprint: fingerprintOf(seal, member),
     state: member.state,
     isReachableByPublicKey: member.wrappingKey.byteLength > 0,
     records: findRecords(keyring, member).map(record => recordFacts(keyring, record)),
     ...(threshold === undefined || shares === undefined ? {} : { shares: { threshold, count: shares } }),
   }
+}
+
+/** 16 bytes in hex. */
+export function fingerprintOf({ sealType }: Seal, member: Member): string {
+  return memberFingerprint({ ...member, sealType })
+}
+
+/** Facts of a member that the keyring lists as one of this seal. */
+export function listedMember(keyring: Keyring, sealName: string, memberId: Uint8Array): MemberFacts {
+  const seal = findSeal(keyring, sealName)
+  const member = keyring.members.find(
+    candidate => isSame(candidate.memberId, memberId) && sealOf(keyring, candidate)?.name === sealName,
+  )
+  if (member === undefined || seal === undefined) throw new TypeError(`the keyring lists no such member of ${sealName}`)
+  return factsOf(keyring, seal, member)
 }
 
 export function nameOf(seal: Seal, { memberId, label }: Member): MemberName {
@@ -95,6 +113,12 @@ function recordFacts(keyring: Keyring, { generationId, method, createdAtMs }: Ke
 
 function sharesOf({ clusterId }: Keyring, seal: Seal, member: Member): { threshold?: number; shares?: number } {
   if (seal.sealType !== 'shamir' || member.state !== 'active') return {}
-  const { threshold, shares } = readShareSet({ clusterId, member })
-  return { threshold, shares }
+  try {
+    const { threshold, shares } = readShareSet({ clusterId, member })
+    return { threshold, shares }
+  } catch (error) {
+    // Who had an old key can have planted a set that is none: it must be seen, to be removed.
+    if (error instanceof ShamirError) return {}
+    throw error
+  }
 }

@@ -2,7 +2,8 @@ import { randomBytes } from 'node:crypto'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pino } from 'pino'
-import { createKeyring, decodeKeyring, encodeKeyring, type Keyring } from '@sealwright/keyring'
+import { memberSetFingerprint } from '@sealwright/control-api'
+import { addRecord, createKeyring, decodeKeyring, encodeKeyring, type Keyring } from '@sealwright/keyring'
 import { parseNodeConfig } from '@sealwright/node-config'
 import {
   adoptKeyring,
@@ -21,10 +22,12 @@ import { agentLock } from '../keyring/store-lock.ts'
 import { type LocalSeals, localSeals } from '../local-seals.ts'
 import { agentReporter } from '../report/log.ts'
 import { agentMetrics } from '../report/metrics.ts'
+import { agreedBreak } from '../testing/agreed-break.ts'
 import { sealOperations } from './operations.ts'
 
 const { signal } = new AbortController()
 const caller = { processId: undefined, userId: undefined }
+const chained = { breakChain: false, drop: [], nodes: [], lost: [], members: undefined }
 const programs = { pkcs11Program: { command: '/nonexistent', args: [] } } as const
 const log = pino({ level: 'silent' })
 
@@ -110,11 +113,16 @@ afterEach(async () => {
 })
 
 async function withShares(threshold = 2, count = 3, label?: string): Promise<readonly Secret[]> {
-  const { shares } = await running.operations.initialise(
+  const { shares, member } = await newShares(threshold, count, label)
+  await running.operations.confirmShares({ sealName: 'people', memberId: member.memberId, caller }, signal)
+  return shares
+}
+
+async function newShares(threshold = 2, count = 3, label?: string) {
+  return await running.operations.initialise(
     { sealName: 'people', label, shares: { threshold, count }, caller },
     signal,
   )
-  return shares
 }
 
 /** The same store, and a TPM that never answers. */
@@ -145,16 +153,71 @@ describe('a Shamir seal', () => {
     expect(running.operations.ceremonies()).toEqual([])
   })
 
+  it('has no record of a set before its shares have arrived, and takes the word for that once', async () => {
+    const before = await readStoredKeyring(configFor(tpms[0]).store)
+    const { shares, member } = await newShares()
+    expect(member).toMatchObject({
+      sealName: 'people',
+      state: 'active',
+      records: [],
+      shares: { threshold: 2, count: 3 },
+    })
+    expect(await readStoredKeyring(configFor(tpms[0]).store)).toEqual(before)
+    expect(running.operations.members().map(({ sealName }) => sealName)).toEqual(['tpm'])
+
+    const { memberId } = member
+    const confirm = (sealName: string, id = memberId) =>
+      running.operations.confirmShares({ sealName, memberId: id, caller }, signal)
+    await expect(confirm('tpm')).rejects.toMatchObject({ code: 'OPERATION_MEMBER_UNKNOWN' })
+    await expect(confirm('people', '00'.repeat(16))).rejects.toMatchObject({ code: 'OPERATION_MEMBER_UNKNOWN' })
+    const confirmed = await confirm('people')
+    expect(confirmed).toMatchObject({ memberId, records: [{ method: 'shamir-hybrid' }] })
+    const { revision } = held(running)
+    expect(await confirm('people')).toEqual(confirmed)
+    expect(held(running).revision).toBe(revision)
+    await withoutTpm()
+    await enter(shares[0])
+    expect(await enter(shares[1])).toMatchObject({ isComplete: true })
+  })
+
+  it('lets a set that was not confirmed go with the agent, and of many the oldest', async () => {
+    const sets: string[] = []
+    for (let count = 0; count < 17; count += 1) sets.push((await newShares(2, 2, `team-${count}`)).member.memberId)
+    const confirm = (memberId = '') =>
+      running.operations.confirmShares({ sealName: 'people', memberId, caller }, signal)
+    await expect(confirm(sets[0])).rejects.toMatchObject({ code: 'OPERATION_MEMBER_UNKNOWN' })
+    expect(await confirm(sets[1])).toMatchObject({ label: 'team-1' })
+    await running[Symbol.asyncDispose]()
+    running = await started()
+    await expect(confirm(sets[16])).rejects.toMatchObject({ code: 'OPERATION_MEMBER_UNKNOWN' })
+    expect(
+      running.operations
+        .members()
+        .map(({ label }) => label)
+        .sort(),
+    ).toEqual(['one', 'team-1'])
+  })
+
   it('opens what was rotated since its shares were made, without anybody bringing one', async () => {
     const shares = await withShares()
     for (let rotation = 1; rotation <= 3; rotation++) {
-      await running.operations.rotate({ breakChain: false, drop: [], caller }, signal)
+      await running.operations.rotate({ ...chained, caller }, signal)
     }
     expect(held(running).records.filter(({ method }) => method === 'shamir-hybrid')).toHaveLength(4)
     await withoutTpm()
     await enter(shares[0])
     await enter(shares[1])
     expect(held(running).generations).toHaveLength(4)
+  })
+
+  it('tells the sets of a seal, and which shares are in', async () => {
+    const shares = await withShares()
+    const sets = await running.operations.shareSets('people')
+    expect(sets).toMatchObject([{ threshold: 2, entered: [], nonce: '', isComplete: false }])
+    await withoutTpm()
+    await enter(shares[1])
+    expect(await running.operations.shareSets('people')).toMatchObject([{ threshold: 2, entered: [2] }])
+    expect(await running.operations.shareSets('tpm')).toEqual([])
   })
 
   it('names a wrong share, a repeated one and a stray one, and goes on', async () => {
@@ -202,9 +265,15 @@ describe('a Shamir seal', () => {
 })
 
 describe('breaking the chain', () => {
+  /** With all who are members now, as an operator has seen them. */
+  async function breakChain({ drop = [] }: { readonly drop?: readonly string[] } = {}) {
+    const { members, nodes, lost } = agreedBreak({ keyring: held(running) }, { drop })
+    return await running.operations.rotate({ breakChain: true, drop, nodes, lost, members, caller }, signal)
+  }
+
   it('gives every member a new record, and no old key leads to it', async () => {
     const shares = await withShares()
-    const result = await running.operations.rotate({ breakChain: true, drop: [], caller }, signal)
+    const result = await breakChain()
     expect(result.wrapped.map(({ sealName }) => sealName).sort()).toEqual(['people', 'tpm'])
     expect(result.dropped).toEqual([])
     expect(held(running).links).toEqual([])
@@ -233,27 +302,53 @@ describe('breaking the chain', () => {
     )
     await tpms[1]?.stop()
     const before = held(running)
-    const attempt = running.operations.rotate({ breakChain: true, drop: [], caller }, signal)
+    const attempt = breakChain()
     await expect(attempt).rejects.toMatchObject({ code: 'OPERATION_MEMBERS_UNREACHABLE' })
     await expect(attempt).rejects.toThrow(member.memberId)
     expect(held(running)).toBe(before)
 
-    const result = await running.operations.rotate({ breakChain: true, drop: [member.memberId], caller }, signal)
+    const result = await breakChain({ drop: [member.memberId] })
     expect(result.dropped).toEqual([{ sealName: 'second', memberId: member.memberId, label: 'two' }])
     expect(running.operations.members().find(({ memberId }) => memberId === member.memberId)?.state).toBe('removed')
-    await expect(running.operations.rotate({ breakChain: true, drop: ['00'], caller }, signal)).rejects.toMatchObject({
-      code: 'OPERATION_MEMBER_UNKNOWN',
-    })
+    await expect(breakChain({ drop: ['00'] })).rejects.toMatchObject({ code: 'OPERATION_MEMBER_UNKNOWN' })
+  })
+})
+
+describe('a public key that somebody has put in the place of another', () => {
+  it('gets no record: its holder would be a member that nobody has seen', async () => {
+    const [theirs] = configuredSeals(configFor(tpms[1]), programs)
+    await running.custody.change(
+      async ({ keyring, sealKeys }) => ({
+        keyring:
+          (await theirs?.withLocalMember(
+            { knownIn: undefined, signal },
+            ({ wrappingKey = new Uint8Array(), ...member }) =>
+              addRecord({
+                ...{ keyring, sealKeys, sealName: 'tpm', label: 'away', wrappingKey, method: member.method },
+                member: { ...member, memberId: new Uint8Array(16).fill(7) },
+                ...{ now: Date.now, randomBytes, signal },
+              }),
+          )) ?? keyring,
+        sealKeys,
+      }),
+      signal,
+    )
+    const { drop, nodes, lost, members } = agreedBreak({ keyring: held(running) })
+    const before = held(running)
+    const attempt = running.operations.rotate({ breakChain: true, drop, nodes, lost, members, caller }, signal)
+    await expect(attempt).rejects.toMatchObject({ code: 'OPERATION_MEMBERS_UNREACHABLE' })
+    await expect(attempt).rejects.toThrow('that of another member')
+    expect(held(running)).toBe(before)
   })
 })
 
 describe('taking away', () => {
   it('needs the name again, and never takes the last way in nor the seal that is in use', async () => {
     const remove = (sealName: string, confirm = sealName) =>
-      running.operations.deleteSeal({ sealName, confirm, caller }, signal)
+      running.operations.deleteSeal({ sealName, confirm, checkedNodes: ['one'], caller }, signal)
     await withShares()
     await expect(remove('people', 'poeple')).rejects.toMatchObject({ code: 'OPERATION_NOT_CONFIRMED' })
-    await expect(remove('tpm')).rejects.toMatchObject({ code: 'OPERATION_SEAL_IN_USE' })
+    await expect(remove('tpm')).rejects.toMatchObject({ code: 'OPERATION_LAST_WAY_IN' })
     await expect(remove('people')).rejects.toMatchObject({ code: 'OPERATION_SEAL_IN_USE' })
     await expect(remove('nothing')).rejects.toMatchObject({ code: 'OPERATION_SEAL_UNKNOWN' })
     const [tpm] = configFor(tpms[0]).seals
@@ -261,8 +356,9 @@ describe('taking away', () => {
     await remove('people')
     expect(running.operations.seals().map(({ name }) => name)).toEqual(['tpm'])
     const member = running.operations.members().find(({ state }) => state === 'active')
+    const agreed = { drop: [], nodes: ['one'], lost: ['one'], members: memberSetFingerprint([]) }
     const revoke = running.operations.revokeMember(
-      { sealName: 'tpm', memberId: member?.memberId ?? '', confirm: 'one', drop: [], caller },
+      { sealName: 'tpm', memberId: member?.memberId ?? '', confirm: 'one', ...agreed, caller },
       signal,
     )
     await expect(revoke).rejects.toMatchObject({ code: 'OPERATION_LAST_WAY_IN' })
@@ -300,5 +396,17 @@ describe('a new node', () => {
       'tpm-sealed',
       'tpm-sealed',
     ])
+  })
+  it('is let in by each of two seals that its one TPM is for', async () => {
+    const withSecond = (tpm: Swtpm | undefined) =>
+      configFor(tpm, { name: 'second', type: 'tpm', priority: 2, tpm: { socket: tpm?.socketPath ?? '/nowhere' } })
+    await running.seals.replace(withSecond(tpms[0]))
+    await running.operations.initialise({ sealName: 'second', label: 'one', shares: undefined, caller }, signal)
+    for (const seal of configuredSeals(withSecond(tpms[1]), programs)) {
+      const request = await makeEnrolmentRequest(seal, 'two', signal)
+      const asked = { bytes: encodeEnrolmentRequest(request), fingerprint: enrolmentFingerprint(request) }
+      const { member } = await running.operations.approveEnrolment({ ...asked, label: 'two', caller }, signal)
+      expect(member).toMatchObject({ sealName: seal.name, label: 'two', state: 'active' })
+    }
   })
 })

@@ -1,20 +1,14 @@
-import {
-  encodeKeyring,
-  findSeal,
-  type Keyring,
-  KeyringError,
-  type Member,
-  removeMember,
-  removeSeal,
-} from '@sealwright/keyring'
+import { encodeKeyring, type Keyring, type Member } from '@sealwright/keyring'
 import { type ConfiguredSeal } from '@sealwright/node-seals'
 import { type SealConfig } from '@sealwright/node-config'
-import { type RotationResult, type SealOperations } from '../control/operations.ts'
+import { type BreakRequest, type RotationResult, type SealOperations } from '../control/operations.ts'
 import { type Custody, CustodyError } from '../keyring/custody.ts'
+import { deleteSeal } from './delete-seal.ts'
 import { approveEnrolment } from './enrol.ts'
 import { OperationError } from './errors.ts'
 import { generationFacts, hex, memberFacts, sealFacts, sealOf } from './facts.ts'
 import { initialise } from './initialise.ts'
+import { confirmShares, createNewShareSets } from './new-share-sets.ts'
 import { retire } from './retire.ts'
 import { type Rotated, rotateBroken, rotateChained } from './rotate.ts'
 import { shareOperations } from './shares.ts'
@@ -32,6 +26,7 @@ export interface OperationDependencies {
 export function sealOperations(dependencies: OperationDependencies): SealOperations & Disposable {
   const { custody, configured, seals, reload } = dependencies
   const shares = shareOperations({ custody, configured })
+  const newShareSets = createNewShareSets()
 
   const heldKeyring = (): Keyring => {
     const held = custody.holder.held()
@@ -62,43 +57,26 @@ export function sealOperations(dependencies: OperationDependencies): SealOperati
     members: () => memberFacts(heldKeyring()),
     generations: () => generationFacts(heldKeyring()),
 
-    async deleteSeal({ sealName, confirm }, signal) {
-      assertConfirmed(confirm, sealName, 'the seal')
-      if (custody.holder.held()?.sealName === sealName) {
-        throw new OperationError(
-          'OPERATION_SEAL_IN_USE',
-          `this node was opened by ${sealName}: disable it in node.yaml, restart the agent so that another seal opens, then delete it`,
-        )
-      }
-      if (configured().some(seal => seal.name === sealName && !seal.disabled)) {
-        throw new OperationError(
-          'OPERATION_SEAL_IN_USE',
-          `${sealName} is in use on this node: take it out of node.yaml, or set disabled, and reload; it would be enrolled again`,
-        )
-      }
-      await custody.change(({ keyring, sealKeys }) => {
-        const seal = findSeal(keyring, sealName)
-        if (seal === undefined)
-          throw new OperationError('OPERATION_SEAL_UNKNOWN', `the keyring has no seal ${sealName}`)
-        const { sealId } = seal
-        return { keyring: neverTheLast(sealName, () => removeSeal({ keyring, sealKeys, sealId })), sealKeys }
-      }, signal)
+    async deleteSeal({ confirm, ...request }, signal) {
+      assertConfirmed(confirm, request.sealName, 'the seal')
+      await deleteSeal(dependencies, request, signal)
     },
 
-    rotate: ({ breakChain, drop }, signal) => {
-      if (!breakChain && drop.length > 0) {
-        throw new OperationError('OPERATION_INVALID', 'members can be given up only with --break-chain')
+    rotate: async ({ breakChain, ...request }, signal) => {
+      if (!breakChain && isOfBreak(request)) {
+        throw new OperationError('OPERATION_INVALID', 'members and servers are named only with --break-chain')
       }
-      return rotated(
+      return await rotated(
         breakChain
-          ? (unlocked, changeSignal) => rotateBroken(unlocked, { seals: seals(), drop }, changeSignal)
+          ? (unlocked, changeSignal) => rotateBroken(unlocked, { ...request, seals: seals() }, changeSignal)
           : rotateChained,
         signal,
       )
     },
 
     reload,
-    initialise: (request, signal) => initialise(dependencies, request, signal),
+    initialise: (request, signal) => initialise({ ...dependencies, newShareSets }, request, signal),
+    confirmShares: (request, signal) => confirmShares({ custody, newShareSets }, request, signal),
     retire: (request, signal) => retire(custody, request, signal),
     approveEnrolment: (request, signal) => approveEnrolment(custody, request, signal),
 
@@ -116,14 +94,17 @@ export function sealOperations(dependencies: OperationDependencies): SealOperati
       shares[Symbol.dispose]()
     },
 
-    revokeMember: ({ sealName, memberId, confirm, drop }, signal) =>
-      rotated(async ({ keyring, sealKeys }, changeSignal) => {
-        const member = activeMember(keyring, sealName, memberId)
-        assertConfirmed(confirm, member.label, 'the member')
-        const without = neverTheLast(member.label, () => removeMember({ keyring, sealKeys, place: member }))
-        return await rotateBroken({ keyring: without, sealKeys }, { seals: seals(), drop }, changeSignal)
+    revokeMember: ({ sealName, memberId, confirm, ...request }, signal) =>
+      rotated((unlocked, changeSignal) => {
+        const revoked = activeMember(unlocked.keyring, sealName, memberId)
+        assertConfirmed(confirm, revoked.label, 'the member')
+        return rotateBroken(unlocked, { ...request, revoked, seals: seals() }, changeSignal)
       }, signal),
   }
+}
+
+function isOfBreak({ drop, nodes, lost, members }: BreakRequest): boolean {
+  return [drop, nodes, lost].some(names => names.length > 0) || members !== undefined
 }
 
 function activeMember(keyring: Keyring, sealName: string, memberId: string): Member {
@@ -138,20 +119,6 @@ function activeMember(keyring: Keyring, sealName: string, memberId: string): Mem
     'OPERATION_MEMBER_UNKNOWN',
     `the seal ${sealName} has no active member ${memberId}: see sealctl members list`,
   )
-}
-
-/** Says in an operator's words that something is the last way in. */
-function neverTheLast(name: string, remove: () => Keyring): Keyring {
-  try {
-    return remove()
-  } catch (error) {
-    if (!(error instanceof KeyringError) || error.code !== 'KEYRING_NO_WAY_IN') throw error
-    throw new OperationError(
-      'OPERATION_LAST_WAY_IN',
-      `nothing was changed: ${name} is the last way in (${error.message}); give another seal a record first`,
-      { cause: error },
-    )
-  }
 }
 
 /** What cannot be taken back takes the name once more. */

@@ -1,8 +1,9 @@
-import { randomBytes } from 'node:crypto'
+import { createCipheriv, randomBytes } from 'node:crypto'
 import { type SealFacts } from '@sealwright/raft-snapshot'
+import { decodeSealBlob } from '@sealwright/seal-plugin'
 import { temporaryFolder, type TemporaryFolder } from '@sealwright/testing-rig'
 import { fakeSeal, type FakeSeal } from '../testing/fake-seal.ts'
-import { begun } from '../testing/keyrings.ts'
+import { begun, flipped, sealKeyNamed } from '../testing/keyrings.ts'
 import { testNode, type TestNode } from '../testing/test-node.ts'
 import { retireByFacts } from './retire.ts'
 
@@ -18,7 +19,7 @@ let node: TestNode
 beforeEach(async () => {
   folder = await temporaryFolder()
   seal = fakeSeal()
-  node = testNode({ storePath: folder.join('seal'), seals: [seal] })
+  node = testNode({ storePath: folder.join('seal'), seals: [seal], opening: { opensStaticBlobs: true } })
   await node.store((await begun([seal])).keyring)
   await node.tryToOpen()
 })
@@ -36,9 +37,24 @@ function field(number: number, bytes: Uint8Array): Uint8Array {
 }
 
 /** What OpenBao stores of a ciphertext; with a nonce where its own static seal has made it. */
-function stored(ciphertext: Uint8Array, iv: Uint8Array = new Uint8Array()): Uint8Array {
+function stored(ciphertext: Uint8Array, iv: Uint8Array = new Uint8Array(), keyId = 'told'): Uint8Array {
   const nonce = iv.byteLength === 0 ? [] : [field(2, iv)]
-  return Buffer.concat([field(1, ciphertext), ...nonce, field(5, field(3, Buffer.from('told')))])
+  return Buffer.concat([field(1, ciphertext), ...nonce, field(5, field(3, Buffer.from(keyId)))])
+}
+
+/** What OpenBao's own static seal has encrypted under the first key of the cluster. */
+function staticBlob(): Uint8Array {
+  const iv = randomBytes(12)
+  using sealKey = sealKeyNamed('first')
+  const cipher = sealKey.reveal(key => createCipheriv('aes-256-gcm', key, iv))
+  const ciphertext = Buffer.concat([cipher.update(ROOT_KEY), cipher.final(), cipher.getAuthTag()])
+  return stored(ciphertext, iv, node.held().keyring.generations[0]?.keyId)
+}
+
+/** With one bit changed at the end of its ciphertext. */
+function garbled(blob: Uint8Array): Uint8Array {
+  const { ciphertext, iv, keyId } = decodeSealBlob(blob)
+  return stored(flipped(ciphertext), iv, keyId)
 }
 
 /** Of what the current key has encrypted. */
@@ -46,7 +62,10 @@ const encrypted = (plaintext: Uint8Array): Uint8Array =>
   stored(node.held().encryptBlob({ plaintext, aad: NO_AAD, randomBytes }))
 
 /** A snapshot that the current key has sealed now. */
-function snapshotOf(storedKeys: Uint8Array, servers: readonly string[] = []): SealFacts {
+function snapshotOf(
+  storedKeys: Uint8Array,
+  { servers = [], recoveryKey }: { readonly servers?: readonly string[]; readonly recoveryKey?: Uint8Array } = {},
+): SealFacts {
   const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
   const sums = Buffer.from(`${hex(SUMS.metaJson)}  meta.json\n${hex(SUMS.stateBin)}  state.bin\n`)
   const named = servers.map(id => ({ id, address: 'h:1', suffrage: 'voter' as const }))
@@ -69,7 +88,7 @@ function snapshotOf(storedKeys: Uint8Array, servers: readonly string[] = []): Se
     partsTooLargeToRestore: [],
   }
   const sealConfig = { type: 'sealwright' } as unknown as SealFacts['sealConfig']
-  return { snapshot, sealConfig, recoveryConfig: undefined, storedKeys, recoveryKey: undefined }
+  return { snapshot, sealConfig, recoveryConfig: undefined, storedKeys, recoveryKey }
 }
 
 const states = (): readonly string[] => node.held().keyring.generations.map(({ state }) => state)
@@ -98,7 +117,7 @@ describe('retiring by a snapshot', () => {
 
   it('keeps the first generation as long as a blob of the static seal is there, which names no key that is authentic', async () => {
     await node.rotate()
-    await retire(snapshotOf(stored(randomBytes(64), randomBytes(12))))
+    await retire(snapshotOf(staticBlob()))
     expect(states()).toEqual(['active', 'active'])
   })
 
@@ -115,9 +134,32 @@ describe('retiring by a snapshot', () => {
     await expect(retire(snapshotOf(by1))).rejects.toMatchObject({ code: 'OPERATION_SNAPSHOT_REFUSED' })
   })
 
+  it('keeps what the recovery key alone names', async () => {
+    const recoveryKey = encrypted(ROOT_KEY)
+    await node.rotate()
+    await retire(snapshotOf(encrypted(ROOT_KEY), { recoveryKey }))
+    expect(states()).toEqual(['active', 'active'])
+  })
+
+  const sound = (): Uint8Array => encrypted(ROOT_KEY)
+  it.each<[string, () => SealFacts]>([
+    ['a root key that was changed', () => snapshotOf(garbled(sound()))],
+    ['a recovery key that was changed', () => snapshotOf(sound(), { recoveryKey: garbled(sound()) })],
+    ['a blob of the static seal that was changed', () => snapshotOf(garbled(staticBlob()))],
+    ['a blob of the static seal that names another key', () => snapshotOf(stored(randomBytes(64), randomBytes(12)))],
+    ['a root key that is no envelope', () => snapshotOf(stored(randomBytes(64)))],
+    ['a root key that is no blob', () => snapshotOf(Uint8Array.of(255, 255))],
+  ])('refuses a snapshot with %s, though the seal of the whole is right', async (_what, facts) => {
+    await node.rotate()
+    const retiring = retire(facts())
+    await expect(retiring).rejects.toMatchObject({ code: 'OPERATION_SNAPSHOT_REFUSED' })
+    await expect(retiring).rejects.toThrow('does not open here')
+    expect(states()).toEqual(['active', 'active'])
+  })
+
   it('retires nothing while a server is known by no TPM member here, unless it is named as lost', async () => {
     await node.rotate()
-    const facts = snapshotOf(encrypted(ROOT_KEY), ['elsewhere'])
+    const facts = snapshotOf(encrypted(ROOT_KEY), { servers: ['elsewhere'] })
     await expect(retire(facts)).rejects.toMatchObject({ code: 'OPERATION_NODES_UNKNOWN' })
     await retire(facts, ['elsewhere'])
     expect(states()).toEqual(['retired', 'active'])

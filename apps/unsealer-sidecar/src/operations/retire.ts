@@ -1,26 +1,30 @@
-import { parseEnvelope } from '@sealwright/envelope'
+import { EnvelopeError, parseEnvelope } from '@sealwright/envelope'
 import {
   currentGeneration,
   FIRST_GENERATION,
   findRecords,
   type Keyring,
+  KeyringError,
   type OpenKeyring,
   retireGeneration,
 } from '@sealwright/keyring'
 import { assertSums, readSealFacts, type SealFacts } from '@sealwright/raft-snapshot'
-import { decodeSealBlob } from '@sealwright/seal-plugin'
+import { decodeSealBlob, SealPluginError } from '@sealwright/seal-plugin'
 import { type SealOperations } from '../control/operations.ts'
 import { type Custody, CustodyError } from '../keyring/custody.ts'
 import { OperationError } from './errors.ts'
-import { generationFacts, hex, sealOf } from './facts.ts'
+import { generationFacts, hex } from './facts.ts'
+import { assertNodesKnown, tpmMembers } from './nodes-known.ts'
 
 const NO_AAD = new Uint8Array()
 
 /**
  * Retires the generations that OpenBao's storage names no more, as a snapshot shows, and with them what only leads there.
  *
- * The snapshot is whole, and sealed by the current key of this cluster, so it is genuine and not older than the last rotation. Every
- * server of the cluster must be known here: the keyring of a node that nobody here has heard of may know only the old generation.
+ * The snapshot is whole, and sealed by the current key of this cluster, so it is genuine and not older than the last rotation; and its
+ * blobs open here, so they name what they need. Nothing shows that this is the storage that OpenBao has now: what is put back later opens
+ * by the keyring that its blobs carry. Every server of the cluster must be known here: the keyring of a node that nobody here has heard
+ * of may know only the old generation.
  *
  * @throws {@link OperationError} `OPERATION_SNAPSHOT_REFUSED`, `OPERATION_NODES_UNKNOWN`; {RaftSnapshotError}; as `Custody.change`.
  */
@@ -43,9 +47,14 @@ export async function retireByFacts(
     throw new CustodyError('CUSTODY_SEALED', 'no seal of this node has opened yet: see sealctl status')
   assertOurs(held, facts)
   assertAllNodesKnown(held.keyring, facts, lostNodes)
-  const blobs = [facts.storedKeys, ...(facts.recoveryKey === undefined ? [] : [facts.recoveryKey])]
+  const { storedKeys, recoveryKey } = facts
+  const blobs: readonly NamedBlob[] = [
+    { what: 'root key', bytes: storedKeys },
+    ...(recoveryKey === undefined ? [] : [{ what: 'recovery key', bytes: recoveryKey }]),
+  ]
   const named = new Set(blobs.map(blob => keyIdOf(blob, held.keyring)))
   assertNamedAreActive(held.keyring, named)
+  for (const blob of blobs) assertOpens(held, blob)
   const current = hex(currentGeneration(held.keyring).id)
   const spent = held.keyring.generations.filter(
     ({ state, keyId, id }) => state === 'active' && !named.has(keyId) && hex(id) !== current,
@@ -68,26 +77,64 @@ export async function retireByFacts(
   }
 }
 
+/** A blob of the seal that a snapshot has, and what people call what is in it. */
+interface NamedBlob {
+  readonly what: string
+  readonly bytes: Uint8Array
+}
+
 /** The snapshot was sealed by this cluster since its last rotation, and says what the seal says of it. */
 function assertOurs(held: OpenKeyring, { snapshot }: SealFacts): void {
-  const { ciphertext } = decodeSealBlob(snapshot.sealedSums)
-  if (keyIdOf(snapshot.sealedSums, held.keyring) !== held.keyId) {
+  const seal = { what: 'seal', bytes: snapshot.sealedSums }
+  if (keyIdOf(seal, held.keyring) !== held.keyId) {
     throw new OperationError(
       'OPERATION_SNAPSHOT_REFUSED',
       'the snapshot was not sealed by the current key: take it now, after the rotation, from this cluster',
     )
   }
-  assertSums(held.decryptBlob({ blob: ciphertext, aad: NO_AAD }), snapshot.sums)
+  assertSums(
+    refusing(seal, () => decrypted(held, seal)),
+    snapshot.sums,
+  )
 }
 
 /**
  * The key id that a blob is authenticated with; that beside it is not. A blob of the static seal that was taken over has a nonce of its
  * own, and needs the first generation.
  */
-function keyIdOf(bytes: Uint8Array, { generations }: Keyring): string | undefined {
-  const { iv, ciphertext } = decodeSealBlob(bytes)
-  if (iv.length > 0) return generations.find(({ number }) => number === FIRST_GENERATION)?.keyId
-  return Buffer.from(parseEnvelope(ciphertext).keyRef).toString('latin1')
+function keyIdOf(blob: NamedBlob, { generations }: Keyring): string | undefined {
+  return refusing(blob, () => {
+    const { iv, ciphertext } = decodeSealBlob(blob.bytes)
+    if (iv.length > 0) return generations.find(({ number }) => number === FIRST_GENERATION)?.keyId
+    return Buffer.from(parseEnvelope(ciphertext).keyRef).toString('latin1')
+  })
+}
+
+/** The blob decrypts here and now: one that is garbled shows nothing of the key that its storage needs. */
+function assertOpens(held: OpenKeyring, blob: NamedBlob): void {
+  refusing(blob, () => decrypted(held, blob)).fill(0)
+}
+
+function decrypted(held: OpenKeyring, { bytes }: NamedBlob): Uint8Array {
+  const { iv, ciphertext, keyId } = decodeSealBlob(bytes)
+  return iv.length > 0
+    ? held.decryptStaticBlob({ ciphertext, iv, keyId, aad: NO_AAD })
+    : held.decryptBlob({ blob: ciphertext, aad: NO_AAD })
+}
+
+/** What is wrong with a blob is wrong with the snapshot. */
+function refusing<T>({ what }: NamedBlob, read: () => T): T {
+  try {
+    return read()
+  } catch (cause) {
+    if (!(cause instanceof KeyringError || cause instanceof EnvelopeError || cause instanceof SealPluginError))
+      throw cause
+    throw new OperationError(
+      'OPERATION_SNAPSHOT_REFUSED',
+      `nothing was retired: the ${what} in the snapshot does not open here (${cause.code}: ${cause.message}): take another one, from this cluster`,
+      { cause },
+    )
+  }
 }
 
 /** A snapshot that names what is retired here already is not of the storage that was judged then. */
@@ -101,18 +148,14 @@ function assertNamedAreActive({ generations }: Keyring, named: ReadonlySet<strin
   }
 }
 
-/** By the label of a member: members of the TPM of each server are called as the server is. */
+/** A TPM that has a record knows what is current. */
 function assertAllNodesKnown(keyring: Keyring, { snapshot }: SealFacts, lostNodes: readonly string[]): void {
-  const everyTpm = keyring.members.filter(member => sealOf(keyring, member)?.sealType === 'tpm')
-  // Where no seal ever was of one node alone, each node opens by what all share. A removed one may be all that its node has.
-  if (everyTpm.length === 0) return
-  const tpmMembers = everyTpm.filter(member => member.state === 'active' && findRecords(keyring, member).length > 0)
-  const known = new Set([...tpmMembers.map(({ label }) => label), ...lostNodes])
-  const unknown = snapshot.metadata.servers.map(({ id }) => id).filter(id => !known.has(id))
-  if (unknown.length === 0) return
-  throw new OperationError(
-    'OPERATION_NODES_UNKNOWN',
-    `nothing was retired: the keyring here has no TPM member that is called as the server ${unknown.join(', ')}, which may know only the old ` +
-      'key. Import its keyring (sealctl keyring export there, sealctl keyring import here), or name it with --lost NODE if it is no more, or opens by a seal that it shares',
-  )
+  const everyTpm = tpmMembers(keyring)
+  assertNodesKnown({
+    everyTpm,
+    opens: everyTpm.filter(member => member.state === 'active' && findRecords(keyring, member).length > 0),
+    nodes: snapshot.metadata.servers.map(({ id }) => id),
+    lost: lostNodes,
+    nothingDone: 'nothing was retired',
+  })
 }

@@ -4,6 +4,7 @@ import { TpmError } from '@sealwright/tpm'
 import { fakeSeal } from '../testing/fake-seal.ts'
 import { begun, enrolled, type Holding } from '../testing/keyrings.ts'
 import { blobOf, textOf } from '../testing/test-node.ts'
+import { agreedBreak } from '../testing/agreed-break.ts'
 import { rotateBroken, rotateChained } from './rotate.ts'
 
 const { signal } = new AbortController()
@@ -12,7 +13,7 @@ const [ours, other, offline] = [
   fakeSeal({ name: 'second', device: 'b', priority: 2 }),
   fakeSeal({ name: 'third', device: 'c', priority: 3 }),
 ]
-const bothSeals = { seals: [ours, other], drop: [] }
+const seals = [ours, other]
 
 let first: Holding
 let blob: Uint8Array
@@ -67,7 +68,12 @@ describe('a chained rotation', () => {
 
 describe('a rotation that breaks the chain', () => {
   it('gives each member that it reaches a record of its own, to be proven, and no link', async () => {
-    const { keyring, provenBy = [], wrapped, dropped } = await rotateBroken(first, bothSeals, signal)
+    const {
+      keyring,
+      provenBy = [],
+      wrapped,
+      dropped,
+    } = await rotateBroken(first, agreedBreak(first, { seals }), signal)
     expect(currentGeneration(keyring)).toMatchObject({ number: 2, step: 'broken' })
     expect(keyring.links).toEqual([])
     expect(provenBy.map(({ name }) => name)).toEqual(['tpm', 'second'])
@@ -82,7 +88,7 @@ describe('a rotation that breaks the chain', () => {
   it('changes nothing where a member is away, and names it', async () => {
     const three = await enrolled(first, [offline])
     const [memberId = ''] = memberIds(three, 'third')
-    await expect(rotateBroken(three, bothSeals, signal)).rejects.toMatchObject({
+    await expect(rotateBroken(three, agreedBreak(three, { seals }), signal)).rejects.toMatchObject({
       code: 'OPERATION_MEMBERS_UNREACHABLE',
       message: expect.stringContaining(memberId) as unknown,
     })
@@ -91,33 +97,33 @@ describe('a rotation that breaks the chain', () => {
   it('leaves out a member that is given up by its id: it opens nothing that is new', async () => {
     const three = await enrolled(first, [offline])
     const drop = memberIds(three, 'third')
-    const { keyring, dropped } = await rotateBroken(three, { seals: [ours, other], drop }, signal)
+    const { keyring, dropped } = await rotateBroken(three, agreedBreak(three, { seals, drop }), signal)
     expect(dropped).toMatchObject([{ sealName: 'third', memberId: drop[0] }])
     await expect(openThrough(offline, keyring, signal)).rejects.toMatchObject({ code: 'KEYRING_NO_RECORD' })
     expect(keyring.members.filter(({ state }) => state === 'removed')).toHaveLength(1)
   })
 
   it('refuses to give up a member that nobody knows', async () => {
-    const given = { seals: [ours, other], drop: ['00'.repeat(16)] }
+    const given = agreedBreak(first, { seals, drop: ['00'.repeat(16)] })
     await expect(rotateBroken(first, given, signal)).rejects.toMatchObject({ code: 'OPERATION_MEMBER_UNKNOWN' })
   })
 
   it('counts a seal as away whose device does not answer', async () => {
     const silent = fakeSeal({ name: 'second', device: 'b', priority: 2 })
     const down = { ...silent, withLocalMember: () => Promise.reject(new TpmError('TPM_UNREACHABLE', 'no TPM')) }
-    const rotation = rotateBroken(first, { seals: [ours, down], drop: [] }, signal)
+    const rotation = rotateBroken(first, agreedBreak(first, { seals: [ours, down] }), signal)
     await expect(rotation).rejects.toMatchObject({ code: 'OPERATION_MEMBERS_UNREACHABLE' })
   })
 
   it('keeps the records of older generations: old blobs still name them', async () => {
-    const { keyring } = await rotateBroken(first, bothSeals, signal)
+    const { keyring } = await rotateBroken(first, agreedBreak(first, { seals }), signal)
     const [member] = keyring.members
     if (member === undefined) throw new Error('there are members')
     expect(findRecords(keyring, member)).toHaveLength(2)
   })
 
   it('ends with its signal', async () => {
-    const rotation = rotateBroken(first, bothSeals, AbortSignal.abort(new Error('enough')))
+    const rotation = rotateBroken(first, agreedBreak(first, { seals }), AbortSignal.abort(new Error('enough')))
     await expect(rotation).rejects.toThrow('enough')
   })
 })

@@ -4,15 +4,19 @@ import {
   addGeneration,
   type Generation,
   type GenerationStep,
+  type Member,
   removeMember,
   type SealKeys,
 } from '@sealwright/keyring'
 import { type ConfiguredSeal } from '@sealwright/node-seals'
 import { allocateKeyBytes } from '@sealwright/secret'
+import { type BreakRequest } from '../control/operations.ts'
 import { type Changed, type Unlocked } from '../keyring/custody.ts'
 import { OperationError } from './errors.ts'
-import { hex, type MemberName, sealOf } from './facts.ts'
-import { wrapForMembers } from './wrap-members.ts'
+import { type MemberName, nameOf, sealOf } from './facts.ts'
+import { neverTheLast } from './last-way-in.ts'
+import { assertConfirmedMembers, assertNobodyForgotten, partMembers } from './staying-members.ts'
+import { type LeftOut, wrapForMembers } from './wrap-members.ts'
 
 /** A rotated keyring, and who has a record of the new generation. */
 export interface Rotated extends Changed {
@@ -43,55 +47,64 @@ export async function rotateChained(unlocked: Unlocked, signal: AbortSignal): Pr
   }
 }
 
+/** What a break is for, and what an operator has said of it. */
+export interface ChainBreak extends BreakRequest {
+  /** Of this node, that are not disabled. */
+  readonly seals: readonly ConfiguredSeal[]
+  /** An active member of the keyring that is removed, beside those of `drop`. */
+  readonly revoked?: Member
+}
+
 /**
- * Makes a generation that no old key leads to, for a seal or a key that may be in wrong hands. Every member gets a record of it now, by
- * itself or by its public key; who cannot is named, and nothing is changed, unless it is given up by name.
+ * Makes a generation that no old key leads to, for a seal or a key that may be in wrong hands. Members that are to leave are removed first.
+ * The others get a record of it now, each by itself or by its public key, and they are those that were confirmed: nobody else gets one.
  *
- * @param input.seals - of this node, that are not disabled. @param input.drop - ids of members, in hex.
- * @throws {@link OperationError} `OPERATION_MEMBERS_UNREACHABLE`, `OPERATION_MEMBER_UNKNOWN`.
+ * @throws {@link OperationError} `OPERATION_MEMBERS_UNREACHABLE`, `OPERATION_MEMBER_UNKNOWN`, `OPERATION_MEMBERS_CHANGED`,
+ *   `OPERATION_NODES_UNKNOWN`, `OPERATION_LAST_WAY_IN`, `OPERATION_NOT_CONFIRMED`, `OPERATION_INVALID`. Then nothing is changed.
  */
 export async function rotateBroken(
-  unlocked: Unlocked,
-  { seals, drop }: { readonly seals: readonly ConfiguredSeal[]; readonly drop: readonly string[] },
+  { keyring: before, sealKeys: heldBefore }: Unlocked,
+  { seals, revoked, ...request }: ChainBreak,
   signal: AbortSignal,
 ): Promise<Rotated> {
-  const active = unlocked.keyring.members.filter(({ state }) => state === 'active')
-  for (const memberId of drop) {
-    if (active.some(member => hex(member.memberId) === memberId)) continue
-    throw new OperationError(
-      'OPERATION_MEMBER_UNKNOWN',
-      `there is no active member ${memberId}: see sealctl members list`,
-    )
-  }
-  const next = withGeneration(unlocked, 'broken')
+  const { staying, leaving } = partMembers(before, { revoked, drop: request.drop })
+  const without = leaving.reduce(
+    (keyring, member) =>
+      neverTheLast(member.label, () => removeMember({ keyring, sealKeys: heldBefore, place: member })),
+    before,
+  )
+  assertConfirmedMembers(before, staying, request.members)
+  assertNobodyForgotten(before, staying, request)
+  const next = withGeneration({ keyring: without, sealKeys: heldBefore }, 'broken')
   try {
     const { generation, sealKeys } = next
-    const made = await wrapForMembers({ ...next, members: active, seals }, signal)
-    const missed = made.leftOut.filter(({ name }) => !drop.includes(name.memberId))
-    if (missed.length > 0) {
-      const list = missed
-        .map(({ name, reason }) => `${name.sealName}/${name.label} (${name.memberId}): ${reason}`)
-        .join('; ')
-      throw new OperationError(
-        'OPERATION_MEMBERS_UNREACHABLE',
-        `nothing was changed: these would not open any more: ${list}. Bring them online and rotate from a node that reaches them, or give ` +
-          'each up with --drop MEMBER',
-      )
-    }
-    const activated = activateGeneration({ keyring: made.keyring, sealKeys, id: generation.id })
-    const keyring = made.leftOut.reduce(
-      (before, { member }) => removeMember({ keyring: before, sealKeys, place: member }),
-      activated,
-    )
+    const made = await wrapForMembers({ ...next, members: staying, seals }, signal)
+    assertAllReached(made.leftOut)
     return {
-      ...{ keyring, sealKeys, generation, wrapped: made.wrapped },
-      dropped: made.leftOut.map(({ name }) => name),
+      keyring: activateGeneration({ keyring: made.keyring, sealKeys, id: generation.id }),
+      ...{ sealKeys, generation, wrapped: made.wrapped },
+      dropped: leaving.flatMap(member => {
+        const seal = sealOf(before, member)
+        return seal === undefined ? [] : [nameOf(seal, member)]
+      }),
       provenBy: seals.filter(({ name }) => made.sealedHere.includes(name)),
     }
   } catch (error) {
     next.sealKey.wipe()
     throw error
   }
+}
+
+function assertAllReached(leftOut: readonly LeftOut[]): void {
+  if (leftOut.length === 0) return
+  const list = leftOut
+    .map(({ name, reason }) => `${name.sealName}/${name.label} (${name.memberId}): ${reason}`)
+    .join('; ')
+  throw new OperationError(
+    'OPERATION_MEMBERS_UNREACHABLE',
+    `nothing was changed: these would not open any more: ${list}. Bring them online and rotate from a node that reaches them, or give ` +
+      'each up with --drop MEMBER',
+  )
 }
 
 function withGeneration(

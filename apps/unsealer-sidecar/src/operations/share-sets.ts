@@ -1,6 +1,6 @@
-import { type Keyring } from '@sealwright/keyring'
+import { type Keyring, type Member } from '@sealwright/keyring'
 import { type SealConfig } from '@sealwright/node-config'
-import { type NamedShareSet, readShareSet, type Share, type ShareSet } from '@sealwright/shamir'
+import { type NamedShareSet, readShareSet, ShamirError, type Share, type ShareSet } from '@sealwright/shamir'
 import { OperationError } from './errors.ts'
 import { hex, isSame, sealOf } from './facts.ts'
 
@@ -11,14 +11,24 @@ export interface KnownShareSet {
   readonly label: string
 }
 
-/** Every active share set of a keyring. */
+/** Every active share set of a keyring, but for those that are none. */
 export function shareSetsOf(keyring: Keyring): readonly KnownShareSet[] {
   return keyring.members.flatMap(member => {
     const seal = sealOf(keyring, member)
     if (member.state !== 'active' || seal?.sealType !== 'shamir' || seal.state !== 'active') return []
-    const set = readShareSet({ clusterId: keyring.clusterId, member })
-    return [{ set, sealName: seal.name, label: member.label }]
+    const set = findShareSet(keyring, member)
+    return set === undefined ? [] : [{ set, sealName: seal.name, label: member.label }]
   })
+}
+
+/** One that is no set is nobody’s: who had an old key can have planted it, and it must not keep the others from opening. */
+function findShareSet({ clusterId }: Keyring, member: Member): ShareSet | undefined {
+  try {
+    return readShareSet({ clusterId, member })
+  } catch (error) {
+    if (error instanceof ShamirError) return undefined
+    throw error
+  }
 }
 
 /**

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { assertOrigin, openKeyring, type Keyring } from '@sealwright/keyring'
+import { assertOrigin, findRecords, openKeyring, type Keyring } from '@sealwright/keyring'
 import { type SealConfig } from '@sealwright/node-config'
 import { type Secret } from '@sealwright/secret'
 import {
@@ -21,7 +21,10 @@ export const COLLECTING_TIMEOUT_MS = 900_000
 const NONCE_BYTES = 16
 
 /** Collects shares of people, and opens the keyring when there are enough. */
-export type ShareOperations = Pick<SealOperations, 'enterShare' | 'resetShares' | 'ceremonies' | 'rehearse'> &
+export type ShareOperations = Pick<
+  SealOperations,
+  'enterShare' | 'resetShares' | 'ceremonies' | 'shareSets' | 'rehearse'
+> &
   Disposable
 
 interface Collecting {
@@ -117,6 +120,16 @@ export function shareOperations({
 
     ceremonies: () => [...collecting.values()].map(({ of, ceremony }) => stateOf(of, ceremony)),
 
+    async shareSets(sealName) {
+      const keyring = await custody.known()
+      return shareSetsOf(keyring)
+        .filter(of => of.sealName === sealName && findRecords(keyring, of.set).length > 0)
+        .map(of => {
+          const ceremony = collecting.get(setKey(of))?.ceremony
+          return ceremony === undefined ? notBegun(of) : stateOf(of, ceremony)
+        })
+    },
+
     async rehearse({ sealName, shares: texts }): Promise<RehearsalResult> {
       const sets = shareSetsOf(await custody.known())
       const chosen = chosenShamirSeal(sets, configured(), sealName)
@@ -154,6 +167,10 @@ function parseAll(texts: readonly Secret[]): readonly Share[] {
 function forgetOnly(collecting: Map<string, Collecting>, key: string): void {
   clearTimeout(collecting.get(key)?.timer)
   collecting.delete(key)
+}
+
+function notBegun({ sealName, label, set: { threshold, shares } }: KnownShareSet): CeremonyState {
+  return { sealName, setLabel: label, threshold, count: shares, entered: [], nonce: '', isComplete: false }
 }
 
 function stateOf({ sealName, label }: KnownShareSet, ceremony: Ceremony): CeremonyState {

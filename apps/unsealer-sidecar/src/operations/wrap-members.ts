@@ -4,9 +4,10 @@ import { type ConfiguredSeal, standInFor } from '@sealwright/node-seals'
 import { allocateKeyBytes } from '@sealwright/secret'
 import { isSame, type MemberName, nameOf, sealOf } from './facts.ts'
 
+const NOT_ITS_KEY = 'the public key that is listed for it is that of another member: it may be an intruder’s'
+
 /** A member that a generation could not be wrapped for, and why. */
 export interface LeftOut {
-  readonly member: Member
   readonly name: MemberName
   readonly reason: string
 }
@@ -78,8 +79,10 @@ export async function wrapForMembers(
     const name = nameOf(seal, member)
     if (!done.has(member)) {
       const standIn = standInFor(keyring, seal, member)
-      if (standIn.kind === 'can') await wrap(member, { ...standIn, sealName: seal.name })
-      else leftOut.push({ member, name, reason: standIn.reason })
+      if (standIn.kind === 'cannot') leftOut.push({ name, reason: standIn.reason })
+      // Whoever had an old key can have put a key of their own in its place: the record would be for a member that nobody has seen.
+      else if (!isSame(standIn.member.memberId, member.memberId)) leftOut.push({ name, reason: NOT_ITS_KEY })
+      else await wrap(member, { ...standIn, sealName: seal.name })
     }
     if (done.has(member)) wrapped.push(name)
   }

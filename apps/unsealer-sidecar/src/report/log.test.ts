@@ -53,6 +53,23 @@ describe('the log of the agent', () => {
     expect(said[0]).toMatchObject({ level: 'warn', code: 'TPM_UNREACHABLE', reason: 'no TPM answers', seal: 'tpm' })
   })
 
+  it('says once of a seal that it cannot be looked after, until that changes or an operator asks', async () => {
+    const failure = { code: 'KEYRING_NO_RECORD', message: 'removed', kind: 'permanent' } as const
+    const rounds = [failure, failure, undefined, failure, { ...failure, code: 'TPM_BUSY' }, failure]
+    for (const each of rounds) {
+      report.sealsLookedAfter(new Map(each === undefined ? [] : [['tpm', each]]))
+      nowMs += 3_600_000
+    }
+    report.sealsLookedAfter(new Map([['tpm', failure]]))
+    report.startAfresh()
+    report.sealsLookedAfter(new Map([['tpm', failure]]))
+    const said = await lines()
+    expect(said.map(({ code }) => code)).toEqual([
+      ...['KEYRING_NO_RECORD', 'KEYRING_NO_RECORD', 'TPM_BUSY', 'KEYRING_NO_RECORD', 'KEYRING_NO_RECORD'],
+    ])
+    expect(said[0]).toMatchObject({ level: 'warn', msg: 'seal not tended', seal: 'tpm', reason: 'removed' })
+  })
+
   it('says a failure again at once when it is another one, after a success, and when an operator asks', async () => {
     report.attempt(failed)
     report.attempt({ ...failed, failure: { ...failed.failure, code: 'TPM_TIMEOUT' } })

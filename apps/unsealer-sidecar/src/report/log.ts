@@ -2,6 +2,7 @@ import { destination, type Logger, pino, stdTimeFunctions } from 'pino'
 import { type SealPluginEvent } from '@sealwright/seal-plugin'
 import { type SealAttempt, type SealFailure } from '@sealwright/unseal'
 import { errorCodeOf } from '@sealwright/system-error'
+import { type RefusedKeyring } from '../openbao/leader-key.ts'
 import { createRepeatLimit } from './repeat-limit.ts'
 
 /** A log that nobody takes away (a full disk, say) is kept up to this size, then dropped. */
@@ -35,8 +36,13 @@ export interface AgentReporter {
   internalFailure(during: string, cause: unknown): void
   /** A keyring that came with a blob was not taken. */
   keyringRefused(cause: unknown): void
-  /** A seal could not be given the records that it lacks. */
-  sealNotTended(sealName: string, failure: SealFailure): void
+  /**
+   * The seals were looked after, but for these, by name, which could not be given the records that they lack. Each is told once, until it
+   * fails in another way: some stay so for years, such as one that was revoked.
+   */
+  sealsLookedAfter(failures: ReadonlyMap<string, SealFailure>): void
+  /** The leader encrypts under a key that is not held here. */
+  leaderKeyRefused(refused: RefusedKeyring): void
   /** The audit log cannot be written now. */
   auditNotWritten(cause: unknown): void
   /** The leader could not be asked for its keyring. */
@@ -52,6 +58,9 @@ export interface AgentReporter {
  */
 export function agentReporter(log: Logger, now: () => number): AgentReporter {
   const repeats = createRepeatLimit({ intervalMs: REPEAT_INTERVAL_MS, now })
+
+  /** What was said last of seals that could not be looked after: their codes, by name. */
+  let notTended: ReadonlyMap<string, string> = new Map()
 
   /** @param about - what is failing, from a closed list: the same again within the interval is only counted. */
   const logSeldom = (
@@ -74,8 +83,17 @@ export function agentReporter(log: Logger, now: () => number): AgentReporter {
     keyringRefused(cause) {
       logSeldom('warn', `refused ${errorCodeOf(cause) ?? ''}`, failureOf(cause), 'keyring from OpenBao refused')
     },
-    sealNotTended(sealName, { code, message }) {
-      logSeldom('warn', `not tended ${sealName} ${code}`, { seal: sealName, code, reason: message }, 'seal not tended')
+    sealsLookedAfter(failures) {
+      for (const [seal, { code, message }] of failures) {
+        if (notTended.get(seal) !== code) log.warn({ seal, code, reason: message }, 'seal not tended')
+      }
+      notTended = new Map([...failures].map(([seal, { code }]) => [seal, code]))
+    },
+    leaderKeyRefused({ keyId, code, message }) {
+      log.error(
+        { keyId, code, reason: message },
+        'the leader encrypts under a key that this node does not have: after a restart OpenBao would stay sealed here',
+      )
     },
     auditNotWritten(cause) {
       logSeldom('error', `audit ${errorCodeOf(cause) ?? ''}`, failureOf(cause), 'audit log not written')
@@ -88,6 +106,7 @@ export function agentReporter(log: Logger, now: () => number): AgentReporter {
     },
     startAfresh: () => {
       repeats.clear()
+      notTended = new Map()
     },
     attempt(attempt) {
       const tookMs = Math.round(attempt.tookMs * 10) / 10

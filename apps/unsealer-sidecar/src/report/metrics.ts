@@ -13,6 +13,7 @@ export interface AgentMetrics {
   setOpen(isOpen: boolean, generation: number): void
   setSessions(openSessions: number): void
   setKeyring(numbers: KeyringNumbers): void
+  setKeyringRefused(isRefused: boolean): void
 }
 
 const MS_PER_SECOND = 1_000
@@ -22,6 +23,7 @@ const UNWRAP_BUCKETS_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5
 export function agentMetrics(now: () => number): AgentMetrics {
   const registry = new Registry()
   const registers = [registry]
+  const bySeal = { labelNames: ['seal'] as const, registers }
   collectDefaultMetrics({ register: registry })
   const open = new Gauge({ name: 'sealwright_open', help: '1 while a seal key is in memory', registers })
   const generation = new Gauge({
@@ -45,15 +47,13 @@ export function agentMetrics(now: () => number): AgentMetrics {
   const duration = new Histogram({
     name: 'sealwright_seal_unwrap_seconds',
     help: 'How long a real unwrap took, by seal',
-    labelNames: ['seal'] as const,
+    ...bySeal,
     buckets: UNWRAP_BUCKETS_SECONDS,
-    registers,
   })
   const lastUnwrap = new Gauge({
     name: 'sealwright_seal_last_unwrap_timestamp_seconds',
     help: 'When a real unwrap last succeeded, by seal',
-    labelNames: ['seal'] as const,
-    registers,
+    ...bySeal,
   })
   const activeGenerations = new Gauge({
     name: 'sealwright_keyring_active_generations',
@@ -63,13 +63,16 @@ export function agentMetrics(now: () => number): AgentMetrics {
   const lag = new Gauge({
     name: 'sealwright_seal_generation_lag',
     help: 'Generations that the member of a seal that is furthest behind has to climb',
-    labelNames: ['seal'] as const,
-    registers,
+    ...bySeal,
   })
   const exposed = new Gauge({
     name: 'sealwright_seal_quantum_exposed_records',
     help: 'Records made by RSA or elliptic curves alone, which a quantum computer could open from a copy',
-    labelNames: ['seal'] as const,
+    ...bySeal,
+  })
+  const refused = new Gauge({
+    name: 'sealwright_keyring_refused',
+    help: '1 while the leader of OpenBao encrypts under a key that this node does not have, since its keyring was refused here',
     registers,
   })
   const calls = new Counter({
@@ -114,6 +117,9 @@ export function agentMetrics(now: () => number): AgentMetrics {
       exposed.reset()
       for (const [seal, generations] of numbers.lagBySeal) lag.set({ seal }, generations)
       for (const [seal, records] of numbers.quantumExposedBySeal) exposed.set({ seal }, records)
+    },
+    setKeyringRefused(isRefused) {
+      refused.set(isRefused ? 1 : 0)
     },
     setSessions(openSessions) {
       sessions.set(openSessions)

@@ -9,7 +9,10 @@ export interface Access {
   readonly groupId: number | undefined
 }
 
+const PERMISSIONS = 0o777
 const OTHERS_MAY_WRITE = 0o022
+const NEW_FOLDER_MODE = 0o700
+const SHARED_FOLDER_MODE = 0o710
 const FILE_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
 
 /**
@@ -19,16 +22,16 @@ const FILE_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
  */
 export async function prepareFolder(path: string, { groupId }: Access): Promise<void> {
   try {
-    const isNew = await makeIfMissing(path)
+    await makeIfMissing(path)
     const stats = await lstat(path)
     if (!stats.isDirectory()) throw unusable(path, 'it is not a folder')
     if (!isOurs(stats)) throw unusable(path, 'it belongs to another user')
-    if (isNew && groupId !== undefined) {
-      await chown(path, -1, groupId)
-      await chmod(path, 0o710)
-      return
-    }
     if ((stats.mode & OTHERS_MAY_WRITE) !== 0) throw unusable(path, 'others may write to it')
+    // As it was made: just now, or by an agent that was killed before it came further.
+    if (groupId !== undefined && (stats.mode & PERMISSIONS) === NEW_FOLDER_MODE) {
+      await chown(path, -1, groupId)
+      await chmod(path, SHARED_FOLDER_MODE)
+    }
   } catch (cause) {
     throw ioFailure(`prepare the folder ${path}`, cause)
   }
@@ -62,12 +65,11 @@ export function foreignFile(path: string, instead: string): StaticDeliveryError 
   return new StaticDeliveryError('STATIC_DELIVERY_FOREIGN_FILE', message)
 }
 
-async function makeIfMissing(path: string): Promise<boolean> {
+async function makeIfMissing(path: string): Promise<void> {
   try {
-    await mkdir(path, { mode: 0o700 })
-    return true
+    await mkdir(path, { mode: NEW_FOLDER_MODE })
   } catch (error) {
-    if (hasErrorCode(error, 'EEXIST')) return false
+    if (hasErrorCode(error, 'EEXIST')) return
     if (hasErrorCode(error, 'ENOENT')) throw unusable(path, 'the folder above it does not exist')
     throw error
   }

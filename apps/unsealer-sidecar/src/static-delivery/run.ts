@@ -1,28 +1,23 @@
 import { type AuditEvent } from '@sealwright/audit'
-import { type AgentConfig } from '@sealwright/node-config'
 import { errorCodeOf } from '@sealwright/system-error'
 import { type Logger } from 'pino'
-import { type Custody } from '../keyring/custody.ts'
 import { failureOf } from '../report/log.ts'
+import { type StaticDeliveryRun, untilOpened } from './delivery-run.ts'
 import { type StaticDeliveryEvent } from './events.ts'
+import { runPlainKeyFile } from './run-plain-key-file.ts'
 import { serveStaticDelivery } from './serve.ts'
-
-export interface StaticDeliveryRun {
-  readonly config: NonNullable<AgentConfig['staticDelivery']>
-  readonly custody: Custody
-  readonly log: Logger
-  readonly append: (event: AuditEvent) => void
-}
 
 /**
  * Delivers seal keys as the configuration says, until `signal` is aborted.
  *
  * @throws {@link StaticDeliveryError} any of its codes, before a pipe is served.
  */
-export async function runStaticDelivery(
-  { config, custody, log, append }: StaticDeliveryRun,
-  signal: AbortSignal,
-): Promise<void> {
+export async function runStaticDelivery(run: StaticDeliveryRun, signal: AbortSignal): Promise<void> {
+  const { config, custody, log, append } = run
+  if (config.unsafePlainKeyFile) {
+    await runPlainKeyFile(run, signal)
+    return
+  }
   const { directory, groupId, current, previous } = config
   const { ended } = await serveStaticDelivery({
     ...{ directory, signal },
@@ -31,12 +26,7 @@ export async function runStaticDelivery(
       { fileName: 'current.fifo', keyId: current },
       ...(previous === undefined ? [] : [{ fileName: 'previous.fifo', keyId: previous }]),
     ],
-    untilOpen: async openSignal => {
-      while (custody.holder.held() === undefined) {
-        openSignal.throwIfAborted()
-        await custody.holder.waitForKey(OPENING_WAIT_MS, openSignal)
-      }
-    },
+    untilOpen: openSignal => untilOpened(custody, openSignal),
     unwrapKey: (keyId, unwrapSignal) => custody.sealKey(keyId, unwrapSignal),
     onEvent: event => {
       note(event, log, append)
@@ -45,8 +35,6 @@ export async function runStaticDelivery(
   })
   await ended
 }
-
-const OPENING_WAIT_MS = 60_000
 
 function note(event: StaticDeliveryEvent, log: Logger, append: (event: AuditEvent) => void): void {
   const { kind, fileName: file, keyId } = event

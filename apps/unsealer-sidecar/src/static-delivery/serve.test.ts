@@ -315,6 +315,20 @@ describe('a folder', () => {
     await expect(delivery.start()).rejects.toMatchObject({ code: 'STATIC_DELIVERY_FOLDER_UNUSABLE' })
   })
 
+  it('that a killed agent had only just made is made ready for the group; one that was set up otherwise is left so', async () => {
+    const groupId = process.getgid?.() ?? 0
+    for (const [before, after] of [
+      [0o700, 0o710],
+      [0o750, 0o750],
+    ] as const) {
+      await using delivery = await served({ groupId })
+      mkdirSync(delivery.directory)
+      chmodSync(delivery.directory, before)
+      await delivery.start()
+      expect(statSync(delivery.directory).mode & 0o777).toBe(after)
+    }
+  })
+
   it('in one that does not exist is refused: STATIC_DELIVERY_FOLDER_UNUSABLE', async () => {
     await using delivery = await served()
     const directory = `${delivery.directory}/deeper`

@@ -19,6 +19,8 @@ export interface FakeSeal extends ConfiguredSeal {
 
 export interface FakeSealOptions {
   readonly name?: string
+  /** `tpm` if left out. */
+  readonly type?: 'tpm' | 'transit'
   readonly priority?: number
   /** Two seals with a device of one name have the same device. */
   readonly device?: string
@@ -27,9 +29,10 @@ export interface FakeSealOptions {
   readonly hasPin?: boolean
 }
 
-/** Makes a seal of type `tpm`. Whatever its device sealed it opens again, also in another process. */
+/** Makes a seal. Whatever its device sealed it opens again, also in another process. */
 export function fakeSeal(options: FakeSealOptions = {}): FakeSeal {
-  const { name = 'tpm', priority = 1, device = 'a', method = 'tpm-sealed', hasPin = false } = options
+  const { name = 'tpm', type = 'tpm', priority = 1, device = 'a', hasPin = false } = options
+  const { method = type === 'tpm' ? 'tpm-sealed' : type } = options
   const key = digest(`key of ${device}`)
   const memberId = Uint8Array.from(digest(`id of ${device}`).subarray(0, ID_BYTES))
   let asked = 0
@@ -43,7 +46,7 @@ export function fakeSeal(options: FakeSealOptions = {}): FakeSeal {
   }
 
   const member: SealMember = {
-    sealType: 'tpm',
+    sealType: type,
     method,
     memberId,
     sealKek: (kek, { signal }) => {
@@ -58,7 +61,7 @@ export function fakeSeal(options: FakeSealOptions = {}): FakeSeal {
   }
 
   return {
-    ...{ name, type: 'tpm', priority, disabled: false, hasPin },
+    ...{ name, type, priority, disabled: false, hasPin },
     asked: () => asked,
     failWith(error) {
       failure = error

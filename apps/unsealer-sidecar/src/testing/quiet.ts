@@ -17,5 +17,6 @@ export function quietMetrics(): AgentMetrics {
     setOpen: () => undefined,
     setSessions: () => undefined,
     setKeyring: () => undefined,
+    setKeyringRefused: () => undefined,
   }
 }

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pino } from 'pino'
-import { decodeKeyring, encodeKeyring, type Keyring, type OpenKeyring } from '@sealwright/keyring'
+import { decodeKeyring, encodeKeyring, type Keyring, type OpenKeyring, type OpenOptions } from '@sealwright/keyring'
 import { openKeyringStore } from '@sealwright/node-seals'
 import { errorCodeOf, hasErrorCode } from '@sealwright/system-error'
 import { type SealAttempt } from '@sealwright/unseal'
@@ -33,7 +33,7 @@ export interface TestNode extends AsyncDisposable {
   storedKeyring(): Promise<Keyring>
   /** Writes a keyring into the store, as another process does. */
   store(keyring: Keyring): Promise<void>
-  absorb(bytes: Uint8Array): Promise<void>
+  absorb(bytes: Uint8Array): ReturnType<Custody['absorb']>
   rotate(): Promise<OpenKeyring>
   /** Waits until all that was to be written so far is written, or was told of. Asks a seal. */
   settle(): Promise<void>
@@ -44,10 +44,12 @@ export interface TestNodeOptions {
   readonly storePath: string
   readonly seals: readonly FakeSeal[]
   readonly clusterId?: Uint8Array
+  /** What every keyring that is held must be able to do. */
+  readonly opening?: OpenOptions
 }
 
 /** Makes a node that has opened nothing yet. */
-export function testNode({ storePath, seals, clusterId }: TestNodeOptions): TestNode {
+export function testNode({ storePath, seals, clusterId, opening = {} }: TestNodeOptions): TestNode {
   const stop = new AbortController()
   const { signal } = stop
   const lock = agentLock(storePath)
@@ -56,7 +58,7 @@ export function testNode({ storePath, seals, clusterId }: TestNodeOptions): Test
   const broken: unknown[] = []
   const attempts: SealAttempt[] = []
   const custody = keyringCustody({
-    ...{ storePath, lock, signal, clusterId: () => clusterId, onChanged: () => undefined },
+    ...{ storePath, lock, signal, opening, clusterId: () => clusterId, onChanged: () => undefined },
     seals: () => seals,
     log: pino({ level: 'silent' }),
     metrics: quietMetrics(),

@@ -10,7 +10,7 @@ const { signal } = new AbortController()
 const MEMBER_ID = '0a'.repeat(16)
 const member = {
   ...{ seal: 'people', sealType: 'shamir', memberId: MEMBER_ID, label: 'Küche', state: 'active' },
-  ...{ reachableByPublicKey: true, records: [], shares: { threshold: 2, count: 3 } },
+  ...{ fingerprint: 'a1'.repeat(16), reachableByPublicKey: true, records: [], shares: { threshold: 2, count: 3 } },
 }
 const ceremony = {
   ...{ seal: 'people', setLabel: 'board', threshold: 2, count: 3 },
@@ -84,7 +84,7 @@ describe('a call of the control client', () => {
       },
       agent => agent.sealStatus('tpm', signal),
     ],
-    ['GET /v1/sys/members', { members: [member] }, agent => agent.members(signal)],
+    ['GET /v1/sys/members', { members: [member], membersFingerprint: 'f0'.repeat(16) }, agent => agent.members(signal)],
     ['GET /v1/sys/unseal', { ceremonies: [ceremony] }, agent => agent.ceremonies(signal)],
     ['GET /v1/sys/generations', { generations: [] }, agent => agent.generations(signal)],
   ])('reads %s', async (request, answer, call) => {
@@ -157,6 +157,14 @@ describe('a call of the control client', () => {
     expect(agent.seen[0]).toMatchObject({ body: '{"shares":{"threshold":2,"count":3}}' })
   })
 
+  it('says that shares have arrived', async () => {
+    await using agent = await agentThat(answering({ member }))
+    expect(await agent.client.confirmShares('people', { memberId: member.memberId }, signal)).toEqual({ member })
+    expect(agent.seen).toMatchObject([
+      { request: 'POST /v1/sys/init/people/confirm', body: JSON.stringify({ memberId: member.memberId }) },
+    ])
+  })
+
   it('gives and takes bytes as they are', async () => {
     await using agent = await agentThat(response => {
       response.setHeader(FACTS_HEADER, encodeFacts({ member })).end(Uint8Array.of(0, 255, 10))
@@ -179,8 +187,11 @@ describe('a call of the control client', () => {
     await using agent = await agentThat(response => {
       response.writeHead(204).end()
     })
-    await expect(agent.client.deleteSeal('gone', { confirm: 'gone' }, signal)).resolves.toBeUndefined()
-    expect(agent.seen).toMatchObject([{ request: 'DELETE /v1/sys/seals/gone?confirm=gone' }])
+    const query = { confirm: 'gone', checkedNode: ['a', 'b'] }
+    await expect(agent.client.deleteSeal('gone', query, signal)).resolves.toBeUndefined()
+    expect(agent.seen).toMatchObject([
+      { request: 'DELETE /v1/sys/seals/gone?confirm=gone&checkedNode=a&checkedNode=b' },
+    ])
   })
 
   it('sends a snapshot while it is read', async () => {

@@ -83,7 +83,7 @@ describe('asking an agent', () => {
   })
 
   it('refuses to read without end', async () => {
-    const agent = await agentThat((_request, response) => response.end('x'.repeat(2 * 1024 * 1024)))
+    const agent = await agentThat((_request, response) => response.end('x'.repeat(3 * 1024 * 1024)))
     await expect(agent.status(signal)).rejects.toMatchObject({ code: 'CONTROL_UNREACHABLE' })
   })
 

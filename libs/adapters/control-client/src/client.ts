@@ -2,6 +2,7 @@ import {
   BYTES_TYPE,
   type CeremoniesView,
   type CeremonyView,
+  type ConfirmedView,
   type EnrolmentView,
   type GenerationsView,
   type ImportView,
@@ -58,12 +59,17 @@ export interface ControlClient {
   deleteSeal(name: string, query: QueryOf<OperationOf<'deleteSeal'>>, signal: AbortSignal): Promise<void>
   /** Has the agent read its configuration anew. */
   reload(body: JsonBodyOf<OperationOf<'reload'>>, signal: AbortSignal): Promise<ReloadView>
-  /** The shares are the caller's, who wipes them; they are handed out once and never again. */
+  /** The shares are the caller's, who wipes them; they are handed out once and never again, and open nothing before they are confirmed. */
   initialise(
     name: string,
     body: JsonBodyOf<OperationOf<'initialise'>>,
     signal: AbortSignal,
   ): Promise<InitialisedView & { readonly shares: readonly Secret[] }>
+  confirmShares(
+    name: string,
+    body: JsonBodyOf<OperationOf<'confirmShares'>>,
+    signal: AbortSignal,
+  ): Promise<ConfirmedView>
 
   ceremonies(signal: AbortSignal): Promise<CeremoniesView>
   enterShare(share: Secret, query: QueryOf<OperationOf<'enterShare'>>, signal: AbortSignal): Promise<CeremonyView>
@@ -120,10 +126,15 @@ export function controlClient(options: ControlClientOptions): ControlClient {
     reload: (body, signal) => json('reload', { json: body }, signal),
     async initialise(name, body, signal) {
       const response = await bytes('initialise', { parameters: { name }, json: body }, signal)
-      const { facts } = OPERATIONS.initialise.answer
-      const shares = splitSecretLines(response.body, { maxBytes: MAX_SHARE_BYTES, maxLines: MAX_SHARES })
-      return { ...readFacts('initialise', facts, response), shares }
+      try {
+        const view = readFacts('initialise', OPERATIONS.initialise.answer.facts, response)
+        const shares = splitSecretLines(response.body, { maxBytes: MAX_SHARE_BYTES, maxLines: MAX_SHARES })
+        return { ...view, shares }
+      } finally {
+        response.body.fill(0)
+      }
     },
+    confirmShares: (name, body, signal) => json('confirmShares', { parameters: { name }, json: body }, signal),
 
     ceremonies: signal => json('ceremonies', {}, signal),
     async enterShare(share, query, signal) {

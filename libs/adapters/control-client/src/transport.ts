@@ -5,8 +5,8 @@ import { errorCodeOf } from '@sealwright/system-error'
 import { createDeadline } from './deadline.ts'
 import { ControlClientError } from './errors.ts'
 
-/** More than the keyring of the largest cluster, and than any answer in JSON. */
-const MAX_ANSWER_BYTES = 1024 * 1024 + 64 * 1024
+/** More than the keyring of the largest cluster in base64, which an approved enrolment answers with, and than any other answer. */
+const MAX_ANSWER_BYTES = 2 * 1024 * 1024
 
 /** What is sent. */
 export interface ControlRequest {

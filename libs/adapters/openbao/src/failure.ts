@@ -114,6 +114,17 @@ const TLS =
 /** Undici's own checks of an answer. */
 const NOT_HTTP = /^(?:UND_ERR_HEADERS_OVERFLOW$|UND_ERR_RES_|UND_ERR_RESPONSE)/
 
+const PROGRAMMING_ERRORS = new Set(['TypeError', 'RangeError', 'ReferenceError', 'SyntaxError'])
+
+/**
+ * Whether an error says that a program is wrong, and nothing of the network: ours, or undici about what we asked it for. By name:
+ * `instanceof` knows only the errors of its own realm.
+ */
+export function isProgrammingError(error: unknown): boolean {
+  if (typeof error !== 'object' || error === null || !('name' in error) || typeof error.name !== 'string') return false
+  return PROGRAMMING_ERRORS.has(error.name) || errorCodeOf(error) === 'UND_ERR_INVALID_ARG'
+}
+
 /** Turns a failure of the connection into an error; `trust` tells what the certificate was checked against. */
 export function connectionError(request: string, cause: unknown, trust: string): OpenBaoError {
   if (cause instanceof errors.HTTPParserError) {

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { call, clientFor, closeAll, failureOf, whole } from './testing/raw-server.ts'
 
 /** Of the largest keyring that can ride in a blob, in bytes. */
-const MAX_KEYRING_BYTES = 524_288
+const MAX_KEYRING_BYTES = 851_968
 
 afterEach(closeAll)
 

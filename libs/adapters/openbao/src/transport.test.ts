@@ -13,6 +13,7 @@ import {
   TOKEN_TEXT,
   whole,
 } from './testing/raw-server.ts'
+import { openTransport, type Request } from './transport.ts'
 
 afterEach(closeAll)
 
@@ -137,6 +138,45 @@ describe('limits', () => {
     await waitUntil(() => raw.requests.length === 1, { what: 'the request', timeoutMs: 2000 })
     await bao.close()
     expect((await waiting).code).toBe('OPENBAO_CONNECTION_CUT')
+  })
+})
+
+describe('a bug on our side', () => {
+  const request: Request = { method: 'GET', path: 'sys/health', call: { signal: AbortSignal.abort() }, expected: [200] }
+  const live = new AbortController().signal
+  /** What looks like a signal, and is none. */
+  const noSignal = { aborted: false, throwIfAborted: () => undefined } as unknown as AbortSignal
+  const outOfRange = {
+    get byteLength(): number {
+      throw new RangeError('a length that there is not')
+    },
+  } as unknown as Secret
+
+  it.each<[string, Partial<Request>, object]>([
+    ['a TypeError', { call: { signal: noSignal } }, { name: 'TypeError' }],
+    ['a RangeError', { call: { signal: live }, secrets: [outOfRange] }, { name: 'RangeError' }],
+    [
+      'what undici says of its arguments',
+      { call: { signal: live }, body: 7 as never },
+      { code: 'UND_ERR_INVALID_ARG' },
+    ],
+  ])('passes through as it is, and not as a connection that was cut: %s', async (_, wrong, expected) => {
+    const { address } = await serveRaw(whole('503 Service Unavailable', '{"errors":["overloaded"]}'))
+    const transport = openTransport({ address })
+    try {
+      await expect(transport.send({ ...request, ...wrong })).rejects.toMatchObject(expected)
+    } finally {
+      await transport.close()
+    }
+  })
+
+  it('is told from a call that was cancelled with a TypeError as the reason', async () => {
+    const transport = openTransport({ address: 'http://127.0.0.1:1' })
+    const stop = new AbortController()
+    stop.abort(new TypeError('the reason of a caller'))
+    const cancelled = transport.send({ ...request, call: { signal: stop.signal } })
+    await expect(cancelled).rejects.toMatchObject({ code: 'OPENBAO_CANCELLED' })
+    await transport.close()
   })
 })
 

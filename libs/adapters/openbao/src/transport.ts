@@ -3,7 +3,7 @@ import { type Secret } from '@sealwright/secret'
 import { buildConnector, type Dispatcher, Pool } from 'undici'
 import { type OpenBaoAddress, parseAddress } from './address.ts'
 import { OpenBaoError } from './error.ts'
-import { connectionError, statusError } from './failure.ts'
+import { connectionError, isProgrammingError, statusError } from './failure.ts'
 import { joinBytes } from './secret-json.ts'
 import { type ClientCertificate, describeTrust, type OpenBaoTrust, secureContext } from './trust.ts'
 
@@ -11,8 +11,8 @@ import { type ClientCertificate, describeTrust, type OpenBaoTrust, secureContext
 export const DEFAULT_TIMEOUT_MS = 10_000
 /** How long a connection, TLS included, may take. */
 export const DEFAULT_CONNECT_TIMEOUT_MS = 3_000
-/** Largest body we take. Autopilot's state of a big cluster has some 10 kB. */
-export const DEFAULT_MAX_RESPONSE_BYTES = 1_048_576
+/** Largest body we take. A raft challenge carries a keyring of up to 832 KiB, in base64; autopilot's state of a big cluster has some 10 kB. */
+export const DEFAULT_MAX_RESPONSE_BYTES = 2_097_152
 
 /** Calls at the same time; more of them wait, under their own deadlines. */
 const MAX_CONNECTIONS = 8
@@ -68,7 +68,7 @@ export interface Answer {
   readonly request: string
 }
 
-/** Sends one request and takes its answer. */
+/** Sends one request and takes its answer. Throws an {@link OpenBaoError}; a bug, such as a `TypeError`, passes through as it is. */
 export type Send = (request: Request) => Promise<Answer>
 
 export interface Transport {
@@ -121,6 +121,8 @@ export function openTransport(options: OpenBaoClientOptions): Transport {
       if (deadline.aborted) {
         throw new OpenBaoError('OPENBAO_TIMEOUT', `${request}: no answer in ${limitMs} ms`, { cause })
       }
+      // A bug must not look like an outage, which would be waited for.
+      if (isProgrammingError(cause)) throw cause
       throw connectionError(request, cause, trust)
     }
   }

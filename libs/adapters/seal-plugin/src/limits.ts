@@ -6,7 +6,7 @@ export interface SealPluginLimits {
   readonly maxWaitingRequests: number
   /** How long a session waits for its host. */
   readonly hostTimeoutMs: number
-  /** Longest gRPC message, both ways. A blob carries a keyring, of up to 512 KiB. */
+  /** Longest gRPC message, both ways. A blob carries a keyring, of up to 832 KiB. */
   readonly maxMessageBytes: number
   /** Connections of one session at once; a host needs one. */
   readonly maxConnectionsPerSession: number

@@ -5,7 +5,7 @@ import { assertPrivate } from './permissions.ts'
 import { openEntry, readWhole } from './regular-file.ts'
 
 /** Most bytes a keyring may have: as many as the format allows (docs/formats/keyring.md). */
-export const KEYRING_MAX_BYTES = 524_288
+export const KEYRING_MAX_BYTES = 851_968
 
 /** Throws if the bytes are no keyring that the caller would accept. Checks the layout; needs no key. */
 export type VerifyKeyring = (bytes: Uint8Array) => void

@@ -29,7 +29,7 @@ export type WriteStep = (typeof WRITE_STEPS)[number]
 
 /** What to write, over what, and how it is proved. */
 export interface KeyringWrite {
-  /** 1 … 524,288 bytes that the store's `verify` accepts. */
+  /** 1 … 851,968 bytes that the store's `verify` accepts. */
   readonly bytes: Uint8Array
   /** What the caller believes is there: bytes it has read, or `undefined` for a store never written. */
   readonly expectedCurrent: Uint8Array | undefined

@@ -29,29 +29,21 @@ export const EVENT_FIELDS = {
 
   'seal-opened': { ...SEAL, generation: 'count', tookMs: 'count' },
   'seal-failed': { ...SEAL, code: 'text', tookMs: 'count' },
-  'probe-failed': { ...SEAL, code: 'text', tookMs: 'count' },
-  'probe-recovered': { ...SEAL, tookMs: 'count' },
-  'unseal-withheld': { reason: 'text' },
   'seal-added': { ...SEAL, sealId: 'text', ...CALLER },
   'seal-renamed': { seal: 'text', formerName: 'text', sealId: 'text', ...CALLER },
   'seal-removed': { ...SEAL, sealId: 'text', ...CALLER },
 
   'keyring-stored': { revision: 'count' },
-  'keyring-learned': { revision: 'count', source: 'text' },
-  'keyring-refused': { code: 'text', source: 'text' },
   'generation-added': { ...GENERATION, step: 'text' },
   'generation-activated': GENERATION,
   'generation-retired': GENERATION,
-  'rotation-failed': { stage: 'text', code: 'text', ...CALLER },
   'record-added': RECORD,
   'record-removed': RECORD,
 
-  'enrolment-requested': { ...MEMBER, label: 'text', fingerprint: 'text' },
   'member-enrolled': { ...MEMBER, label: 'text', ...CALLER },
   'member-revoked': { ...MEMBER, label: 'text', ...CALLER },
 
   'shares-created': { seal: 'text', shareSet: 'text', shares: 'count', threshold: 'count', ...CALLER },
-  'ceremony-started': { ...CEREMONY, purpose: 'text', ...CALLER },
   'share-entered': { ...CEREMONY, shareSet: 'text', index: 'count', entered: 'count', threshold: 'count', ...CALLER },
   'share-refused': { ...CEREMONY, shareSet: 'text?', index: 'count?', code: 'text', ...CALLER },
   'ceremony-reset': { ...CEREMONY, reason: 'text', ...CALLER },
@@ -62,7 +54,6 @@ export const EVENT_FIELDS = {
   'key-delivery-failed': { file: 'text', keyId: 'text', code: 'text' },
   'key-file-written': { file: 'text', keyId: 'text' },
   'key-file-removed': { file: 'text' },
-  'bootstrap-secret-deleted': { secret: 'text' },
 } as const satisfies Readonly<Record<string, Fields>>
 
 /** The kinds that the log writes about itself. */

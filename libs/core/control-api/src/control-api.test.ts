@@ -66,6 +66,25 @@ describe('the verdict', () => {
     })
   })
 
+  it('is at risk when the leader encrypts under a key that this node does not have, and says what to do', () => {
+    const refusedKeyring = {
+      ...{ code: 'KEYRING_LINK_BROKEN', message: 'out of reach', keyId: 'k2', since: '2026-01-02T03:04:05.000Z' },
+    }
+    const verdict = judge({ ...status, refusedKeyring })
+    expect(verdict).toEqual({
+      kind: 'at-risk',
+      reasons: [
+        expect.stringMatching(/under the key k2, which this node does not have: .* would stay sealed here$/) as string,
+        'its keyring does not help here: KEYRING_LINK_BROKEN: out of reach',
+        expect.stringContaining('sealctl enroll approve') as string,
+      ],
+    })
+    const unproven = { ...refusedKeyring, code: 'KEYRING_ORIGIN_UNPROVEN', message: 'state clusterId in node.yaml' }
+    expect(judge({ ...status, refusedKeyring: unproven })).toMatchObject({
+      reasons: [expect.anything(), expect.stringContaining('state clusterId in node.yaml')],
+    })
+  })
+
   it('does not call a seal fit that was never tried', () => {
     expect(judge({ ...status, seals: [{ ...seal, health: { state: 'untried' } }] }).kind).toBe('at-risk')
   })

@@ -1,6 +1,7 @@
 export { ControlApiError, type ControlApiErrorCode } from './errors.ts'
 export { decodeFacts, encodeFacts } from './facts.ts'
 export { judge, type Verdict } from './judge.ts'
+export { type FingerprintedMember, memberFingerprint, memberSetFingerprint } from './member-fingerprints.ts'
 export {
   type AnswerBody,
   BYTES_TYPE,
@@ -26,13 +27,15 @@ export {
   parseProbeView,
   parseStatusView,
   type ProbeView,
+  type RefusedKeyringView,
   type SealHealthView,
   type SealView,
+  type ShareSetView,
   type StatusView,
   viewSealHealth,
 } from './status.ts'
 export { type CeremoniesView, type CeremonyView, type RehearsalView, type ResetView } from './views/ceremony.ts'
-export { type EnrolmentView, type ImportView, type InitialisedView } from './views/members.ts'
+export { type ConfirmedView, type EnrolmentView, type ImportView, type InitialisedView } from './views/members.ts'
 export { type PlaceView } from './views/places.ts'
 export { type GenerationsView, type GenerationView, type RetirementView, type RotationView } from './views/rotation.ts'
 export {

@@ -14,7 +14,12 @@ export type Verdict =
 export function judge(status: StatusView): Verdict {
   const blocking = [...(status.state === 'sealed' ? ['no seal has opened the keyring'] : []), ...openBaoReasons(status)]
   if (blocking.length > 0) return { kind: 'not-ready', reasons: [...blocking, ...sealReasons(status)] }
-  const risks = [...unknownOpenBaoReasons(status), ...noAutomaticSealReasons(status), ...sealReasons(status)]
+  const risks = [
+    ...unknownOpenBaoReasons(status),
+    ...refusedKeyringReasons(status),
+    ...noAutomaticSealReasons(status),
+    ...sealReasons(status),
+  ]
   if (risks.length > 0) return { kind: 'at-risk', reasons: risks }
   return { kind: 'ready' }
 }
@@ -43,6 +48,24 @@ function unknownOpenBaoReasons({ openbao }: StatusView): readonly string[] {
     'openbao.address is missing in the configuration: nothing is decrypted for OpenBao; set it, then restart the agent',
   ]
 }
+
+function refusedKeyringReasons({ refusedKeyring }: StatusView): readonly string[] {
+  if (refusedKeyring === undefined) return []
+  const { keyId, code, message } = refusedKeyring
+  return [
+    `OpenBao's leader encrypts under the key ${keyId}, which this node does not have: after a restart OpenBao would stay sealed here`,
+    `its keyring does not help here: ${code}: ${message}`,
+    ...(SAYS_WHAT_TO_DO.has(code)
+      ? []
+      : [
+          'have the leader give this node a record (sealctl enroll approve), or bring a keyring that this node can follow (sealctl keyring ' +
+            'import)',
+        ]),
+  ]
+}
+
+/** Codes whose message has the remedy: the id of the cluster, this node's keyring, a seal that comes back. */
+const SAYS_WHAT_TO_DO = new Set(['KEYRING_ORIGIN_UNPROVEN', 'KEYRING_KEY_UNKNOWN', 'CUSTODY_SEALED'])
 
 function noAutomaticSealReasons({ seals }: StatusView): readonly string[] {
   if (seals.some(({ type, disabled }) => !disabled && type !== SHARED)) return []

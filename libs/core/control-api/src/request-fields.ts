@@ -45,8 +45,39 @@ export const shareCount = v.pipe(
   v.maxValue(255, 'must be at most 255'),
 )
 
-/** Members that are given up if they cannot be reached. */
-export const drop = v.pipe(v.array(memberId), v.maxLength(1_024, 'must be at most 1024 members'))
+const raftNodeIds = v.pipe(v.array(raftNodeId), v.maxLength(255, 'must be at most 255 servers'))
+
+/** What a break of the chain needs to know, beside what it is for. */
+export const breakFields = {
+  drop: v.optional(
+    v.pipe(
+      v.array(memberId),
+      v.maxLength(1_024, 'must be at most 1024 members'),
+      v.description('members that are removed, whether they can be reached or not'),
+    ),
+  ),
+  nodes: v.optional(
+    v.pipe(
+      raftNodeIds,
+      v.description(
+        'every server of the cluster, as raft knows it: each must be the label of a TPM that stays, or be lost',
+      ),
+    ),
+  ),
+  lost: v.optional(
+    v.pipe(raftNodeIds, v.description('servers that are gone for good, or open by a seal that they share')),
+  ),
+  members: v.optional(
+    v.pipe(
+      v.string(),
+      v.regex(/^[0-9a-f]{32}$/, 'must be 32 of 0-9 and a-f'),
+      v.description(
+        'the fingerprint of the members that stay, docs/formats/keyring.md §7.8: of all that are active but those that this removes. ' +
+          'If others are there by then, nothing is changed',
+      ),
+    ),
+  ),
+} as const
 
 export const nothing = v.strictObject({})
 export const namedSeal = v.strictObject({ name: sealName })

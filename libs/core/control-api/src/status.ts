@@ -44,11 +44,34 @@ const keyringView = v.object({
   openedBy: v.string(),
 })
 
+const refusedKeyringView = v.pipe(
+  v.object({
+    code: v.string(),
+    message: v.string(),
+    keyId: v.pipe(
+      v.string(),
+      v.description('of the key under which the leader encrypts, and which this node does not have'),
+    ),
+    since: isoTime,
+  }),
+  v.description(
+    'the leader of OpenBao encrypts under a key that is not in the keyring here, since the one that it sends along was refused or does not ' +
+      'help: after a restart OpenBao would stay sealed here. Absent once the key is held; looked at anew at each `agent.learnIntervalMs`',
+  ),
+)
+
 /** In the words of the RFC: what a real unwrap found, not a ping. */
 const autoUnsealHealth = v.pipe(
   sealHealthView,
   v.description('what the last real unwrap through the seal found; a Shamir seal is never tried'),
 )
+
+const shareSetView = v.object({
+  label: v.string(),
+  threshold: v.pipe(v.number(), v.description('how many shares it takes')),
+  count: v.pipe(v.number(), v.description('how many there are')),
+  entered: v.pipe(v.array(v.number()), v.description('numbers of the shares that are in now')),
+})
 
 export const namedSealStatusView = v.object({
   name: v.string(),
@@ -58,6 +81,12 @@ export const namedSealStatusView = v.object({
   sealed: v.pipe(v.boolean(), v.description('of the whole node, whichever seal is asked for')),
   opened: v.pipe(v.boolean(), v.description('it opened the keyring that this node holds')),
   autoUnsealHealth,
+  sets: v.optional(
+    v.pipe(
+      v.array(shareSetView),
+      v.description('of a Shamir seal only: its sets of shares; none before the first was made'),
+    ),
+  ),
 })
 
 export const statusView = v.object({
@@ -68,6 +97,7 @@ export const statusView = v.object({
   state: v.picklist(['open', 'sealed']),
   store: v.string(),
   keyring: v.optional(keyringView),
+  refusedKeyring: v.optional(refusedKeyringView),
   currentSeal: v.optional(
     v.pipe(
       v.object({ name: v.string(), autoUnsealHealth }),
@@ -88,6 +118,10 @@ export type SealHealthView = v.InferOutput<typeof sealHealthView>
 export type SealView = v.InferOutput<typeof sealView>
 /** The OpenBao server beside an agent, as it tells of itself. */
 export type OpenBaoView = v.InferOutput<typeof openBaoView>
+/** A keyring of the leader that was not taken. */
+export type RefusedKeyringView = v.InferOutput<typeof refusedKeyringView>
+/** A set of shares of a Shamir seal, and how far its collecting is. */
+export type ShareSetView = v.InferOutput<typeof shareSetView>
 /** The opened keyring. */
 export type KeyringView = v.InferOutput<typeof keyringView>
 /** Answer of `GET /v1/sys/seal-status`. */

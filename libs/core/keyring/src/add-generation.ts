@@ -6,11 +6,13 @@ import { describeGeneration } from './generation.ts'
 import { deriveMacKey } from './key-schedule.ts'
 import { KeyringError } from './keyring-error.ts'
 import { chosenGeneration, type Generation, type Keyring, type KeyringContents } from './keyring.ts'
-import { compareGenerations, currentGeneration, isGivenUp } from './lineage.ts'
+import { breakPoint, compareGenerations, currentGeneration, isGivenUp } from './lineage.ts'
 import { makeLink } from './link.ts'
 import { type GenerationState, type GenerationStep } from './registry.ts'
+import { assertOrdinaryGrowth } from './room.ts'
 import { type SealKeys } from './seal-keys.ts'
 import { KEY_BYTES } from './seal.ts'
+import { withoutManyRemoved, withoutSpentGenerations } from './sweep.ts'
 import { tidy } from './tidy.ts'
 import { compareLinks } from './validate.ts'
 
@@ -25,11 +27,13 @@ export interface Holding {
  * Makes the next seal key, vouched for by the current one.
  *
  * A chained generation is linked: whoever opens the current one reaches it. A broken one is not, for an old key that may be in
- * wrong hands: it has to be handed out, member by member, before it can become active.
+ * wrong hands: it has to be handed out, member by member, before it can become active. Generations that are pending, or retired and named
+ * nowhere, then give it their room; and where the lineage is long, it follows an older one than the current.
  *
  * @returns The next revision, with the new generation pending, and its seal key, owned by the caller.
  * @throws {@link KeyringError} `KEYRING_AUTH_FAILED` if `keyring` is not authentic; `KEYRING_KEY_UNKNOWN`;
- *   `KEYRING_INPUT_INVALID` for the key id or the random source; `KEYRING_TOO_LARGE`.
+ *   `KEYRING_INPUT_INVALID` for the key id or the random source; `KEYRING_NO_ROOM` for a chained one; `KEYRING_TOO_LARGE`.
+ * @see docs/formats/keyring.md §7.5
  */
 export function addGeneration(
   input: Holding & {
@@ -40,10 +44,10 @@ export function addGeneration(
 ): { readonly keyring: Keyring; readonly generation: Generation; readonly sealKey: Secret } {
   const { keyring, sealKeys, step, keyId, randomBytes } = input
   const { clusterId } = keyring
-  const from = currentGeneration(keyring)
-  const sealKey = sealKeys.of(from.id)
-  const macKey = deriveMacKey(sealKey, clusterId)
+  const macKey = macKeyOfCurrent(keyring, sealKeys)
   assertAuthentic(keyring, macKey)
+  const from = step === 'broken' ? breakPoint(keyring, ({ id }) => sealKeys.has(id)) : currentGeneration(keyring)
+  const sealKey = sealKeys.of(from.id)
   const nextSealKey = new Secret(randomBytes(KEY_BYTES))
   try {
     if (nextSealKey.byteLength !== KEY_BYTES) {
@@ -56,12 +60,14 @@ export function addGeneration(
     }
     const links =
       step === 'broken' ? [] : [makeLink({ nextSealKey, sealKey, ends: { clusterId, from, to }, randomBytes })]
-    const contents = tidy({
+    const grown = {
       ...keyring,
       revision: keyring.revision + 1,
       generations: [...keyring.generations, to].sort(compareGenerations),
       links: [...keyring.links, ...links].sort(compareLinks),
-    })
+    }
+    const contents = tidy(step === 'broken' ? withoutSpentGenerations(grown, to) : grown)
+    if (step === 'chained') assertOrdinaryGrowth(keyring, contents)
     return { keyring: authenticate(contents, macKey), generation: to, sealKey: nextSealKey }
   } catch (error) {
     nextSealKey.wipe()
@@ -70,7 +76,8 @@ export function addGeneration(
 }
 
 /**
- * Lets a pending generation encrypt: from now on it is the current one, unless another is further on.
+ * Lets a pending generation encrypt: from now on it is the current one, unless another is further on. After a broken step, what nobody
+ * needs any more is swept away: see {@link withoutSpentGenerations} and {@link withoutManyRemoved}.
  *
  * @param input.sealKeys - hold the key of that generation, too.
  * @returns The next revision, authenticated by the generation that is current then.
@@ -120,11 +127,14 @@ function inState(
     )
   }
   assertAuthentic(keyring, macKeyOfCurrent(keyring, sealKeys))
-  const contents = tidy({
+  const moved = { ...generation, state: to }
+  const next = tidy({
     ...keyring,
     revision: keyring.revision + 1,
-    generations: keyring.generations.map(each => (each === generation ? { ...each, state: to } : each)),
+    generations: keyring.generations.map(each => (each === generation ? moved : each)),
   })
+  const isBreak = to === 'active' && generation.step === 'broken'
+  const contents = isBreak ? tidy(withoutManyRemoved(withoutSpentGenerations(next, moved))) : next
   return authenticate(contents, macKeyOfCurrent(contents, sealKeys))
 }
 

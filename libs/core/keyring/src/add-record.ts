@@ -18,6 +18,7 @@ import {
 } from './keyring.ts'
 import { currentGeneration } from './lineage.ts'
 import { type RecordMethod, sealTypeOf } from './registry.ts'
+import { assertOrdinaryGrowth } from './room.ts'
 import { type SealKeys } from './seal-keys.ts'
 import { ID_BYTES, KEY_BYTES, type SealMember } from './seal.ts'
 import { tidy } from './tidy.ts'
@@ -54,7 +55,7 @@ export interface Surroundings {
  * @param input.sealKeys - hold the key of that generation and of the current one; stay the caller's.
  * @returns The next revision of the keyring. The one given in stays as it is. What the member throws passes through.
  * @throws {@link KeyringError} `KEYRING_AUTH_FAILED` if `keyring` is not authentic; `KEYRING_KEY_UNKNOWN`,
- *   `KEYRING_NAME_TAKEN`, `KEYRING_INPUT_INVALID`, `KEYRING_TOO_LARGE`.
+ *   `KEYRING_NAME_TAKEN`, `KEYRING_INPUT_INVALID`, `KEYRING_NO_ROOM` unless it is part of a break, `KEYRING_TOO_LARGE`.
  */
 export async function addRecord(
   input: RecordInput & {
@@ -72,8 +73,11 @@ export async function addRecord(
   if (generation.state === 'retired') {
     throw inputInvalid(`generation ${generation.number} (${generation.keyId}) is retired`)
   }
-  const contents = await placeRecord(keyring, sealKeys.of(generation.id), { ...input, generation })
-  return authenticate(tidy({ ...contents, revision: keyring.revision + 1 }), macKey)
+  const placed = await placeRecord(keyring, sealKeys.of(generation.id), { ...input, generation })
+  const contents = tidy({ ...placed, revision: keyring.revision + 1 })
+  const isOfBreak = generation.step === 'broken' && generation.state === 'pending'
+  if (!isOfBreak) assertOrdinaryGrowth(keyring, contents)
+  return authenticate(contents, macKey)
 }
 
 /** The contents with the new record in place, and with it its seal and member; not yet authenticated. */

@@ -35,7 +35,7 @@ const KEYRING_VERSION = 1
 /**
  * The one encoding of a keyring.
  *
- * @returns A fresh array of at most 512 KiB.
+ * @returns A fresh array of at most 832 KiB.
  * @throws {@link KeyringError} `KEYRING_MALFORMED`, `KEYRING_TOO_LARGE`, `KEYRING_RECORD_DAMAGED` or `KEYRING_NO_WAY_IN` if the
  *   value breaks a rule of the format.
  * @see docs/formats/keyring.md §3

@@ -20,8 +20,9 @@ export {
   type Seal,
 } from './keyring.ts'
 export { currentGeneration, FIRST_GENERATION, leadsToCurrent, rootGenerations } from './lineage.ts'
-export { type MemberPlace, removeMember, removeSeal } from './remove.ts'
+export { type MemberPlace, reachedGenerations, removeMember, removeSeal } from './remove.ts'
 export { openKeyring, OpenKeyring, type OpenOptions } from './open-keyring.ts'
+export { assertLeavesRoom } from './room.ts'
 export { type StaticBlob } from './static-blob.ts'
 export { assertOrigin } from './origin.ts'
 export {

@@ -3,6 +3,7 @@ export type KeyringErrorCode =
   | 'KEYRING_MALFORMED' // not a keyring: another magic, a field short, long, out of order or at odds with another, bytes left over
   | 'KEYRING_UNSUPPORTED' // a version, seal type, method or state that a newer Sealwright may know
   | 'KEYRING_TOO_LARGE' // more bytes or entries than a keyring may have
+  | 'KEYRING_NO_ROOM' // a change that would take the room which a break of the chain needs: made here, or brought by another node
   | 'KEYRING_RECORD_DAMAGED' // the sealed KEK of a record is not the one its wrapped key names; found before any member is asked
   | 'KEYRING_NO_WAY_IN' // no record leads to the current generation: such a keyring is never written nor accepted
   | 'KEYRING_LINEAGE_FORGED' // a generation is not vouched for by the one before it, or the first one is of another cluster

@@ -4,14 +4,14 @@ import { type EntryState, type GenerationState, type GenerationStep, type Record
 import { type SealType } from './seal.ts'
 
 /**
- * Longest encoded keyring, in bytes: 512 KiB. A keyring rides in the blobs that OpenBao stores, and an entry of its raft
- * storage holds 1 MiB by default. A TPM member with its record needs about 600 bytes, so 100 nodes with four seals each
- * fit, also while a rotation keeps two generations.
+ * Longest encoded keyring, in bytes: 832 KiB. It rides in the blobs that OpenBao stores, and an entry of its raft storage holds 1 MiB by
+ * default. A node with a TPM, a token, a transit key and a set of five shares of its own needs some 4,860 bytes, and 2,770 more while a break
+ * of the chain keeps two generations: 100 such nodes fit. How much of it is kept free for a break says `room.ts`.
  */
-export const MAX_KEYRING_BYTES = 524_288
+export const MAX_KEYRING_BYTES = 851_968
 /** Longest name of a key, a seal or a member, in bytes. */
 export const MAX_NAME_BYTES = 64
-/** Most generations, the retired ones counted: each stays listed, since it vouches for the next. */
+/** Most generations, the retired ones counted: what the current one comes after stays listed, since each vouches for the next. */
 export const MAX_GENERATIONS = 256
 /** Most seals, the removed ones counted. */
 export const MAX_SEALS = 64
@@ -110,7 +110,7 @@ export interface KeyringContents {
   readonly clusterId: Uint8Array
   /** 1, 2, …: grows with each change. */
   readonly revision: number
-  /** All there ever were, sorted by number, then id. */
+  /** All there ever were, but for what a break has swept away; sorted by number, then id. */
   readonly generations: readonly Generation[]
   /** Sorted by id, as all lists below: a keyring has exactly one encoding. */
   readonly seals: readonly Seal[]

@@ -5,13 +5,16 @@ import { findGeneration, type Generation, type KeyringContents } from './keyring
 /** Number of the generation whose signing key gives the cluster id. */
 export const FIRST_GENERATION = 1
 
+/** How many steps the current generation may be from the first before a break begins further back. */
+const LONG_LINEAGE = 96
+
 /** The order in which generations are listed. */
 export function compareGenerations(a: Generation, b: Generation): number {
   return a.number - b.number || compareBytes(a.id, b.id)
 }
 
 /** The generation itself and all that it descends from, the first one first. */
-function lineageOf(contents: KeyringContents, generation: Generation): readonly Generation[] {
+export function lineageOf(contents: KeyringContents, generation: Generation): readonly Generation[] {
   const lineage = [generation]
   for (let next = findGeneration(contents, generation.parentId); next !== undefined;) {
     lineage.unshift(next)
@@ -39,6 +42,27 @@ export function currentGeneration(contents: KeyringContents): Generation {
   }
   if (best !== undefined) return best
   throw new KeyringError('KEYRING_MALFORMED', 'not a keyring: no generation is active')
+}
+
+/**
+ * The generation that a break follows: the current one; but where that one's lineage is long, the oldest active one that only chained
+ * steps lead on from to the current one. What lies between is left beside the lineage by that, and can be swept away once it is
+ * retired: so nobody can use up the steps that a lineage may have.
+ *
+ * @param isHeld - whether the key of a generation is at hand, which has to sign.
+ */
+export function breakPoint(contents: KeyringContents, isHeld: (generation: Generation) => boolean): Generation {
+  const current = currentGeneration(contents)
+  if (current.number <= LONG_LINEAGE) return current
+  const lineage = lineageOf(contents, current)
+  // Not from before another break: two breaks beside each other would contradict each other.
+  const since = lineage.slice(
+    Math.max(
+      0,
+      lineage.findLastIndex(({ step }) => step === 'broken'),
+    ),
+  )
+  return since.find(generation => generation.state === 'active' && isHeld(generation)) ?? current
 }
 
 /**
@@ -78,6 +102,7 @@ export function leadsToCurrent(
 /** Ids, in hex, of all generations whose key follows from that of `start` over links, itself among them. */
 export function reachableFrom(contents: KeyringContents, start: Uint8Array): ReadonlySet<string> {
   const reached = new Set([hex(start)])
+  if (contents.links.length === 0) return reached
   const linked = new Set(contents.links.map(({ toId }) => hex(toId)))
   // Listed by number, so that a parent always comes before its children.
   for (const { id, parentId } of contents.generations) {

@@ -8,8 +8,9 @@ import { encodeKeyring } from './codec.ts'
 import { deriveBlobKey, deriveMacKey } from './key-schedule.ts'
 import { KeyringError } from './keyring-error.ts'
 import { type Generation, type Keyring, type KeyringContents, MAX_NAME_BYTES } from './keyring.ts'
-import { currentGeneration } from './lineage.ts'
+import { currentGeneration, isGivenUp } from './lineage.ts'
 import { mergeContents } from './merge.ts'
+import { assertOrdinaryGrowth } from './room.ts'
 import { type SealKeys, unwrapSealKeys, type UnwrapInput } from './seal-keys.ts'
 import { decryptStaticBlob, mayHaveStaticBlobs, type StaticBlob, staticBlobKey } from './static-blob.ts'
 
@@ -156,7 +157,8 @@ export class OpenKeyring {
    * @returns This very one if `other` brings nothing new, else one that holds the keys of both. Both stay as they are.
    * @throws {@link KeyringError} `KEYRING_AUTH_FAILED` if `other` is not authentic; `KEYRING_OTHER_CLUSTER`;
    *   `KEYRING_KEY_UNKNOWN` if `other` is generations ahead: then open it first; `KEYRING_DIVERGED`; `KEYRING_NO_WAY_IN` if each
-   *   has removed whoever is left in the other; `KEYRING_TOO_LARGE`, `KEYRING_CLOSED`.
+   *   has removed whoever is left in the other; `KEYRING_NO_ROOM` if `other` brings so much that a break of the chain would lack the room;
+   *   `KEYRING_TOO_LARGE`, `KEYRING_CLOSED`.
    * @see docs/formats/keyring.md §9
    */
   mergedWith(other: Keyring | OpenKeyring): OpenKeyring {
@@ -167,6 +169,8 @@ export class OpenKeyring {
     }
     if (!(other instanceof OpenKeyring)) assertAuthentic(theirs, macKeyOf(this.#subkeys, currentGeneration(theirs)))
     const contents = mergeContents(this.keyring, theirs)
+    // After a break that was not known here, what is held has no say, nor does its size.
+    if (!isGivenUp(this.keyring, this.current, theirs)) assertOrdinaryGrowth(this.keyring, contents)
     const subkeys = this.#unitedSubkeys(contents, other instanceof OpenKeyring ? other : this)
     const isOriginProven = this.isOriginProven || (other instanceof OpenKeyring && other.isOriginProven)
     const keyring = authenticate(contents, macKeyOf(subkeys, currentGeneration(contents)))

@@ -1,14 +1,16 @@
-import { findSeal } from './keyring.ts'
-import { rootGenerations } from './lineage.ts'
+import { findSeal, type Generation } from './keyring.ts'
+import { compareGenerations, rootGenerations } from './lineage.ts'
 import { removeMember, removeSeal } from './remove.ts'
 import { fakeMember } from './testing/fake-member.ts'
 import {
   begun,
   broken,
+  changed,
   codeNow,
   codeOf,
   enrolled,
   opened,
+  pending,
   recordFor,
   retired,
   rotated,
@@ -52,6 +54,21 @@ describe('a member that is removed', () => {
     const late = await enrolled(await broken(await begun(one), [one]), [two])
     const place = { sealId: idOf(late.keyring, 'tpm'), memberId: one.memberId }
     expect(codeNow(() => removeMember({ ...late, place }))).toBe('KEYRING_NO_WAY_IN')
+  })
+
+  it('is removed, too, where it alone opens a generation beside the lineage: a stranger cannot make themselves indispensable', async () => {
+    const now = rotated(rotated(await begun(one)))
+    // Somebody with the first key makes a generation that nothing leads to, and a record of it for themselves.
+    const { generation, sealKeys } = pending(await begun(one))
+    const beside: Generation = { ...generation, state: 'active' }
+    const generations = [...now.keyring.generations, beside].sort(compareGenerations)
+    const theirs = now.sealKeys.with(generation.id, sealKeys.of(generation.id).clone())
+    const planted = await enrolled({ ...changed(now, { generations }), sealKeys: theirs }, [two], generation.id)
+    const place = { sealId: idOf(planted.keyring, 'tpm'), memberId: two.memberId }
+    const without = removeMember({ keyring: planted.keyring, sealKeys: now.sealKeys, place })
+    expect(without.records).toHaveLength(1)
+    expect((await opened(without, one)).current.number).toBe(3)
+    expect(codeNow(() => removeMember({ ...planted, place }))).toBe('KEYRING_NO_WAY_IN')
   })
 
   it('can be let in again', async () => {

@@ -4,7 +4,7 @@ import { hex, sameBytes } from './bytes.ts'
 import { deriveMacKey } from './key-schedule.ts'
 import { KeyringError } from './keyring-error.ts'
 import { type Keyring, type KeyringContents, type Member, memberKey, type Generation } from './keyring.ts'
-import { currentGeneration, reachableFrom } from './lineage.ts'
+import { currentGeneration, lineageOf, reachableFrom } from './lineage.ts'
 import { tidy } from './tidy.ts'
 
 /** Which member of which seal. */
@@ -18,7 +18,8 @@ export type MemberPlace = Pick<Member, 'sealId' | 'memberId'>
  *
  * @returns The next revision.
  * @throws {@link KeyringError} `KEYRING_INPUT_INVALID` if it is not listed or removed already; `KEYRING_NO_WAY_IN` if no record would be
- *   left that leads to some active generation; `KEYRING_AUTH_FAILED`, `KEYRING_KEY_UNKNOWN`.
+ *   left that leads to some active generation whose key is held, or which the current one comes after; `KEYRING_AUTH_FAILED`,
+ *   `KEYRING_KEY_UNKNOWN`.
  */
 export function removeMember({ place, ...holding }: Holding & { readonly place: MemberPlace }): Keyring {
   const { keyring } = holding
@@ -56,7 +57,12 @@ function changed({ keyring, sealKeys }: Holding, change: Partial<KeyringContents
   const macKey = deriveMacKey(sealKeys.of(currentGeneration(keyring).id), keyring.clusterId)
   assertAuthentic(keyring, macKey)
   const contents = tidy({ ...keyring, ...change, revision: keyring.revision + 1 })
-  const lost = reachedByRecords(keyring).filter(generation => !reachedByRecords(contents).includes(generation))
+  const reached = reachedGenerations(contents, contents.records)
+  // Whoever had an old key can have planted a generation beside the lineage that they alone open, so as not to be removed.
+  const lineage = lineageOf(keyring, currentGeneration(keyring))
+  const lost = reachedGenerations(keyring, keyring.records).filter(
+    generation => !reached.includes(generation) && (sealKeys.has(generation.id) || lineage.includes(generation)),
+  )
   if (lost.length > 0) {
     const which = lost.map(({ number, keyId }) => `${number} (${keyId})`).join(', ')
     throw new KeyringError(
@@ -67,9 +73,14 @@ function changed({ keyring, sealKeys }: Holding, change: Partial<KeyringContents
   return authenticate(contents, macKey)
 }
 
-/** The active generations that some record leads to. */
-function reachedByRecords(contents: KeyringContents): readonly Generation[] {
-  const reached = new Set(contents.records.flatMap(({ generationId }) => [...reachableFrom(contents, generationId)]))
+/** The active generations that some of these records lead to. */
+export function reachedGenerations(
+  contents: KeyringContents,
+  records: readonly { readonly generationId: Uint8Array }[],
+): readonly Generation[] {
+  // Each generation once: there may be a thousand records of it.
+  const starts = new Map(records.map(({ generationId }) => [hex(generationId), generationId]))
+  const reached = new Set([...starts.values()].flatMap(start => [...reachableFrom(contents, start)]))
   return contents.generations.filter(({ id, state }) => state === 'active' && reached.has(hex(id)))
 }
 

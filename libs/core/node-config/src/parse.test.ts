@@ -218,6 +218,11 @@ describe('a node configuration', () => {
       'share a signedPolicy.policiesFile',
     ],
     ['only disabled seals', 'seals: [{ name: a, type: tpm, priority: 1, disabled: true }]', 'every seal is disabled'],
+    [
+      'a plain key file that nothing would remove',
+      `${minimal}\nagent: { staticDelivery: { directory: /run/s, current: k1, unsafePlainKeyFile: true } }`,
+      'needs openbao.address',
+    ],
     ['an address without scheme', `${minimal}\nopenbao: { address: "localhost:8200" }`, 'openbao.address must begin'],
   ])('refuses %s, and names the field', (_what, text, message) => {
     const error = failure(text)

@@ -14,6 +14,8 @@ const staticDelivery = v.strictObject({
   /** Key id of the generation that comes out of `current.fifo`, and out of `previous.fifo`. */
   current: keyIdText,
   previous: v.optional(keyIdText),
+  /** Instead of pipes: a file of environment variables, for as long as OpenBao is not unsealed. */
+  unsafePlainKeyFile: v.optional(v.boolean(), false),
 })
 
 const agent = v.strictObject({
@@ -29,26 +31,37 @@ const agent = v.strictObject({
 })
 
 /** What one node's configuration file may say. Unknown fields are refused at every level. */
-export const nodeConfigSchema = v.strictObject({
-  store: v.optional(absolutePath, '/var/lib/sealwright/seal'),
-  clusterId: v.optional(clusterIdText),
-  seals: v.pipe(
-    v.array(
-      v.variant('type', [tpmSeal, pkcs11Seal, transitSeal, shamirSeal], 'must be one of: tpm, pkcs11, transit, shamir'),
+export const nodeConfigSchema = v.pipe(
+  v.strictObject({
+    store: v.optional(absolutePath, '/var/lib/sealwright/seal'),
+    clusterId: v.optional(clusterIdText),
+    seals: v.pipe(
+      v.array(
+        v.variant(
+          'type',
+          [tpmSeal, pkcs11Seal, transitSeal, shamirSeal],
+          'must be one of: tpm, pkcs11, transit, shamir',
+        ),
+      ),
+      v.minLength(1, 'must name at least one seal'),
+      v.check(list => isUnique(list, seal => seal.name), 'two seals that are not disabled share a name'),
+      v.check(list => isUnique(list, seal => seal.priority), 'two seals that are not disabled share a priority'),
+      v.check(list => list.some(seal => !seal.disabled), 'every seal is disabled'),
+      // What one of them retires the other may still boot by.
+      v.check(
+        list => isUnique(list, policiesFileOf),
+        'two seals that are not disabled share a signedPolicy.policiesFile',
+      ),
     ),
-    v.minLength(1, 'must name at least one seal'),
-    v.check(list => isUnique(list, seal => seal.name), 'two seals that are not disabled share a name'),
-    v.check(list => isUnique(list, seal => seal.priority), 'two seals that are not disabled share a priority'),
-    v.check(list => list.some(seal => !seal.disabled), 'every seal is disabled'),
-    // What one of them retires the other may still boot by.
-    v.check(
-      list => isUnique(list, policiesFileOf),
-      'two seals that are not disabled share a signedPolicy.policiesFile',
-    ),
+    agent: v.optional(agent, {}),
+    openbao: v.optional(openbao),
+  }),
+  v.check(
+    ({ agent: { staticDelivery: delivery }, openbao: server }) =>
+      delivery?.unsafePlainKeyFile !== true || server !== undefined,
+    'needs openbao.address beside agent.staticDelivery.unsafePlainKeyFile: OpenBao tells when the file may go',
   ),
-  agent: v.optional(agent, {}),
-  openbao: v.optional(openbao),
-})
+)
 
 function isUnique<S extends { disabled: boolean }>(seals: readonly S[], key: (seal: S) => unknown): boolean {
   const enabled = seals.filter(seal => !seal.disabled)

@@ -13,6 +13,8 @@ const execute = promisify(execFile)
 /** Where Debian's package libsofthsm2 puts the module, on every architecture. */
 const MODULE_PATH = '/usr/lib/softhsm/libsofthsm2.so'
 const PIN_DIGITS = 8
+/** `softhsm2-util --import` reads a line of text: a zero byte or a line feed ends it, and the rest is left out without a word. */
+const ENDS_OF_A_KEY = [0, 0x0a]
 
 /** A token of SoftHSM. */
 export type SoftHsmToken = {
@@ -36,7 +38,7 @@ export type SoftHsm = {
   /**
    * Puts a copy of an AES key onto a token, as a key ceremony does on the HSMs of several nodes.
    *
-   * @param key.bytes - none of them 0: SoftHSM's tool would take the key to end there.
+   * @param key.bytes - no zero byte and no line feed among them: SoftHSM's tool takes the key to end there.
    * @param key.id - CKA_ID.
    * @throws {@link RigError} `RIG_INVALID`.
    */
@@ -84,7 +86,9 @@ export async function createSoftHsm({ directory }: { readonly directory: string 
       return token
     },
     importAesKey: async ({ label: tokenLabel, pin }, { bytes, id, label }) => {
-      if (bytes.includes(0)) throw new RigError('RIG_INVALID', 'a key for softhsm2-util must not hold a zero byte')
+      if (ENDS_OF_A_KEY.some(end => bytes.includes(end))) {
+        throw new RigError('RIG_INVALID', 'a key for softhsm2-util must hold neither a zero byte nor a line feed')
+      }
       const keyPath = join(directory, 'imported-key')
       await writeFile(keyPath, bytes, { mode: 0o600 })
       const name = ['--id', Buffer.from(id).toString('hex'), '--label', label]

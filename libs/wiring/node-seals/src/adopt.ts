@@ -3,6 +3,7 @@ import {
   assertOrigin,
   decodeKeyring,
   encodeKeyring,
+  findSeal,
   type Keyring,
   OpenKeyring,
   type SealKeys,
@@ -21,7 +22,7 @@ export interface Adopted {
   readonly keyring: Keyring
   /** Names of the seals of this node that open it, proven just now. */
   readonly opens: readonly string[]
-  /** Why the others do not, by name. */
+  /** Why the others do not, by name: `KEYRING_NO_RECORD` for one that was removed from the keyring. */
   readonly failures: ReadonlyMap<string, SealFailure>
 }
 
@@ -62,6 +63,9 @@ export async function adoptKeyring(
     randomBytes: count => randomFillSync(allocateKeyBytes(count)),
   })
   const failures = new Map(tended.failures)
+  for (const { name } of seals) {
+    if (findSeal(tended.keyring, name) === undefined && !failures.has(name)) failures.set(name, removedSeal(name))
+  }
   const candidates = seals.filter(({ name }) => !failures.has(name))
   if (candidates.length === 0) throw nothingProven(failures)
   const prove = async (keyring: Keyring): Promise<void> => {
@@ -78,6 +82,15 @@ export async function adoptKeyring(
     })
   }
   return { keyring: tended.keyring, opens: candidates.map(({ name }) => name), failures }
+}
+
+/** A seal that was removed from the cluster is not made again, and is no reason to leave the others out. */
+function removedSeal(name: string): SealFailure {
+  return {
+    code: 'KEYRING_NO_RECORD',
+    message: `the seal ${name} was removed from the keyring, and gets no record: take it out of the configuration, or sealctl init --seal ${name} later`,
+    kind: 'permanent',
+  }
 }
 
 function unite(brought: OpenKeyring, stored: Keyring): OpenKeyring {

@@ -9,6 +9,7 @@ import {
   type Keyring,
   matchSealKey,
   removeMember,
+  removeSeal,
 } from '@sealwright/keyring'
 import { Secret } from '@sealwright/secret'
 import { startSwtpm, type Swtpm, temporaryFolder, type TemporaryFolder } from '@sealwright/testing-rig'
@@ -145,6 +146,29 @@ describe('a keyring that is brought to a machine', () => {
     await expect(readStoredKeyring(folder.join('seal'))).rejects.toMatchObject({ code: 'STORE_NOT_FOUND' })
     await run('tpm2_clear', ['-T', `swtpm:path=${swtpm.socketPath}`, '-c', 'p'])
     expect((await adopt(keyring)).opens).toEqual(['tpm'])
+  })
+
+  it('is adopted without a seal that was removed from it, which is told', async () => {
+    const { keyring: both } = await adopt(await brought())
+    const sealKeys = matchSealKey({ keyring: both, sealKey })
+    const removed = both.seals.find(({ name }) => name === 'backup')
+    if (removed === undefined) throw new Error('no seal')
+    const keyring = removeSeal({ keyring: both, sealKeys, sealId: removed.sealId })
+    const [tpm] = seals.configured({})
+    if (tpm === undefined) throw new Error('no seal is configured')
+    const { opens, failures } = await adoptKeyring(
+      {
+        ...{ keyring, sealKeys, clusterId: undefined, seals: [tpm, { ...tpm, name: 'backup' }] },
+        ...{ storePath: folder.join('other'), label: 'node-d' },
+      },
+      signal,
+    )
+    expect(opens).toEqual(['tpm'])
+    expect([...failures].map(([name, { code }]) => [name, code])).toEqual([['backup', 'KEYRING_NO_RECORD']])
+    expect((await readStoredKeyring(folder.join('other'))).seals.map(({ state }) => state).sort()).toEqual([
+      'active',
+      'removed',
+    ])
   })
 
   it('is not written if no seal of this machine takes part', async () => {

@@ -1,7 +1,14 @@
 export { adoptKeyring, type Adopted } from './adopt.ts'
 export { classifySealFailure } from './classify.ts'
 export { type ConfiguredSeal, type EnrolledDevice, type SealContext } from './configured-seal.ts'
-export { configuredSeals, openThrough, proveThrough, proveThroughAny, unwrapThrough } from './node-seals.ts'
+export {
+  configuredSeals,
+  type NamedFailure,
+  openThrough,
+  proveThrough,
+  unwrapThrough,
+  unwrapThroughAny,
+} from './node-seals.ts'
 export {
   decodeEnrolmentRequest,
   encodeEnrolmentRequest,

@@ -1,6 +1,5 @@
 import {
   type Keyring,
-  KeyringError,
   openKeyring,
   type OpenKeyring,
   proveRecords,
@@ -8,7 +7,7 @@ import {
   unwrapSealKeys,
 } from '@sealwright/keyring'
 import { type NodeConfig } from '@sealwright/node-config'
-import { openByPriority } from '@sealwright/unseal'
+import { type SealFailure } from '@sealwright/unseal'
 import { classifySealFailure } from './classify.ts'
 import { type ConfiguredSeal, type SealContext } from './configured-seal.ts'
 import { pkcs11Seal } from './pkcs11-seal.ts'
@@ -79,27 +78,28 @@ export async function proveThrough(seal: ConfiguredSeal, keyring: Keyring, signa
 }
 
 /**
- * Proves that a seal of this node opens a keyring: the first that does, by priority. For what is about to be written.
+ * The plain seal keys through the first of these seals that opens, one try each and one after another: a PIN that is wrong counts once.
  *
- * @throws {KeyringError} `KEYRING_NO_WAY_IN` if none does; what aborts `signal`.
+ * @param seals - in the order in which they are asked.
+ * @param onFailure - told of each seal that did not open.
+ * @returns `undefined` if none did. The caller wipes the keys.
+ * @throws what aborts `signal`, and what `classifySealFailure` does not know.
  */
-export async function proveThroughAny(
+export async function unwrapThroughAny(
   seals: readonly ConfiguredSeal[],
   keyring: Keyring,
-  signal: AbortSignal,
-): Promise<void> {
-  const outcome = await openByPriority(
-    seals.map(seal => ({
-      name: seal.name,
-      priority: seal.priority,
-      open: openSignal => openThrough(seal, keyring, openSignal),
-    })),
-    { signal, now: () => performance.now(), classify: classifySealFailure, onAttempt: () => undefined },
-  )
-  if (outcome.kind === 'opened') {
-    outcome.opened.close()
-    return
+  { signal, onFailure }: { readonly signal: AbortSignal; readonly onFailure: (failure: NamedFailure) => void },
+): Promise<{ readonly sealName: string; readonly sealKeys: SealKeys } | undefined> {
+  for (const seal of seals) {
+    try {
+      return { sealName: seal.name, sealKeys: await unwrapThrough(seal, keyring, signal) }
+    } catch (error) {
+      signal.throwIfAborted()
+      onFailure({ ...classifySealFailure(error), sealName: seal.name })
+    }
   }
-  const why = outcome.failures.map(({ sealName, code }) => `${sealName}: ${code}`).join(', ')
-  throw new KeyringError('KEYRING_NO_WAY_IN', `no seal of this node opens the new keyring (${why})`)
+  return undefined
 }
+
+/** Why a seal did not open. */
+export type NamedFailure = SealFailure & { readonly sealName: string }

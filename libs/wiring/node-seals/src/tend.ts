@@ -27,6 +27,11 @@ export interface TendInput extends Surroundings {
   readonly label: string
   /** Whether an operator wants seals and members back that were removed. Default: no. */
   readonly readdRemoved?: boolean
+  /**
+   * Names of seals whose records of this node are made anew although they have them all: those that the state of this machine does not
+   * open. For a seal that opens now by an older record alone: else a drift, which may be an attack, would be undone.
+   */
+  readonly renew?: ReadonlySet<string>
   /** Whether an operator lets in whatever device a seal has now, if it was not removed itself. Default: no. */
   readonly admitStrangers?: boolean
 }
@@ -142,7 +147,9 @@ async function withOwnRecords(input: TendInput, { name }: ConfiguredSeal, member
   const generationIds =
     place === undefined
       ? rootGenerations(keyring).map(({ id }) => id)
-      : lackingGenerations(keyring, place, member.method)
+      : input.renew?.has(name) === true
+        ? recordedGenerations(keyring, place)
+        : lackingGenerations(keyring, place, member.method)
   for (const generationId of generationIds) {
     // A generation out of reach from here is given by whoever reaches it.
     if (!sealKeys.has(generationId)) continue
@@ -150,6 +157,16 @@ async function withOwnRecords(input: TendInput, { name }: ConfiguredSeal, member
     keyring = await addRecord({ ...record, keyring, sealKeys, generationId, now, randomBytes, signal })
   }
   return keyring
+}
+
+/** The generations of which a member should have a record, or has one. */
+function recordedGenerations(
+  keyring: Keyring,
+  place: { readonly sealId: Uint8Array; readonly memberId: Uint8Array },
+): readonly Uint8Array[] {
+  const roots = rootGenerations(keyring).map(({ id }) => id)
+  const others = findRecords(keyring, place).map(({ generationId }) => generationId)
+  return [...roots, ...others.filter(id => !roots.some(root => Buffer.compare(root, id) === 0))]
 }
 
 /**

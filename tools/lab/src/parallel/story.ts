@@ -131,6 +131,7 @@ export async function tellParallelStory({ world, folder, onStep, signal }: Paral
       await untilMembers(agent, ['tpm', 'hsm', 'backup'], signal)
       const made = await agent.initialise('emergency', { shares: { threshold: THRESHOLD, count: SHARES } }, signal)
       shares.push(...made.shares)
+      await agent.confirmShares('emergency', { memberId: made.member.memberId }, signal)
     })
     await exchangeKeyrings(nodes, signal)
   })

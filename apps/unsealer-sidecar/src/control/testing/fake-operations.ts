@@ -16,6 +16,7 @@ export const NONCE = 'ab'.repeat(16)
 
 export const tpmMember: MemberFacts = {
   ...{ sealName: 'tpm', sealType: 'tpm', memberId: '01'.repeat(16), label: 'node-a', state: 'active' },
+  fingerprint: 'a1'.repeat(16),
   isReachableByPublicKey: true,
   records: [
     { generation: 1, keyId: 'sw-1', method: 'tpm-sealed', isQuantumExposed: false, createdAtMs: 0 },
@@ -24,6 +25,7 @@ export const tpmMember: MemberFacts = {
 }
 export const sharesMember: MemberFacts = {
   ...{ sealName: 'people', sealType: 'shamir', memberId: '02'.repeat(16), label: 'board', state: 'active' },
+  fingerprint: 'b2'.repeat(16),
   isReachableByPublicKey: true,
   records: [
     { generation: 2, keyId: 'sw-2', method: 'shamir-hybrid', isQuantumExposed: false, createdAtMs: 86_400_000 },
@@ -86,6 +88,10 @@ export function fakeOperations(replaced: Partial<SealOperations> = {}): {
         shares: shares.map(text => new Secret(Buffer.from(text))),
       })
     },
+    confirmShares: request => {
+      note('confirmShares', request)
+      return Promise.resolve(sharesMember)
+    },
     deleteSeal: request => {
       note('deleteSeal', request)
       return Promise.resolve()
@@ -125,6 +131,7 @@ export function fakeOperations(replaced: Partial<SealOperations> = {}): {
       return Promise.resolve(request.sealName === 'gone' ? undefined : ceremony)
     },
     ceremonies: () => [ceremony],
+    shareSets: sealName => Promise.resolve(sealName === 'people' ? [ceremony] : []),
     rehearse: request => {
       note('rehearse', request)
       const shares = request.shares.map((_share, index) => ({ index: index + 1, isRight: index !== 2 }))

@@ -7,6 +7,7 @@ export const fakeSealViews: SealView[] = [
     ...{ name: 'tpm', type: 'tpm', priority: 1, disabled: false },
     health: { state: 'healthy', unwrappedAt: '2026-01-01T00:00:00.000Z', tookMs: 12 },
   },
+  { ...{ name: 'people', type: 'shamir', priority: 9, disabled: false }, health: { state: 'untried' } },
 ]
 
 export const fakeStatus: StatusView = {
@@ -23,6 +24,7 @@ export async function serveControl(
     status: () => Promise.resolve(fakeStatus),
     probe: () => Promise.resolve(fakeSealViews),
     isOpen: () => false,
+    onCalled: () => undefined,
     metrics: { contentType: 'text/plain; version=0.0.4', text: () => Promise.resolve('sealwright_open 0\n') },
     ...dependencies,
   })

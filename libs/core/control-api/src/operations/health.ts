@@ -48,9 +48,11 @@ export const HEALTH_OPERATIONS = {
     method: 'GET',
     path: '/v1/sys/seal-status/:name',
     summary: 'How one seal of the configuration of this node is.',
+    description:
+      'The sets of a Shamir seal are those of the keyring; while the node is sealed, of the one in its store.',
     parameters: namedSeal,
     answer: { kind: 'json', schema: namedSealStatusView },
-    refusals: ['CONTROL_SEAL_UNKNOWN'],
+    refusals: ['CONTROL_SEAL_UNKNOWN', 'STORE_NOT_FOUND'],
   },
   probe: {
     method: 'POST',

@@ -1,6 +1,6 @@
 import * as v from 'valibot'
 import { type Operation } from '../operation.ts'
-import { confirm, drop, fingerprint, label, memberId, sealName } from '../request-fields.ts'
+import { breakFields, confirm, fingerprint, label, memberId, sealName } from '../request-fields.ts'
 import { enrolmentView, importView } from '../views/members.ts'
 import { rotationView } from '../views/rotation.ts'
 import { membersView } from '../views/seals.ts'
@@ -31,17 +31,23 @@ export const MEMBER_OPERATIONS = {
     path: '/v1/sys/members/revoke',
     summary:
       'Takes a member’s records away and rotates with a broken chain, so that no old copy of the keyring helps it.',
+    description:
+      'The next generation is wrapped for the members that stay, and for nobody else: `members` names them, and without it nothing is ' +
+      'done. Where any member is a TPM, `nodes` names every server of the cluster, but the one that is shut out.',
     body: {
       kind: 'json',
-      schema: v.strictObject({ seal: sealName, memberId, confirm, drop: v.optional(drop) }),
+      schema: v.strictObject({ seal: sealName, memberId, confirm, ...breakFields }),
     },
     answer: { kind: 'json', schema: rotationView },
     refusals: [
       'CUSTODY_SEALED',
       'KEYRING_NO_WAY_IN',
+      'OPERATION_INVALID',
       'OPERATION_LAST_WAY_IN',
       'OPERATION_MEMBER_UNKNOWN',
+      'OPERATION_MEMBERS_CHANGED',
       'OPERATION_MEMBERS_UNREACHABLE',
+      'OPERATION_NODES_UNKNOWN',
       'OPERATION_NOT_CONFIRMED',
     ],
   },
@@ -63,6 +69,7 @@ export const MEMBER_OPERATIONS = {
       'KEYRING_AUTH_FAILED',
       'KEYRING_LINEAGE_FORGED',
       'KEYRING_LINK_BROKEN',
+      'KEYRING_NO_ROOM',
       'KEYRING_NO_WAY_IN',
       'KEYRING_RECORD_AUTH_FAILED',
       'KEYRING_TOO_LARGE',
@@ -79,6 +86,7 @@ export const MEMBER_OPERATIONS = {
     refusals: [
       'CUSTODY_SEALED',
       'ENROLMENT_REQUEST_MALFORMED',
+      'KEYRING_NO_ROOM',
       'OPERATION_INVALID',
       'OPERATION_NOT_CONFIRMED',
       'OPERATION_SEAL_UNKNOWN',

@@ -1,6 +1,6 @@
 import * as v from 'valibot'
 import { type Operation } from '../operation.ts'
-import { drop, raftNodeId } from '../request-fields.ts'
+import { breakFields, raftNodeId } from '../request-fields.ts'
 import { generationsView, retirementView, rotationView } from '../views/rotation.ts'
 
 /** The generations of the seal key. */
@@ -17,18 +17,24 @@ export const ROTATION_OPERATIONS = {
     path: '/v1/sys/rotate/seal-key',
     summary: 'Makes a new generation of the seal key.',
     description:
-      'Members that can be reached get a record of it at once; the others climb to it by a link. `breakChain` writes no link: members ' +
-      'that cannot be reached are then shut out, and must be named in `drop`. OpenBao’s own blobs stay as they are until it re-wraps ' +
-      'them (`POST sys/rotate/root` of OpenBao).',
-    body: { kind: 'json', schema: v.strictObject({ breakChain: v.optional(v.boolean()), drop: v.optional(drop) }) },
+      'Sets of shares get a record of it at once; the others climb to it by a link. `breakChain` writes no link: the generation is ' +
+      'wrapped for the members that stay, and for nobody else. `members` names them, and without it nothing is done; who neither ' +
+      'can be reached nor has a public key must be in `drop`. Where any member is a TPM, `nodes` names every server of the cluster. ' +
+      'OpenBao’s own blobs stay as they are until it re-wraps them (`POST sys/rotate/root` of OpenBao).',
+    body: { kind: 'json', schema: v.strictObject({ breakChain: v.optional(v.boolean()), ...breakFields }) },
     answer: { kind: 'json', schema: rotationView },
     refusals: [
       'CUSTODY_SEALED',
+      'KEYRING_NO_ROOM',
       'KEYRING_NO_WAY_IN',
       'KEYRING_TOO_LARGE',
       'OPERATION_INVALID',
+      'OPERATION_LAST_WAY_IN',
       'OPERATION_MEMBER_UNKNOWN',
+      'OPERATION_MEMBERS_CHANGED',
       'OPERATION_MEMBERS_UNREACHABLE',
+      'OPERATION_NODES_UNKNOWN',
+      'OPERATION_NOT_CONFIRMED',
     ],
   },
   retire: {

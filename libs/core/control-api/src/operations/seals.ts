@@ -1,7 +1,7 @@
 import * as v from 'valibot'
 import { type Operation } from '../operation.ts'
-import { confirm, label, namedSeal, shareCount } from '../request-fields.ts'
-import { initialisedView } from '../views/members.ts'
+import { confirm, label, memberId, namedSeal, raftNodeId, shareCount } from '../request-fields.ts'
+import { confirmedView, initialisedView } from '../views/members.ts'
 import { listedSealsView, listedSealView, reloadView } from '../views/seals.ts'
 
 /** The named seals of the cluster. */
@@ -24,18 +24,28 @@ export const SEAL_OPERATIONS = {
   deleteSeal: {
     method: 'DELETE',
     path: '/v1/sys/seals/:name',
-    summary:
-      'Removes a seal with all its records. Refused for the last way in, and for the current seal of a live node.',
+    summary: 'Removes a seal with all its records, unless a node is known to need it.',
     description:
-      'Copies of the keyring that were made before still hold the records. To shut the seal out of what is written from now on, ' +
-      'rotate with a broken chain.',
+      'Refused unless another automatic seal of this node opens at this moment, for real; if this node was opened by the seal or has it ' +
+      'in its configuration; and if a generation of the key in use, or the TPM of a node, would be without any record of an automatic ' +
+      'seal. Shares of people are never counted. Which seal another node was opened by cannot be seen from here: while the seal has ' +
+      'records, `checkedNode` names every server of which an operator has seen that another seal opens it. For a seal of type tpm ' +
+      'all that it has members of, for any other one all that have a TPM, and at least one. Copies of the keyring that were made before still ' +
+      'hold the records. To shut the seal out of what is written from now on, rotate with a broken chain.',
     parameters: namedSeal,
-    query: v.strictObject({ confirm }),
+    query: v.strictObject({
+      confirm,
+      checkedNode: v.optional(
+        v.pipe(v.array(raftNodeId), v.description('raft server of which somebody has seen that another seal opens it')),
+      ),
+    }),
+    repeatable: ['checkedNode'],
     answer: { kind: 'nothing' },
     refusals: [
       'CUSTODY_SEALED',
       'KEYRING_NO_WAY_IN',
       'OPERATION_LAST_WAY_IN',
+      'OPERATION_NODES_UNCHECKED',
       'OPERATION_NOT_CONFIRMED',
       'OPERATION_SEAL_IN_USE',
       'OPERATION_SEAL_UNKNOWN',
@@ -69,8 +79,8 @@ export const SEAL_OPERATIONS = {
     path: '/v1/sys/init/:name',
     summary: 'Gives a seal of this node’s configuration its first record, or one for the device that it has now.',
     description:
-      'For a Shamir seal a new set of shares is made. They are handed out here and never again: the body has one a line. For any other ' +
-      'seal the body is empty.',
+      'For a Shamir seal a new set of shares is made. They are handed out here and never again: the body has one a line. They open nothing ' +
+      'before they are confirmed; if this answer is lost, nothing is left of them. For any other seal the body is empty.',
     parameters: namedSeal,
     body: {
       kind: 'json',
@@ -83,10 +93,23 @@ export const SEAL_OPERATIONS = {
     refusals: [
       'CUSTODY_SEALED',
       'KEYRING_NAME_TAKEN',
+      'KEYRING_NO_ROOM',
       'OPERATION_INVALID',
       'OPERATION_SEAL_FAILED',
       'OPERATION_SEAL_UNKNOWN',
       'SHAMIR_INPUT_INVALID',
     ],
+  },
+  confirmShares: {
+    method: 'POST',
+    path: '/v1/sys/init/:name/confirm',
+    summary: 'Has a new set of shares open the keyring, now that all of them have arrived.',
+    description:
+      'The agent remembers the public half of the latest sets until it ends. To confirm one again changes nothing: so it is known whether ' +
+      'an answer that was lost had come to be.',
+    parameters: namedSeal,
+    body: { kind: 'json', schema: v.strictObject({ memberId }) },
+    answer: { kind: 'json', schema: confirmedView },
+    refusals: ['CUSTODY_SEALED', 'KEYRING_NAME_TAKEN', 'KEYRING_NO_ROOM', 'OPERATION_MEMBER_UNKNOWN'],
   },
 } as const satisfies Readonly<Record<string, Operation>>

@@ -21,7 +21,7 @@ export const rotationView = v.object({
     v.array(placeView),
     v.description('members that have a record of the new generation; the others reach it by its link'),
   ),
-  dropped: v.pipe(v.array(placeView), v.description('members that were given up, as was asked')),
+  dropped: v.pipe(v.array(placeView), v.description('members that were removed, as was asked')),
 })
 
 export const retirementView = v.object({

@@ -15,6 +15,7 @@ const recordView = v.object({
 export const memberView = v.object({
   ...placeView.entries,
   sealType: v.string(),
+  fingerprint: v.pipe(v.string(), v.description('of all that decides who it is: docs/formats/keyring.md §7.8')),
   state: v.picklist(['active', 'removed']),
   reachableByPublicKey: v.pipe(v.boolean(), v.description('others can wrap for it while it is away')),
   records: v.array(recordView),
@@ -37,7 +38,10 @@ export const listedSealView = v.object({
 })
 
 export const listedSealsView = v.object({ seals: v.array(listedSealView) })
-export const membersView = v.object({ members: v.array(memberView) })
+export const membersView = v.object({
+  members: v.array(memberView),
+  membersFingerprint: v.pipe(v.string(), v.description('of the active ones: `members` of a break that removes nobody')),
+})
 
 const sealNames = v.array(v.string())
 

@@ -14,9 +14,8 @@ import {
 import { type NodeConfig } from '@sealwright/node-config'
 import { StoreError } from '@sealwright/seal-store'
 import { allocateKeyBytes } from '@sealwright/secret'
-import { classifySealFailure } from '../classify.ts'
 import { type ConfiguredSeal, type SealContext } from '../configured-seal.ts'
-import { configuredSeals, proveThrough, unwrapThrough } from '../node-seals.ts'
+import { configuredSeals, type NamedFailure, proveThrough, unwrapThroughAny } from '../node-seals.ts'
 import { openKeyringStore } from '../store.ts'
 import { tpmSeal } from '../tpm-seal.ts'
 import { isConfiguredCluster, tpmSealOf } from './configured.ts'
@@ -67,7 +66,15 @@ export async function resealTpm(
       throw new StoreError('STORE_NOT_FOUND', `${config.store} holds no keyring yet: run bootstrap-init on this node`)
     }
     const keyring = decodeKeyring(stored)
-    const opened = await openByAny(openers, keyring, signal)
+    const failures: string[] = []
+    const onFailure = ({ sealName: name, code, message }: NamedFailure) => failures.push(`${name}: ${code}: ${message}`)
+    const opened = await unwrapThroughAny(openers, keyring, { signal, onFailure })
+    if (opened === undefined) {
+      throw new KeyringError(
+        'KEYRING_NO_WAY_IN',
+        `no seal of this node opens now, so nothing can be sealed anew, and nothing was written (${failures.join('; ')})`,
+      )
+    }
     using sealKeys = opened.sealKeys
     assertOurs(keyring, sealKeys, config.clusterId)
     const made = await withNewRecords(seal, keyring, sealKeys, signal)
@@ -77,32 +84,10 @@ export async function resealTpm(
         await proveThrough(seal, decodeKeyring(bytesReadBack), signal)
       },
     })
-    return { openedBy: opened.by, ...made }
+    return { openedBy: opened.sealName, ...made }
   } finally {
     for (const opener of openers) await opener[Symbol.asyncDispose]()
   }
-}
-
-/** One attempt each, one after another: a PIN that is wrong counts once. */
-async function openByAny(
-  seals: readonly ConfiguredSeal[],
-  keyring: Keyring,
-  signal: AbortSignal,
-): Promise<{ readonly by: string; readonly sealKeys: SealKeys }> {
-  const failures: string[] = []
-  for (const seal of seals) {
-    try {
-      return { by: seal.name, sealKeys: await unwrapThrough(seal, keyring, signal) }
-    } catch (error) {
-      signal.throwIfAborted()
-      const { code, message } = classifySealFailure(error)
-      failures.push(`${seal.name}: ${code}: ${message}`)
-    }
-  }
-  throw new KeyringError(
-    'KEYRING_NO_WAY_IN',
-    `no seal of this node opens now, so nothing can be sealed anew, and nothing was written (${failures.join('; ')})`,
-  )
 }
 
 function assertOurs(keyring: Keyring, sealKeys: SealKeys, clusterId: string | undefined): void {

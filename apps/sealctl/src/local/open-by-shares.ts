@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto'
 import { type Keyring, type Member, type SealKeys, unwrapSealKeys } from '@sealwright/keyring'
-import { classifySealFailure, type ConfiguredSeal, unwrapThrough } from '@sealwright/node-seals'
 import { type Secret } from '@sealwright/secret'
 import { beginCeremony, next, parseShare, readShareSet, type Share, shamirSealMember } from '@sealwright/shamir'
 import { LocalError } from './errors.ts'
@@ -13,29 +12,6 @@ export interface OpenedHere {
   readonly sealName: string
   /** The cluster that the shares name, 16 bytes: their cards stand in for a record that proves the origin. */
   readonly clusterId?: Uint8Array
-}
-
-/**
- * Opens a keyring by the seals of this node, best priority first.
- *
- * @returns `undefined` if none does; `onFailure` is told why.
- */
-export async function openBySeals(
-  keyring: Keyring,
-  seals: readonly ConfiguredSeal[],
-  onFailure: (sealName: string, reason: string) => void,
-  signal: AbortSignal,
-): Promise<OpenedHere | undefined> {
-  for (const seal of seals) {
-    try {
-      return { sealKeys: await unwrapThrough(seal, keyring, signal), sealName: seal.name }
-    } catch (error) {
-      signal.throwIfAborted()
-      const { code, message } = classifySealFailure(error)
-      onFailure(seal.name, `${code}: ${message}`)
-    }
-  }
-  return undefined
 }
 
 /**

@@ -1,0 +1,171 @@
+import { randomBytes, randomFillSync } from 'node:crypto'
+import {
+  addRecord,
+  decodeKeyring,
+  encodeKeyring,
+  findSeal,
+  type Keyring,
+  proveRecords,
+  rootGenerations,
+} from '@sealwright/keyring'
+import { allocateKeyBytes } from '@sealwright/secret'
+import {
+  beginCeremony,
+  createShareSet,
+  type CreatedShareSet,
+  encodeShare,
+  next,
+  readShareSet,
+  type Share,
+  shamirRemoteMember,
+  shamirSealMember,
+} from '@sealwright/shamir'
+import { type MemberFacts, type SealOperations } from '../control/operations.ts'
+import { type Custody, type Unlocked } from '../keyring/custody.ts'
+import { OperationError } from './errors.ts'
+import { hex, isSame, listedMember } from './facts.ts'
+
+/** More than people make at once. The oldest goes first: its shares were handed out, and open nothing. */
+const MAX_NEW_SETS = 16
+const NONCE_BYTES = 16
+
+/** The public half of a set whose shares are on their way to whoever asked for it. */
+interface NewShareSet extends Pick<CreatedShareSet, 'wrappingKey' | 'memberId' | 'data'> {
+  readonly sealName: string
+  readonly label: string
+}
+
+/**
+ * Sets that nobody has confirmed yet, in memory alone, by member id in hex. None is in the keyring before its shares have arrived: one
+ * whose shares got lost on the way would look like a way in.
+ */
+export type NewShareSets = Map<string, NewShareSet>
+
+export function createNewShareSets(): NewShareSets {
+  return new Map()
+}
+
+/**
+ * Makes a set of shares and proves that it would open the keyring; the keyring stays as it is.
+ *
+ * @returns its shares, owned by the caller, who wipes them. Its member has no records yet.
+ * @throws {ShamirError} `SHAMIR_INPUT_INVALID`, `SHAMIR_SET_UNPROVEN`; {KeyringError} `KEYRING_NAME_TAKEN`, `KEYRING_TOO_LARGE`; as
+ *   `Custody.change`.
+ */
+export async function newShareSet(
+  { custody, newShareSets }: { readonly custody: Custody; readonly newShareSets: NewShareSets },
+  {
+    sealName,
+    label,
+    threshold,
+    count,
+  }: { readonly sealName: string; readonly label: string; readonly threshold: number; readonly count: number },
+  signal: AbortSignal,
+): Promise<Awaited<ReturnType<SealOperations['initialise']>>> {
+  const { clusterId } = await custody.known()
+  const made = createShareSet({ clusterId, threshold, shares: count, randomBytes: keyBytes })
+  try {
+    const { wrappingKey, memberId, data } = made
+    const set: NewShareSet = { sealName, label, wrappingKey, memberId, data }
+    let member: MemberFacts | undefined
+    await custody.change(async (unlocked, changeSignal) => {
+      // As it would be written, and opened from there by the shares, as people would.
+      const written = decodeKeyring(encodeKeyring(await withSet(unlocked, set, changeSignal)))
+      await proveShares(written, { sealName, memberId, shares: made.shares }, changeSignal)
+      member = { ...listedMember(written, sealName, memberId), records: [] }
+      return unlocked
+    }, signal)
+    if (member === undefined) throw new TypeError('a change ends only with a result')
+    remember(newShareSets, set)
+    return { member, clusterId: hex(clusterId), shares: made.shares.map(encodeShare) }
+  } finally {
+    for (const { value } of made.shares) value.wipe()
+  }
+}
+
+/**
+ * Puts a set that {@link newShareSet} has made into the keyring: all its shares have arrived.
+ *
+ * @throws {@link OperationError} `OPERATION_MEMBER_UNKNOWN`; as `Custody.change`.
+ */
+export async function confirmShares(
+  { custody, newShareSets }: { readonly custody: Custody; readonly newShareSets: NewShareSets },
+  { sealName, memberId }: Pick<Parameters<SealOperations['confirmShares']>[0], 'sealName' | 'memberId'>,
+  signal: AbortSignal,
+): Promise<MemberFacts> {
+  const set = newShareSets.get(memberId)
+  if (set?.sealName !== sealName) {
+    throw new OperationError(
+      'OPERATION_MEMBER_UNKNOWN',
+      `no set of shares ${memberId} of ${sealName} was made since this agent was started, or too many since: unless sealctl members list has it, ` +
+        'its shares open nothing. Destroy them, and make another set',
+    )
+  }
+  const { keyring } = await custody.change(
+    async (unlocked, changeSignal) => ({
+      keyring: isListed(unlocked.keyring, set) ? unlocked.keyring : await withSet(unlocked, set, changeSignal),
+      sealKeys: unlocked.sealKeys,
+    }),
+    signal,
+  )
+  return listedMember(keyring, sealName, set.memberId)
+}
+
+function remember(newShareSets: NewShareSets, set: NewShareSet): void {
+  newShareSets.set(hex(set.memberId), set)
+  const [oldest] = newShareSets.keys()
+  if (newShareSets.size > MAX_NEW_SETS && oldest !== undefined) newShareSets.delete(oldest)
+}
+
+function isListed(keyring: Keyring, { memberId }: NewShareSet): boolean {
+  return keyring.members.some(member => isSame(member.memberId, memberId))
+}
+
+async function withSet(
+  { keyring: before, sealKeys }: Unlocked,
+  { sealName, label, wrappingKey, memberId, data }: NewShareSet,
+  signal: AbortSignal,
+): Promise<Keyring> {
+  let keyring = before
+  for (const { id: generationId } of rootGenerations(before)) {
+    // One that nobody here has the key of may be a stranger’s, and is in nobody’s way.
+    if (!sealKeys.has(generationId)) continue
+    keyring = await addRecord({
+      ...{ keyring, sealKeys, generationId, sealName, label, data, wrappingKey },
+      member: shamirRemoteMember({ wrappingKey, memberId }),
+      method: 'shamir-hybrid',
+      ...{ now: Date.now, randomBytes: keyBytes, signal },
+    })
+  }
+  return keyring
+}
+
+async function proveShares(
+  keyring: Keyring,
+  {
+    sealName,
+    memberId,
+    shares,
+  }: { readonly sealName: string; readonly memberId: Uint8Array; readonly shares: readonly Share[] },
+  signal: AbortSignal,
+): Promise<void> {
+  const seal = findSeal(keyring, sealName)
+  const listed = keyring.members.find(member => isSame(member.memberId, memberId))
+  if (seal === undefined || listed === undefined) {
+    throw new OperationError('OPERATION_SEAL_FAILED', 'the new set of shares is not in the keyring that was written')
+  }
+  const nonce = randomBytes(NONCE_BYTES).toString('hex')
+  let ceremony = beginCeremony({ set: readShareSet({ clusterId: keyring.clusterId, member: listed }), nonce })
+  for (const share of shares) {
+    if (ceremony.kind !== 'collecting') break
+    ceremony = next(ceremony, { kind: 'share', nonce, share: { ...share, value: share.value.clone() } })
+  }
+  if (ceremony.kind === 'failed') throw ceremony.error
+  if (ceremony.kind === 'collecting') throw new TypeError('a set has at least as many shares as it needs')
+  using privateKey = ceremony.privateKey
+  await proveRecords({ keyring, sealId: seal.sealId, member: shamirSealMember({ privateKey }), signal })
+}
+
+function keyBytes(byteLength: number): Uint8Array {
+  return randomFillSync(allocateKeyBytes(byteLength))
+}

@@ -1,5 +1,0 @@
-export { StaticDeliveryError, type StaticDeliveryErrorCode } from './errors.ts'
-export { type StaticDeliveryEvent } from './events.ts'
-export { type UnwrapKey } from './key.ts'
-export { placeUnsafePlainKeyFile, type UnsafePlainKeyFileOptions } from './plain-key-file.ts'
-export { type Delivery, serveStaticDelivery, type StaticDeliveryOptions } from './serve.ts'
