@@ -1,26 +1,19 @@
 import { type Logger } from 'pino'
-import { EnvelopeError } from '@sealwright/envelope'
-import {
-  assertOrigin,
-  followSealKeys,
-  type Keyring,
-  KeyringError,
-  leadsToCurrent,
-  OpenKeyring,
-  type OpenOptions,
-  type SealKeys,
-} from '@sealwright/keyring'
-import { classifySealFailure, type ConfiguredSeal, proveThrough, unwrapThrough } from '@sealwright/node-seals'
+import { type Keyring, OpenKeyring, type OpenOptions, type SealKeys } from '@sealwright/keyring'
+import { classifySealFailure, type ConfiguredSeal, proveThrough } from '@sealwright/node-seals'
 import { type Secret } from '@sealwright/secret'
 import { hasErrorCode } from '@sealwright/system-error'
 import { type SealAttempt, type SealFailure } from '@sealwright/unseal'
 import { type AgentReporter } from '../report/log.ts'
 import { type AgentMetrics } from '../report/metrics.ts'
 import { type KeyringAbsorber, keyringAbsorber } from './absorb.ts'
+import { CustodyError } from './custody-error.ts'
 import { createKeyholder, type Keyholder } from './keyholder.ts'
 import { createLine } from './line.ts'
+import { nodeOpeners } from './node-openers.ts'
 import { keyringOffers } from './offers.ts'
-import { ownRecords, unlockThrough } from './own-records.ts'
+import { aheadOpener } from './open-ahead.ts'
+import { unlockThrough } from './own-records.ts'
 import { storedIfAny, storedOr } from './stored-keyring.ts'
 import { storeKeeper } from './store-keeper.ts'
 import { type AgentLock } from './store-lock.ts'
@@ -54,7 +47,7 @@ export interface Custody {
   /**
    * As {@link Custody.absorb}, for somebody who wants to know what came of it; also if the same bytes were looked at before.
    *
-   * @throws {CustodyError} `CUSTODY_SEALED` if a seal has to come back first; {@link KeyringError}: what is wrong with the keyring.
+   * @throws {CustodyError} `CUSTODY_SEALED` if a seal has to come back first; {KeyringError}: what is wrong with the keyring.
    */
   readonly learn: (bytes: Uint8Array, signal: AbortSignal) => Promise<void>
   /** Tries again what waits for an operator, seals and keyrings that were refused: the configuration may have changed. */
@@ -73,7 +66,7 @@ export interface Custody {
    * there by a seal, and only then used. Changes happen one after another. Killed anywhere, the store has the old keyring or the new.
    *
    * @returns What is held then: the result, united with what was learned meanwhile.
-   * @throws {CustodyError} `CUSTODY_SEALED`; {@link KeyringError}, {@link StoreError}; what `change` throws.
+   * @throws {CustodyError} `CUSTODY_SEALED`; {KeyringError}, {@link StoreError}; what `change` throws.
    */
   change(change: KeyringChange, signal: AbortSignal): Promise<OpenKeyring>
   /**
@@ -85,20 +78,6 @@ export interface Custody {
   sealKey(keyId: string, signal: AbortSignal): Promise<Secret | undefined>
   /** Ends the keeping: what is held is closed. */
   close(): void
-}
-
-export type CustodyErrorCode =
-  /** No seal of this node gives the seal key now. */
-  'CUSTODY_SEALED'
-
-export class CustodyError extends Error {
-  override readonly name = 'CustodyError'
-  readonly code: CustodyErrorCode
-
-  constructor(code: CustodyErrorCode, message: string, options?: ErrorOptions) {
-    super(message, options)
-    this.code = code
-  }
 }
 
 /**
@@ -154,28 +133,8 @@ export function keyringCustody(dependencies: CustodyDependencies): Custody {
   const { onRecordLost = () => undefined } = dependencies
   const offers = keyringOffers(clusterId)
   const inLine = createLine()
-  /** The member that each seal of this node was opened as, by the seal's name. */
-  const ourMembers = new Map<string, Uint8Array>()
-
-  const named = (sealName: string): ConfiguredSeal => {
-    const seal = seals().find(({ name }) => name === sealName)
-    if (seal !== undefined) return seal
-    throw new CustodyError('CUSTODY_SEALED', `the seal ${sealName} is not configured any more`)
-  }
-
-  const openThrough = async (seal: ConfiguredSeal, keyring: Keyring, openSignal: AbortSignal): Promise<OpenKeyring> => {
-    const noticing: ConfiguredSeal = {
-      ...seal,
-      withRecordedMember: (known, seekSignal, use) =>
-        seal.withRecordedMember(known, seekSignal, async (member, sealId) => {
-          const used = await use(member, sealId)
-          ourMembers.set(seal.name, Uint8Array.from(member.memberId))
-          return used
-        }),
-    }
-    using sealKeys = await unwrapThrough(noticing, keyring, openSignal)
-    return OpenKeyring.from(keyring, sealKeys, opening)
-  }
+  const openers = nodeOpeners({ seals, clusterId, opening })
+  const { ourMembers } = openers
 
   /** The keyrings that a seal may open, best first. */
   const openable = async (): Promise<readonly Keyring[]> => {
@@ -195,18 +154,6 @@ export function keyringCustody(dependencies: CustodyDependencies): Custody {
     return kind
   }
 
-  const openTrusted = async (seal: ConfiguredSeal, keyring: Keyring, openSignal: AbortSignal): Promise<OpenKeyring> => {
-    const opened = await openThrough(seal, keyring, openSignal)
-    try {
-      // Whoever writes the store, or poses as a leader, could have made up one that a public key alone has wrapped.
-      assertOrigin(opened, clusterId())
-      return opened
-    } catch (error) {
-      opened.close()
-      throw error
-    }
-  }
-
   const holder: Keyholder<OpenKeyring> = createKeyholder<OpenKeyring>({
     seals: () =>
       seals().map(seal => ({
@@ -220,7 +167,7 @@ export function keyringCustody(dependencies: CustodyDependencies): Custody {
           // Only what strangers may have sent comes in several.
           return await firstThatOpens(
             [first, ...others],
-            keyring => openTrusted(seal, keyring, openSignal),
+            keyring => openers.openTrusted(seal, keyring, openSignal),
             (keyring, error) => {
               // Whoever waited for it has left: that says nothing of the keyring, nor of the next one.
               if (openSignal.aborted) return false
@@ -264,7 +211,7 @@ export function keyringCustody(dependencies: CustodyDependencies): Custody {
 
   const proof = storeProof({
     tryOut: (keyring, callSignal, among) =>
-      holder.tryOut((name, askSignal) => openThrough(named(name), keyring, askSignal), callSignal, among),
+      holder.tryOut((name, askSignal) => openers.open(name, keyring, askSignal), callSignal, among),
     sealNames: () => seals().map(({ name }) => name),
     ...{ ourMembers, onRecordLost },
   })
@@ -297,66 +244,11 @@ export function keyringCustody(dependencies: CustodyDependencies): Custody {
 
   const unlock = async (keyring: Keyring, callSignal: AbortSignal): Promise<SealKeys> => {
     const sealKeys = await holder.ask(
-      (name, askSignal) => unlockThrough(named(name), keyring, () => storedIfAny(storePath), askSignal),
+      (name, askSignal) => unlockThrough(openers.named(name), keyring, () => storedIfAny(storePath), askSignal),
       callSignal,
     )
     if (sealKeys !== undefined) return sealKeys
     throw new CustodyError('CUSTODY_SEALED', 'no seal of this node gives the seal key now: see sealctl status')
-  }
-
-  /**
-   * Opens a keyring that is generations ahead of what is held: by its links, or by a record of this node in it.
-   *
-   * @returns `false` if a seal has to come back first.
-   * @throws what is wrong with the keyring.
-   */
-  const openAhead = async (keyring: Keyring, callSignal: AbortSignal): Promise<boolean> => {
-    const base = holder.held()?.key
-    if (base === undefined) return false
-    try {
-      using sealKeys = await unlock(base.keyring, callSignal)
-      using theirs = followSealKeys({ keyring, sealKeys })
-      using next = OpenKeyring.from(keyring, theirs, opening)
-      merge(next)
-      return true
-    } catch (error) {
-      // After a break of the chain only a record of ours leads on. No seal is asked in vain.
-      const isOutOfReach = hasErrorCode(error, 'KEYRING_LINK_BROKEN', 'KEYRING_OTHER_KEY')
-      if (!isOutOfReach || !hasWayInForUs(keyring)) throw error
-      return await openByOurRecord(keyring, callSignal)
-    }
-  }
-
-  const hasWayInForUs = (keyring: Keyring): boolean =>
-    [...ourMembers.keys()].some(sealName => leadsToCurrent(keyring, ownRecords(ourMembers, keyring, sealName)))
-
-  const openByOurRecord = async (keyring: Keyring, callSignal: AbortSignal): Promise<boolean> => {
-    let fault: Error | undefined
-    const failures = await holder.bring(async (name, attemptSignal) => {
-      try {
-        return await openThrough(named(name), keyring, attemptSignal)
-      } catch (error) {
-        if (error instanceof KeyringError || error instanceof EnvelopeError) fault ??= error
-        throw error
-      }
-    }, callSignal)
-    if (failures.length === 0) return true
-    if (failures.some(({ kind }) => kind === 'transient')) return false
-    // It opened, and contradicts what is held, or does not fit.
-    for (const code of ['KEYRING_DIVERGED', 'KEYRING_NO_ROOM'] as const) {
-      const refused = failures.find(failure => failure.code === code)
-      if (refused !== undefined) throw new KeyringError(code, refused.message)
-    }
-    if (clusterId() === undefined && failures.some(({ code }) => code === 'TPM_METHOD_REFUSED')) {
-      throw new KeyringError(
-        'KEYRING_ORIGIN_UNPROVEN',
-        'another node has made the record of this node in it, which anybody could: such a one is taken only where node.yaml says which ' +
-          'cluster this is: state clusterId there, then SIGHUP',
-      )
-    }
-    throw (
-      fault ?? new KeyringError('KEYRING_NO_WAY_IN', 'no seal of this node opens the keyring that came from outside')
-    )
   }
 
   const apply = async (change: KeyringChange, callSignal: AbortSignal): Promise<OpenKeyring> => {
@@ -386,7 +278,7 @@ export function keyringCustody(dependencies: CustodyDependencies): Custody {
   const absorber = keyringAbsorber({
     held: () => holder.held()?.key,
     merge,
-    open: openAhead,
+    open: aheadOpener({ holder, openers, unlock, merge, clusterId, opening }),
     offer: keyring => {
       offers.add(keyring)
     },

@@ -1,0 +1,86 @@
+import { EnvelopeError } from '@sealwright/envelope'
+import {
+  followSealKeys,
+  type Keyring,
+  KeyringError,
+  leadsToCurrent,
+  OpenKeyring,
+  type OpenOptions,
+  type SealKeys,
+} from '@sealwright/keyring'
+import { hasErrorCode } from '@sealwright/system-error'
+import { type AbsorberDependencies } from './absorb.ts'
+import { type Keyholder } from './keyholder.ts'
+import { type NodeOpeners } from './node-openers.ts'
+import { ownRecords } from './own-records.ts'
+
+export interface AheadOpenerDependencies {
+  readonly holder: Keyholder<OpenKeyring>
+  readonly openers: NodeOpeners
+  /** The plain keys of a keyring, from a seal. */
+  readonly unlock: (keyring: Keyring, signal: AbortSignal) => Promise<SealKeys>
+  readonly merge: (keyring: OpenKeyring) => void
+  readonly clusterId: () => Uint8Array | undefined
+  readonly opening: OpenOptions
+}
+
+/** Opens keyrings that are generations ahead of what is held: by their links, or by a record of this node in them. */
+export function aheadOpener({
+  holder,
+  openers,
+  unlock,
+  merge,
+  clusterId,
+  opening,
+}: AheadOpenerDependencies): AbsorberDependencies['open'] {
+  const hasWayInForUs = (keyring: Keyring): boolean =>
+    [...openers.ourMembers.keys()].some(sealName =>
+      leadsToCurrent(keyring, ownRecords(openers.ourMembers, keyring, sealName)),
+    )
+
+  const openByOurRecord = async (keyring: Keyring, signal: AbortSignal): Promise<boolean> => {
+    let fault: Error | undefined
+    const failures = await holder.bring(async (name, attemptSignal) => {
+      try {
+        return await openers.open(name, keyring, attemptSignal)
+      } catch (error) {
+        if (error instanceof KeyringError || error instanceof EnvelopeError) fault ??= error
+        throw error
+      }
+    }, signal)
+    if (failures.length === 0) return true
+    if (failures.some(({ kind }) => kind === 'transient')) return false
+    // It opened, and contradicts what is held, or does not fit.
+    for (const code of ['KEYRING_DIVERGED', 'KEYRING_NO_ROOM'] as const) {
+      const refused = failures.find(failure => failure.code === code)
+      if (refused !== undefined) throw new KeyringError(code, refused.message)
+    }
+    if (clusterId() === undefined && failures.some(({ code }) => code === 'TPM_METHOD_REFUSED')) {
+      throw new KeyringError(
+        'KEYRING_ORIGIN_UNPROVEN',
+        'another node has made the record of this node in it, which anybody could: such a one is taken only where node.yaml says which ' +
+          'cluster this is: state clusterId there, then SIGHUP',
+      )
+    }
+    throw (
+      fault ?? new KeyringError('KEYRING_NO_WAY_IN', 'no seal of this node opens the keyring that came from outside')
+    )
+  }
+
+  return async (keyring, signal) => {
+    const base = holder.held()?.key
+    if (base === undefined) return false
+    try {
+      using sealKeys = await unlock(base.keyring, signal)
+      using theirs = followSealKeys({ keyring, sealKeys })
+      using next = OpenKeyring.from(keyring, theirs, opening)
+      merge(next)
+      return true
+    } catch (error) {
+      // After a break of the chain only a record of ours leads on. No seal is asked in vain.
+      const isOutOfReach = hasErrorCode(error, 'KEYRING_LINK_BROKEN', 'KEYRING_OTHER_KEY')
+      if (!isOutOfReach || !hasWayInForUs(keyring)) throw error
+      return await openByOurRecord(keyring, signal)
+    }
+  }
+}
