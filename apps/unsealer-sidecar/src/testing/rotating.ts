@@ -7,8 +7,8 @@ import { type RotatingAnswer, type RotatingOrder } from './rotating-orders.ts'
 export interface Rotating extends AsyncDisposable {
   /** All that it has said so far; complete once it has ended. */
   readonly answers: readonly RotatingAnswer[]
-  /** Resolves when all its nodes have opened their keyrings, or it has ended. */
-  readonly ready: Promise<unknown>
+  /** Resolves when all its nodes have opened their keyrings and said so many rotations together, or it has ended. */
+  untilRotated(rotations: number): Promise<unknown>
   /** Resolves to the signal that ended it, if one did. */
   readonly ended: Promise<NodeJS.Signals | null>
   kill(): void
@@ -29,7 +29,9 @@ export function startRotating(order: RotatingOrder, compileCachePath: string): R
     env: { NODE_COMPILE_CACHE: compileCachePath, PATH: '/usr/local/bin:/usr/bin:/bin' },
   })
   const answers: RotatingAnswer[] = []
-  const ready = Promise.withResolvers<undefined>()
+  const count = (wanted: RotatingAnswer['kind']): number => answers.filter(({ kind }) => kind === wanted).length
+  const ended = Promise.withResolvers<NodeJS.Signals | null>()
+  let onAnswer = (): void => undefined
   let stderr = ''
   // A killed child leaves its order unread: the write's failure says nothing that `ended` does not.
   child.stdin.on('error', cause => {
@@ -41,24 +43,29 @@ export function startRotating(order: RotatingOrder, compileCachePath: string): R
   createInterface({ input: child.stdout }).on('line', line => {
     const answer = JSON.parse(line) as RotatingAnswer // from rotating-child.ts, which is typed to say nothing else
     answers.push(answer)
-    if (answers.filter(({ kind }) => kind === 'ready').length === order.storePaths.length) ready.resolve(undefined)
+    onAnswer()
   })
-  const ended = new Promise<NodeJS.Signals | null>((resolve, reject) => {
-    child.once('error', reject)
-    child.once('close', (_status, signal) => {
-      ready.resolve(undefined)
-      resolve(signal)
-    })
+  child.once('error', ended.reject)
+  child.once('close', (_status, signal) => {
+    ended.resolve(signal)
   })
   child.stdin.write(`${JSON.stringify(order)}\n`)
   const kill = (): void => {
     child.kill('SIGKILL')
   }
   return {
-    ...{ answers, ended, kill, ready: ready.promise, stderr: () => stderr },
+    ...{ answers, ended: ended.promise, kill, stderr: () => stderr },
+    async untilRotated(rotations) {
+      const enough = Promise.withResolvers<undefined>()
+      onAnswer = () => {
+        if (count('ready') === order.storePaths.length && count('rotated') >= rotations) enough.resolve(undefined)
+      }
+      onAnswer()
+      await Promise.race([enough.promise, ended.promise])
+    },
     async [Symbol.asyncDispose]() {
       kill()
-      await ended
+      await ended.promise
     },
   }
 }
