@@ -1,4 +1,5 @@
 // `npm start`: three real OpenBao nodes, each with its own TPM, killed and opening themselves again.
+import { writeFile } from 'node:fs/promises'
 import { Command } from 'commander'
 import { createSealedCluster } from '@sealwright/testing-cluster'
 import { openBaoPath, temporaryFolder } from '@sealwright/testing-rig'
@@ -26,11 +27,14 @@ async function run({ once, json }: Options, signal: AbortSignal): Promise<void> 
       `Sealwright lab: ${NODE_NAMES.length} OpenBao nodes, ${NODE_NAMES.length} TPMs, all on loopback (${folder.path}); about 45 s\n\n`,
     )
     await using cluster = await createSealedCluster({ directory: folder.path, nodeNames: NODE_NAMES })
+    const tokenPath = folder.join('root-token')
     const steps: StoryStep[] = []
     const startedAtMs = performance.now()
     const figures = await tellStory({
       cluster,
       signal,
+      // A real operator revokes it. In a lab that stays up one wants to try things.
+      onInitialised: rootToken => rootToken.reveal(bytes => writeFile(tokenPath, bytes, { mode: 0o600 })),
       onStep: step => {
         steps.push(step)
         write(`  ✓ ${step.what} (${renderMs(step.tookMs)})\n`)
@@ -42,7 +46,8 @@ async function run({ once, json }: Options, signal: AbortSignal): Promise<void> 
       const [first] = cluster.nodes
       write(
         `The cluster stays up. Kill what you like and watch; Ctrl-C ends everything.\n` +
-          `  BAO_ADDR=${first?.apiAddress ?? ''} BAO_CACERT=${cluster.caPath} ${openBaoPath()} status\n` +
+          `  export BAO_ADDR=${first?.apiAddress ?? ''} BAO_CACERT=${cluster.caPath} BAO_TOKEN=$(cat ${tokenPath})\n` +
+          `  ${openBaoPath()} operator raft list-peers\n` +
           `  node_modules/.bin/node apps/sealctl/dist/main.mjs status --socket ${first?.node.controlSocketPath ?? ''}\n\n`,
       )
       await keepAlive({ cluster, signal, write }).catch((error: unknown) => {

@@ -35,6 +35,8 @@ export interface StoryDependencies {
   readonly cluster: SealedCluster
   /** Told about each step when it is done. */
   readonly onStep: (step: StoryStep) => void
+  /** Told the root token, which stays the story's: for a lab that stays up. */
+  readonly onInitialised: (rootToken: Secret) => Promise<void>
   readonly signal: AbortSignal
 }
 
@@ -50,7 +52,7 @@ const SECRET_BYTES = 32
  *
  * @returns The figures. Anything that does not hold throws.
  */
-export async function tellStory({ cluster, onStep, signal }: StoryDependencies): Promise<LabFigures> {
+export async function tellStory({ cluster, onStep, onInitialised, signal }: StoryDependencies): Promise<LabFigures> {
   const { nodes } = cluster
   const first = firstOf(nodes)
   const step = async <T>(what: string, work: () => Promise<T>): Promise<{ value: T; tookMs: number }> => {
@@ -83,6 +85,7 @@ export async function tellStory({ cluster, onStep, signal }: StoryDependencies):
       // A lab's recovery keys protect nothing. A real operator hands them out now.
       for (const key of recoveryKeys) key.wipe()
       await cluster.waitUntilFormed(rootToken, FORM_TIMEOUT_MS, signal)
+      await onInitialised(rootToken)
       return rootToken
     },
   )
