@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { rename } from 'node:fs/promises'
 import { join } from 'node:path'
-import { addRecord, createKeyring, findSeal, type Keyring, matchSealKey } from '@sealwright/keyring'
+import { addRecord, createKeyring, findSeal, type Keyring, matchSealKey, type RecordMethod } from '@sealwright/keyring'
 import { parseNodeConfig } from '@sealwright/node-config'
 import { Secret } from '@sealwright/secret'
 import {
@@ -74,6 +74,13 @@ async function enrolled(seal: ConfiguredSeal, keyring?: Keyring): Promise<Keyrin
   })
 }
 
+/** The keyring with somebody else's member in the seal, whose record is no container of its kind; listed first. */
+async function withDamaged(keyring: Keyring, { type: sealType, name: sealName }: ConfiguredSeal, method: RecordMethod) {
+  const member = { sealType, memberId: new Uint8Array(16), sealKek: () => Promise.resolve(randomBytes(300)) } as const
+  const sealKeys = matchSealKey({ keyring, sealKey })
+  return await addRecord({ ...surroundings, keyring, sealKeys, sealName, member, method, label: 'other' })
+}
+
 describe('a PKCS#11 seal', () => {
   it('opens what it was given, by AES on the token, and proves whose it is', async () => {
     const seal = withKek()
@@ -131,6 +138,15 @@ describe('a PKCS#11 seal', () => {
     expect(both.members).toHaveLength(2)
     expect(await opening(withKek(), both)).toBe('opens')
     expect(await opening(withPair(), both)).toBe('opens')
+  })
+
+  it("opens by its own record whatever another member's was damaged to", async () => {
+    const seal = withKek()
+    const keyring = await enrolled(seal)
+    const joined = await withDamaged(keyring, seal, 'pkcs11-aes-gcm')
+    expect(await opening(seal, joined)).toBe('opens')
+    const records = joined.records.filter(({ memberId }) => memberId.every(byte => byte === 0))
+    expect(await opening(seal, { ...joined, records })).toBe('PKCS11_BLOB_MALFORMED')
   })
 
   it('says what is wrong: a token that is out, and comes back; and one that it has no record for', async () => {

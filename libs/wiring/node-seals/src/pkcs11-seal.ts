@@ -1,5 +1,5 @@
 import { randomFillSync } from 'node:crypto'
-import { findSeal, findSealRecords, KeyringError, type KeyringRecord, type SealMember } from '@sealwright/keyring'
+import { findSealRecords, type SealMember } from '@sealwright/keyring'
 import { type Pkcs11SealConfig } from '@sealwright/node-config'
 import {
   type ExpectedKey,
@@ -14,6 +14,7 @@ import {
 import { readSecretFile } from '@sealwright/program'
 import { allocateKeyBytes } from '@sealwright/secret'
 import { type ConfiguredSeal, type SealContext } from './configured-seal.ts'
+import { readEachMember, recordsOfSeal } from './seal-records.ts'
 
 /**
  * Makes a seal from its configuration. The module's process is started when it is first needed, and ends with the seal; the PIN
@@ -44,7 +45,7 @@ export function pkcs11Seal(config: Pkcs11SealConfig, { pkcs11Program }: SealCont
     withLocalMember: ({ knownIn, signal }, use) =>
       withAccess(async access => {
         const identity = await readPkcs11Identity(access, { signal })
-        const known = knownIn === undefined ? [] : distinctKeys(findSealRecords(knownIn, name))
+        const known = knownIn === undefined ? [] : readEachMember(findSealRecords(knownIn, name), expectedKeyOf)
         if (known.length > 0 && !known.some(key => isSame(key, identity))) {
           throw new Pkcs11Error(
             'PKCS11_OTHER_KEY',
@@ -57,13 +58,12 @@ export function pkcs11Seal(config: Pkcs11SealConfig, { pkcs11Program }: SealCont
         return await use(spki === undefined ? member : { ...member, wrappingKey: spki })
       }),
     withRecordedMember: (keyring, signal, use) => {
-      const seal = findSeal(keyring, name)
-      const keys = distinctKeys(findSealRecords(keyring, name))
+      const { sealId, records } = recordsOfSeal(keyring, name)
+      const keys = readEachMember(records, expectedKeyOf)
       const [only] = keys
-      if (seal === undefined || only === undefined) throw noRecord(name)
       return withAccess(async access => {
-        const expected = keys.length === 1 ? only : await presentOf(access, keys, signal)
-        return await use(pkcs11SealMember({ ...access, expected }), seal.sealId)
+        const expected = keys.length === 1 && only !== undefined ? only : await presentOf(access, keys, signal)
+        return await use(pkcs11SealMember({ ...access, expected }), sealId)
       })
     },
     [Symbol.asyncDispose]: () => module.close(),
@@ -85,19 +85,6 @@ async function presentOf(
   )
 }
 
-/** The keys that records were made for, each once. */
-function distinctKeys(records: readonly KeyringRecord[]): readonly ExpectedKey[] {
-  const byMember = new Map(records.map(record => [Buffer.from(record.memberId).toString('hex'), record]))
-  return [...byMember.values()].map(({ sealedKek }) => expectedKeyOf(sealedKek))
-}
-
 function isSame(key: ExpectedKey, identity: Pick<SealMember, 'memberId'>): boolean {
   return Buffer.compare(pkcs11MemberId(key.keyReference), identity.memberId) === 0
-}
-
-function noRecord(name: string): KeyringError {
-  return new KeyringError(
-    'KEYRING_NO_RECORD',
-    `the keyring has no record for the seal ${name}: open by another seal, then sealctl init --seal ${name}`,
-  )
 }

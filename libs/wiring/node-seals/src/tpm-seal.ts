@@ -1,12 +1,5 @@
 import { createPublicKey } from 'node:crypto'
-import {
-  findSeal,
-  findSealRecords,
-  KeyringError,
-  type Keyring,
-  type KeyringRecord,
-  type SealMember,
-} from '@sealwright/keyring'
+import { findSealRecords, type SealMember } from '@sealwright/keyring'
 import { type TpmSealConfig } from '@sealwright/node-config'
 import { policyRefOf } from '@sealwright/pcr-policies'
 import { readSecretFile } from '@sealwright/program'
@@ -19,7 +12,6 @@ import {
   readTpmIdentity,
   type SealConditions,
   type TpmAccess,
-  TpmError,
   tpmMemberId,
   type TpmIdentity,
   tpmSealMember,
@@ -27,6 +19,7 @@ import {
 } from '@sealwright/tpm'
 import { type ConfiguredSeal } from './configured-seal.ts'
 import { namedTpm, namedTpms, nameOf, recognisedTpm } from './recognised-tpm.ts'
+import { readEachMember, recordsOfSeal } from './seal-records.ts'
 import { readPoliciesFile } from './signed-policy/policies-file.ts'
 import { tpmAccess } from './tpm-access.ts'
 
@@ -96,13 +89,13 @@ export function tpmSeal(
     },
     enrolledDevices(keyring) {
       const newestFirst = findSealRecords(keyring, name).toSorted((a, b) => b.createdAtMs - a.createdAtMs)
-      return distinctTpms(newestFirst).map(tpm => ({
+      return readEachMember(newestFirst, expectedTpmOf).map(tpm => ({
         storageKeyName: nameOf(tpm),
         memberId: tpmMemberId(tpm.storageKeyName),
       }))
     },
     async withLocalMember({ knownIn, signal }, use) {
-      const known = knownIn === undefined ? [] : distinctTpms(findSealRecords(knownIn, name))
+      const known = knownIn === undefined ? [] : readEachMember(findSealRecords(knownIn, name), expectedTpmOf)
       return await withMember(async access => {
         const present = namedTpm(await readTpmIdentity(access, { signal }), config.storageKeyName)
         if (known.length > 0) recognisedTpm(known, present)
@@ -110,9 +103,9 @@ export function tpmSeal(
       }, use)
     },
     async withRecordedMember(keyring, signal, use) {
-      const { sealId, records } = recordsOf(keyring, name)
+      const { sealId, records } = recordsOfSeal(keyring, name)
       // Before anything is sent: a record that names another TPM than the configuration may be a forged one.
-      const enrolled = namedTpms(distinctTpms(records), config.storageKeyName)
+      const enrolled = namedTpms(readEachMember(records, expectedTpmOf), config.storageKeyName)
       return await withMember(
         async access => {
           const [only] = enrolled
@@ -138,35 +131,4 @@ function policyOf({ pcrs, signedPolicy }: TpmSealConfig): SealConditions['policy
     return { kind: 'authorized', signer, policyRef: policyRefOf(signedPolicy.reference), pcrs: [] }
   }
   return pcrs.length === 0 ? { kind: 'none' } : { kind: 'pcr', pcrs: [...pcrs].sort((a, b) => a - b) }
-}
-
-function recordsOf(keyring: Keyring, sealName: string): { sealId: Uint8Array; records: readonly KeyringRecord[] } {
-  const seal = findSeal(keyring, sealName)
-  const records = findSealRecords(keyring, sealName)
-  if (seal === undefined || records.length === 0) {
-    throw new KeyringError(
-      'KEYRING_NO_RECORD',
-      `the keyring has no record for the seal ${sealName}: run bootstrap-init on this node`,
-    )
-  }
-  return { sealId: seal.sealId, records }
-}
-
-/**
- * The TPMs that records were made for, each once. A record that cannot be read says nothing, so that somebody else's damaged one does not
- * keep this node from its own; if none can be read, the first says why.
- */
-function distinctTpms(records: readonly KeyringRecord[]): readonly ExpectedTpm[] {
-  const byMember = new Map<string, ExpectedTpm>()
-  let unreadable: TpmError | undefined
-  for (const { memberId, sealedKek } of records) {
-    try {
-      byMember.set(Buffer.from(memberId).toString('hex'), expectedTpmOf(sealedKek))
-    } catch (error) {
-      if (!(error instanceof TpmError)) throw error
-      unreadable ??= error
-    }
-  }
-  if (byMember.size === 0 && unreadable !== undefined) throw unreadable
-  return [...byMember.values()]
 }

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { writeFile } from 'node:fs/promises'
-import { addRecord, createKeyring, type Keyring, matchSealKey } from '@sealwright/keyring'
+import { addRecord, createKeyring, type Keyring, matchSealKey, type RecordMethod } from '@sealwright/keyring'
 import { parseNodeConfig } from '@sealwright/node-config'
 import { Secret } from '@sealwright/secret'
 import {
@@ -92,6 +92,13 @@ async function enrolled(seal: ConfiguredSeal, keyring?: Keyring): Promise<Keyrin
   })
 }
 
+/** The keyring with somebody else's member in the seal, whose record is no container of its kind; listed first. */
+async function withDamaged(keyring: Keyring, { type: sealType, name: sealName }: ConfiguredSeal, method: RecordMethod) {
+  const member = { sealType, memberId: new Uint8Array(16), sealKek: () => Promise.resolve(randomBytes(300)) } as const
+  const sealKeys = matchSealKey({ keyring, sealKey })
+  return await addRecord({ ...surroundings, keyring, sealKeys, sealName, member, method, label: 'other' })
+}
+
 describe('a transit seal', () => {
   it('opens what it was given, and proves whose it is', async () => {
     const seal = sealWith('one')
@@ -128,6 +135,15 @@ describe('a transit seal', () => {
     const sealKeys = matchSealKey({ keyring, sealKey })
     const tended = await tendSeals({ ...surroundings, keyring, sealKeys, seals: [stranger], label: 'node' })
     expect(tended.failures.get('backup')).toMatchObject({ code: 'TRANSIT_CIPHERTEXT_REFUSED' })
+  })
+
+  it("opens by its own record whatever another member's was damaged to", async () => {
+    const seal = sealWith('one')
+    const keyring = await enrolled(seal)
+    const joined = await withDamaged(keyring, seal, 'transit')
+    expect(await opening(seal, joined)).toBe('opens')
+    const records = joined.records.filter(({ memberId }) => memberId.every(byte => byte === 0))
+    expect(await opening(seal, { ...joined, records })).toBe('TRANSIT_BLOB_MALFORMED')
   })
 
   it('says what is wrong: a server that is down, a token that is missing, a seal without a record', async () => {

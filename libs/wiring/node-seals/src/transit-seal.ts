@@ -1,9 +1,10 @@
-import { findRecords, findSeal, type Keyring, KeyringError, type Member, type SealMember } from '@sealwright/keyring'
+import { findRecords, findSeal, type Keyring, type Member, type SealMember } from '@sealwright/keyring'
 import { type TransitSealConfig } from '@sealwright/node-config'
 import type * as OpenBao from '@sealwright/openbao'
 import { readSecretFile } from '@sealwright/program'
 import { readFile } from 'node:fs/promises'
 import { type ConfiguredSeal } from './configured-seal.ts'
+import { isUnreadable, noRecord } from './seal-records.ts'
 
 type OpenBaoLibrary = typeof OpenBao
 
@@ -42,7 +43,7 @@ export function transitSeal(config: TransitSealConfig): ConfiguredSeal {
         kek.wipe()
         return candidate
       } catch (error) {
-        if (!isOtherKey(error)) throw error
+        if (!isOtherKey(error) && !isUnreadable(error)) throw error
         refusal = error
       }
     }
@@ -152,11 +153,4 @@ function newestFirst<R extends { readonly createdAtMs: number }>(records: readon
 
 function isOtherKey(error: unknown): error is OpenBao.TransitError {
   return error instanceof Error && 'code' in error && error.code === 'TRANSIT_CIPHERTEXT_REFUSED'
-}
-
-function noRecord(name: string): KeyringError {
-  return new KeyringError(
-    'KEYRING_NO_RECORD',
-    `the keyring has no record for the seal ${name}: open by another seal, then sealctl init --seal ${name}`,
-  )
 }
