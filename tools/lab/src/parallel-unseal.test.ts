@@ -4,7 +4,7 @@ import { figuresOf, folderOf, processesIn, startLab } from './testing/lab-run.ts
 
 describe('the story of Parallel Unseal', () => {
   it('holds on real parts, and tells its figures as JSON on the last line', async () => {
-    const { output, ended } = startLab('parallel-unseal', 'parallel-unseal', '--json')
+    const { output, ended } = startLab('parallel-unseal', 'parallel-unseal', '--', '--json')
     const exitCode = await ended
     expect([exitCode, exitCode === 0 ? '' : output()]).toEqual([0, ''])
     expect(figuresOf(output())).toMatchObject({
@@ -15,6 +15,7 @@ describe('the story of Parallel Unseal', () => {
       recoveredFromSnapshotWithSharesOnly: true,
       staticTakenOverWithoutMigration: true,
     })
+    expect(output()).toContain('recovered everything from a snapshot and shares alone')
     const folder = folderOf(output())
     expect([existsSync(folder), processesIn(folder)]).toEqual([false, []])
   })

@@ -1,3 +1,4 @@
+import { type ParallelFigures } from './parallel/story.ts'
 import { type LabFigures, type StoryStep } from './story.ts'
 
 /** The steps as a table: what happened, and how long it took. */
@@ -12,6 +13,18 @@ export function renderProof(figures: LabFigures): string {
   return [
     `  ${unsealedAfterRestart} of ${nodes} nodes unsealed themselves, each from its own TPM (unwrap in ${tpmUnsealMs} ms)`,
     `  quorum ${quorumHealthy ? 'healthy' : 'NOT HEALTHY'}, secret ${secretIntact ? 'intact' : 'LOST'}`,
+    '',
+  ].join('\n')
+}
+
+/** What the story of Parallel Unseal proved. */
+export function renderParallelProof(figures: ParallelFigures): string {
+  const { opened, rotationsWithOneOffline, recoveredFromSnapshotWithSharesOnly: isRecovered, secretIntact } = figures
+  return [
+    `  each of ${opened.join(', ')} opened the whole cluster alone; so did one that was away during ${rotationsWithOneOffline} rotations`,
+    `  a new machine ${isRecovered ? 'recovered everything' : 'RECOVERED NOTHING'} from a snapshot and shares alone`,
+    `  a cluster with a static seal was ${figures.staticTakenOverWithoutMigration ? 'taken over without migration' : 'NOT TAKEN OVER'}`,
+    `  secret ${secretIntact ? 'intact' : 'LOST'}`,
     '',
   ].join('\n')
 }
