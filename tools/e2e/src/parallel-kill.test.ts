@@ -72,6 +72,15 @@ describe('the audit log of all that', () => {
     expect({ exitCode, stdout }).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(/^intact/) as string })
   })
 
+  it('has what was called and what came of it', async () => {
+    const names = (await readdir(auditDirectory())).filter(name => name.endsWith('.jsonl'))
+    const segments = await Promise.all(names.map(name => readFile(join(auditDirectory(), name), 'utf8')))
+    const detail = `{"method":"POST","path":"${ROTATE}","status":200}`
+    expect(segments.join('')).toContain(`"kind":"control-called","detail":${detail}`)
+    for (const kind of ['generation-activated', 'keyring-stored'])
+      expect(segments.join('')).toContain(`"kind":"${kind}"`)
+  })
+
   it.each<[string, (lines: string[]) => readonly string[]]>([
     ['a changed byte', lines => lines.with(1, lines[1]?.replace(/\d/, digit => String(9 - Number(digit))) ?? '')],
     ['a removed line', lines => lines.toSpliced(lines.length >> 1, 1)],
