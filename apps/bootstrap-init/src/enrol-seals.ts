@@ -2,11 +2,14 @@ import {
   addRecord,
   createKeyring,
   currentGeneration,
+  findKeyGeneration,
   findRecords,
   findSeal,
   type Keyring,
   type KeyringRecord,
+  leadsToCurrent,
   matchSealKey,
+  type Member,
   type RecordInput,
   type SealMember,
   type Surroundings,
@@ -33,7 +36,7 @@ export interface EnrolmentInput extends Surroundings {
   readonly handedKey: HandedKey
   /** The seals of this node that are not disabled; at least one. */
   readonly seals: readonly ConfiguredSeal[]
-  /** For people, such as the node's name. */
+  /** For people, such as the node's name. A member that is listed keeps its own. */
   readonly label: string
 }
 
@@ -61,7 +64,7 @@ const REMOVED = Symbol('removed')
  * to a new one. So the result may be stored only after each seal in `enrolled` was proven to open all its records. What was removed from
  * the keyring comes back only with `newTpm`: somebody may have revoked this very machine.
  *
- * @throws {@link BootstrapError} `BOOTSTRAP_KEY_ID`.
+ * @throws {@link BootstrapError} `BOOTSTRAP_KEY_ID`, `BOOTSTRAP_KEY_RETIRED`.
  * @throws {TpmError} `TPM_CLEARED`, `TPM_REPLACED` for a device that is a stranger to its seal, without `newTpm`.
  * @throws {KeyringError} `KEYRING_OTHER_KEY` before any device is asked, and the codes of `matchSealKey` and `addRecord`.
  *   What a seal throws passes through, unless it is transient and the node was bootstrapped before: a TPM that comes late
@@ -111,13 +114,14 @@ function isSealRemoved(keyring: Keyring, sealName: string): boolean {
 }
 
 function isMemberRemoved(keyring: Keyring, sealName: string, { memberId }: SealMember): boolean {
+  return findMember(keyring, sealName, memberId)?.state === 'removed'
+}
+
+/** As it is listed in the seal of this name, removed or not. */
+function findMember(keyring: Keyring, sealName: string, memberId: Uint8Array): Member | undefined {
   const seal = findSeal(keyring, sealName)
-  return keyring.members.some(
-    member =>
-      member.state === 'removed' &&
-      seal !== undefined &&
-      isSame(member.sealId, seal.sealId) &&
-      isSame(member.memberId, memberId),
+  return keyring.members.find(
+    member => seal !== undefined && isSame(member.sealId, seal.sealId) && isSame(member.memberId, memberId),
   )
 }
 
@@ -141,6 +145,8 @@ async function withRecords(
   const { method } = member
   const record: RecordInput & Surroundings = { sealName: seal.name, method, member, label, now, randomBytes, signal }
   if (keyring === undefined) return { keyring: await createKeyring({ ...record, sealKey, keyId }), hasRenewed: false }
+  const listed = findMember(keyring, seal.name, member.memberId)
+  const named = listed?.state === 'active' ? { ...record, label: listed.label } : record
   const records = recordsOf(keyring, seal.name, member)
   const sealKeys = matchSealKey({ keyring, sealKey })
   try {
@@ -157,7 +163,7 @@ async function withRecords(
     if (!records.some(({ generationId }) => isSame(generationId, currentId))) generationIds.push(currentId)
     let next = keyring
     for (const generationId of generationIds)
-      next = await addRecord({ ...record, generationId, keyring: next, sealKeys })
+      next = await addRecord({ ...named, generationId, keyring: next, sealKeys })
     return { keyring: next, hasRenewed: outdated.length > 0 }
   } finally {
     sealKeys.wipe()
@@ -175,6 +181,16 @@ function recordsOf(keyring: Keyring, sealName: string, { memberId }: SealMember)
 
 /** Another key must not come in, and one key must not go by two names: blobs carry the name, and other nodes look for it. */
 function assertOurKey(keyring: Keyring, { sealKey, keyId }: HandedKey): void {
+  const generation = findKeyGeneration({ keyring, sealKey })
+  if (generation !== undefined && !leadsToCurrent(keyring, [{ generationId: generation.id }])) {
+    const { number, keyId: name, state } = generation
+    throw new BootstrapError(
+      'BOOTSTRAP_KEY_RETIRED',
+      `this is the seal key of generation ${number} (${name}), which ` +
+        (state === 'retired' ? 'was retired by a rotation' : 'does not lead on since the chain was broken') +
+        ': let this node in with sealctl enroll or sealctl recover, or take the key away. Nothing was changed',
+    )
+  }
   const sealKeys = matchSealKey({ keyring, sealKey })
   try {
     // The handed key is the oldest one that it leads to.

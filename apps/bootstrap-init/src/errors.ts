@@ -7,6 +7,7 @@ export type BootstrapErrorCode =
   | 'BOOTSTRAP_KEY_BASE64' // not standard base64
   | 'BOOTSTRAP_KEY_LENGTH' // not 32 bytes once decoded
   | 'BOOTSTRAP_KEY_ID' // not 1 to 64 printable ASCII characters, or not the name that this key has in the store
+  | 'BOOTSTRAP_KEY_RETIRED' // a key of this store that leads to the current one no more
   | 'BOOTSTRAP_PROOF_FAILED' // what was wrapped did not open again to the same key
 
 /** A bootstrap that stopped before it changed the store. The message says what to do. */

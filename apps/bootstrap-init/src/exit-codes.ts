@@ -53,6 +53,7 @@ export const EXIT_CODES: Readonly<Record<KnownCode, number>> = {
   KEYRING_SEAL_KEY_INVALID: SEAL_KEY,
 
   KEYRING_OTHER_KEY: OTHER_KEY,
+  BOOTSTRAP_KEY_RETIRED: OTHER_KEY,
 
   BOOTSTRAP_PROOF_FAILED: SEAL,
   TPM_UNREACHABLE: SEAL,
@@ -203,5 +204,5 @@ export const EXIT_CODES: Readonly<Record<KnownCode, number>> = {
 
 export const EXIT_CODES_HELP = `
 Exit codes: 0 done and proven, 1 unexpected error or unknown option, 2 configuration, 3 seal key missing or unusable, 4 the store
-belongs to another key, 5 a seal does not do its part, 6 the seal store or the connector cannot be read or written,
+belongs to another key, or this one was retired, 5 a seal does not do its part, 6 the seal store or the connector cannot be read or written,
 7 done, but a seal was not proven to open (keep the seal key; it is 0 with --allow-unproven), 130 stopped by a signal.`

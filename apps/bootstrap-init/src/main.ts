@@ -9,6 +9,7 @@ import { bootstrap } from './bootstrap.ts'
 import { placeConnector } from './connector.ts'
 import { EXIT_CODES, EXIT_CODES_HELP, NOT_PROVEN } from './exit-codes.ts'
 import { readHandedKey } from './handed-key.ts'
+import { labelWarnings } from './label-warnings.ts'
 import { type RunReport, toJson, toText } from './report.ts'
 import { unprovenSeals } from './try-seals.ts'
 
@@ -20,7 +21,7 @@ interface Options {
   readonly sealKey: string
   readonly connector?: string
   readonly replaceConnector: boolean
-  readonly label: string
+  readonly label?: string
   readonly newTpm: boolean
   readonly reseal: boolean
   readonly allowUnproven: boolean
@@ -45,13 +46,14 @@ async function run(options: Options, signal: AbortSignal): Promise<RunReport> {
       handedKey,
       handedKeyPath: options.sealKey,
       permissions: { newTpm: options.newTpm, reseal: options.reseal },
-      label: options.label,
+      label: options.label ?? hostname(),
       now: Date.now,
       randomBytes: byteLength => randomFillSync(allocateKeyBytes(byteLength)),
       signal,
     })
     const hasSealKey = handedKey !== undefined
-    return { storePath: config.store, bootstrap: report, hasSealKey, connector, warnings: handedKey?.warnings ?? [] }
+    const warnings = [...(handedKey?.warnings ?? []), ...labelWarnings(report, options.label)]
+    return { storePath: config.store, bootstrap: report, hasSealKey, connector, warnings }
   } finally {
     handedKey?.sealKey.wipe()
   }
@@ -75,7 +77,7 @@ await runProgram({
       )
       .option('--connector <folder>', "OpenBao's plugin folder, to put the connector into")
       .option('--replace-connector', "also over one of another version: its hash is in OpenBao's configuration", false)
-      .option('--label <text>', 'how people call this node', hostname())
+      .option('--label <text>', "OpenBao's node_id: how people and rotations know this node; left out: the host's name")
       .option('--new-tpm', 'enrol a TPM that was cleared or is another one than before', false)
       .option(
         '--reseal',

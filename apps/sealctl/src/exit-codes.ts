@@ -13,9 +13,9 @@ export const EXIT_CODES = {
   atRisk: 3,
   /** The agent does not do it as things are. */
   refused: 4,
-  /** The name was not typed again. */
+  /** The name was not typed again, or the fingerprint is another one. */
   notConfirmed: 5,
-  /** No seal gives the key now, or a device or server does not do its part. */
+  /** No seal gives or opens the key now, or a device or server does not do its part. */
   unavailable: 6,
 } as const
 
@@ -26,10 +26,24 @@ Exit codes: 0 done or ready, 1 error, 2 not ready or more shares are needed, 3 w
 
 const FIRST_SERVER_ERROR = 500
 
+/** Errors of this side that do not just end with 1. */
+const EXIT_CODE_OF_LOCAL: Readonly<Record<string, number>> = {
+  SEALCTL_NOT_CONFIRMED: EXIT_CODES.notConfirmed,
+  LOCAL_NO_SHARES: EXIT_CODES.notReady,
+  LOCAL_NOT_OPENED: EXIT_CODES.unavailable,
+}
+
+/** What the agent says of a file that it was sent: it ends as if sealctl had read the file by itself. */
+const OF_A_FILE = /^(RAFT_SNAPSHOT_\w+|ENROLMENT_REQUEST_MALFORMED|KEYRING_MALFORMED|KEYRING_UNSUPPORTED)$/
+
 /** The exit code for an error. */
 export function exitCodeOf(error: unknown): number {
-  if (errorCodeOf(error) === 'SEALCTL_NOT_CONFIRMED') return EXIT_CODES.notConfirmed
-  if (!(error instanceof ControlClientError) || error.code !== 'CONTROL_REFUSED') return EXIT_CODES.error
+  if (!(error instanceof ControlClientError) || error.code !== 'CONTROL_REFUSED') {
+    return EXIT_CODE_OF_LOCAL[errorCodeOf(error) ?? ''] ?? EXIT_CODES.error
+  }
+  const { agentCode = '' } = error
+  if (agentCode === 'OPERATION_NOT_CONFIRMED') return EXIT_CODES.notConfirmed
+  if (OF_A_FILE.test(agentCode)) return EXIT_CODES.error
   const { status = FIRST_SERVER_ERROR } = error
   if (status === UNAVAILABLE) return EXIT_CODES.unavailable
   return status >= FIRST_SERVER_ERROR ? EXIT_CODES.error : EXIT_CODES.refused

@@ -15,6 +15,10 @@ describe('sealctl', () => {
   it.each([
     ['OPERATION_LAST_WAY_IN', 4],
     ['OPERATION_INVALID', 4],
+    ['OPERATION_NOT_CONFIRMED', 5],
+    ['RAFT_SNAPSHOT_NOT_GZIP', 1],
+    ['KEYRING_MALFORMED', 1],
+    ['ENROLMENT_REQUEST_MALFORMED', 1],
     ['CUSTODY_SEALED', 6],
     ['TPM_UNREACHABLE', 6],
   ])('passes on %s with its words, ends with %d, and says so in JSON if asked to', async (code, exitCode) => {
@@ -38,12 +42,34 @@ describe('sealctl', () => {
       exitCode: 1,
       stdout: expect.stringContaining('"code":"CONTROL_NO_AGENT"') as string,
     })
-    for (const args of [['nonsense'], ['seals'], ['init'], ['seals', 'read'], ['rotate', '--drop'], []]) {
-      const { exitCode, stderr } = await runHere(args)
-      expect([args, exitCode, stderr]).toEqual([args, 1, expect.stringContaining('Usage: sealctl')])
-    }
+  })
+
+  it.each([
+    [['nonsense'], "unknown command 'nonsense'; see sealctl --help"],
+    [['sttus'], "unknown command 'sttus' (Did you mean status?); see sealctl --help"],
+    [['seals'], 'a command is missing, one of list, read, status, add, delete; see sealctl seals --help'],
+    [['init'], "required option '--seal <name>' not specified; see sealctl init --help"],
+    [['seals', 'read'], "missing required argument 'name'; see sealctl seals read --help"],
+    [['rotate', '--drop'], "option '--drop <member>' argument missing; see sealctl rotate --help"],
+    [['status', '--\u001b[2J'], "unknown option '--\\x1b[2J'; see sealctl status --help"],
+    [
+      ['init', '--seal', 's', '--shares', '1'],
+      "option '--shares <number>' argument '1' is invalid. It must be a whole number from 2 to 255; see sealctl init --help",
+    ],
+  ])('tells of wrong use in a line: %j', async (args, told) => {
+    expect(await runHere(args)).toEqual({ exitCode: 1, stdout: '', stderr: `sealctl: SEALCTL_USAGE: ${told}\n` })
+  })
+
+  it('tells of wrong use in JSON too, and of a missing command', async () => {
     const { stdout } = await runHere(['seals', 'read', '--json'])
-    expect(JSON.parse(stdout)).toMatchObject({ code: 'SEALCTL_USAGE' })
+    expect(JSON.parse(stdout)).toEqual({
+      errors: ["missing required argument 'name'; see sealctl seals read --help"],
+      code: 'SEALCTL_USAGE',
+    })
+    const { stderr } = await runHere([])
+    expect(stderr).toMatch(
+      /^sealctl: SEALCTL_USAGE: a command is missing, one of status, seals, .*; see sealctl --help\n$/,
+    )
   })
 
   it('says for every command what it does, with examples and exit codes', async () => {

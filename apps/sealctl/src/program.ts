@@ -39,34 +39,34 @@ import { registerTpmCommands } from './tpm/register.ts'
  */
 export async function runSealctl(args: readonly string[], context: CommandContext): Promise<number> {
   const session: Session = { context, exitCode: EXIT_CODES.done }
+  const program = sealctl(session)
   try {
-    await sealctl(session).parseAsync(withLongOptions(args), { from: 'user' })
+    await program.parseAsync(withLongOptions(args), { from: 'user' })
     return session.exitCode
   } catch (error) {
     // Help was asked for.
     if (error instanceof CommanderError && error.exitCode === EXIT_CODES.done) return error.exitCode
     context.signal.throwIfAborted()
-    const { code, message } = toldOf(error)
-    // Of wrong use commander has told by itself.
-    if (!(error instanceof CommanderError)) await write(context.stderr, `sealctl: ${code}: ${plain(message)}\n`)
+    const { code, message } = error instanceof CommanderError ? wrongUse(error, program, args) : toldOf(error)
+    await write(context.stderr, `sealctl: ${code}: ${plain(message)}\n`)
     if (args.includes('--json')) await write(context.stdout, `${JSON.stringify({ errors: [message], code })}\n`)
     return exitCodeOf(error)
   }
 }
 
 function sealctl(session: Session): Command {
-  const { stdout, stderr } = session.context
+  const { stdout } = session.context
   const program = new Command('sealctl')
     .description('Looks after the seals of an OpenBao node.')
     .version(packageJson.version)
-    .showHelpAfterError()
     .addHelpText('after', EXIT_CODES_HELP)
     .exitOverride()
     // What stands behind the name of a command below another belongs to it.
     .enablePositionalOptions()
     .configureOutput({
       writeOut: text => stdout.write(text),
-      writeErr: text => stderr.write(text),
+      // Of wrong use a line is enough, which is written below: help was not asked for.
+      writeErr: () => undefined,
     })
   addStatus(program, session)
   const seals = program.command('seals').description('Named seals: any one of them opens the cluster.')
@@ -103,9 +103,40 @@ function withLongOptions(args: readonly string[]): readonly string[] {
   )
 }
 
+/** What people are told of arguments that no command has, in a line. */
+function wrongUse(error: CommanderError, program: Command, args: readonly string[]): Told {
+  const command = meantCommand(program, args)
+  const names = command.commands.map(each => each.name()).join(', ')
+  const what =
+    error.code === NO_COMMAND
+      ? `a command is missing, one of ${names}`
+      : error.message
+          .replace(/^error: /, '')
+          .replaceAll('\n', ' ')
+          .replace(/\.$/, '')
+  return { code: 'SEALCTL_USAGE', message: `${what}; see ${fullName(command)} --help` }
+}
+
+/** Commander’s code for a command that only has others below it. */
+const NO_COMMAND = 'commander.help'
+
+/** The command that the arguments begin with. */
+function meantCommand(program: Command, [name, ...rest]: readonly string[]): Command {
+  const below = program.commands.find(each => each.name() === name)
+  return below === undefined ? program : meantCommand(below, rest)
+}
+
+function fullName(command: Command): string {
+  return command.parent === null ? command.name() : `${fullName(command.parent)} ${command.name()}`
+}
+
+interface Told {
+  readonly code: string
+  readonly message: string
+}
+
 /** What people are told: the agent's own code if it was the agent that refused. */
-function toldOf(error: unknown): { readonly code: string; readonly message: string } {
-  if (error instanceof CommanderError) return { code: 'SEALCTL_USAGE', message: error.message }
+function toldOf(error: unknown): Told {
   const code = error instanceof ControlClientError ? (error.agentCode ?? error.code) : errorCodeOf(error)
   if (!(error instanceof Error)) return { code: 'Error', message: String(error) }
   return { code: code ?? error.name, message: error.message }

@@ -26,6 +26,7 @@ import { keepLearning } from './openbao/learn.ts'
 import { sealService } from './openbao/seal-service.ts'
 import { type OpenBaoWatch } from './openbao/watch.ts'
 import { auditTrail } from './report/audit-trail.ts'
+import { keyNeedOf } from './static-delivery/key-need.ts'
 import { runStaticDelivery } from './static-delivery/run.ts'
 import { agentReporter } from './report/log.ts'
 import { keyringNumbers } from './report/keyring-metrics.ts'
@@ -291,10 +292,7 @@ export async function runAgent({
             runStaticDelivery(
               {
                 ...{ config: staticDelivery, custody, log, append },
-                isUnsealed: async askSignal => {
-                  const state = (await watch?.view(askSignal))?.state
-                  return state === 'active' || state === 'standby'
-                },
+                openBaoNeed: async askSignal => keyNeedOf(await watch?.view(askSignal)),
               },
               sideSignal,
             ),

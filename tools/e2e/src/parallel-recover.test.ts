@@ -17,7 +17,8 @@ import { sharedScope } from './test-scope.ts'
 const scope = sharedScope()
 const SHAMIR = { name: 'emergency', type: 'shamir', priority: 100 }
 const ERROR = 1
-const REFUSED = 4
+const NOT_READY = 2
+const NOT_CONFIRMED = 5
 
 let live: OpenedNode
 let clusterId: string
@@ -90,7 +91,7 @@ async function staticSnapshot(): Promise<string> {
 }
 
 describe('sealctl recover on a fresh machine', () => {
-  it.each<[string, string, () => Promise<ProgramResult>]>([
+  it.each<[string, string, () => Promise<ProgramResult>, number?]>([
     [
       'a snapshot that has no keyring in it, since another seal made it',
       'LOCAL_SNAPSHOT_WITHOUT_KEYRING',
@@ -101,7 +102,7 @@ describe('sealctl recover on a fresh machine', () => {
       'LOCAL_SEAL_UNKNOWN',
       async () => await recover(snapshot, [await foreignCard(scope.folder.join('foreign'))]),
     ],
-    ['too few shares', 'LOCAL_NO_SHARES', () => recover(snapshot, cards.slice(0, 1))],
+    ['too few shares', 'LOCAL_NO_SHARES', () => recover(snapshot, cards.slice(0, 1)), NOT_READY],
     ['one share twice', 'SHAMIR_SHARE_REPEATED', () => recover(snapshot, [cards[0], cards[0]])],
     [
       'the wrong cluster id',
@@ -110,10 +111,10 @@ describe('sealctl recover on a fresh machine', () => {
     ],
     ['a flipped bit in the snapshot', 'RAFT_SNAPSHOT_', async () => await recover(await flipped(snapshot), cards)],
     ['a snapshot that was cut', 'RAFT_SNAPSHOT_', async () => await recover(await cut(snapshot), cards)],
-  ])('refuses %s, and writes nothing', async (_what, code, attempt) => {
+  ])('refuses %s, and writes nothing', async (_what, code, attempt, expected = ERROR) => {
     const { exitCode, stderr } = await attempt()
     expect({ exitCode, stderr }).toEqual({
-      exitCode: ERROR,
+      exitCode: expected,
       stderr: expect.stringContaining(`sealctl: ${code}`) as string,
     })
     expect(await isStoreThere()).toBe(false)
@@ -160,11 +161,20 @@ describe('the enrolment of a new node', () => {
         ...['--fingerprint', shown, '--output', keyring],
       )
     const stranger = fingerprint.replace(/[0-9a-z]/i, digit => (digit === '2' ? '3' : '2'))
-    expect(await approve(stranger)).toMatchObject({ exitCode: REFUSED })
+    expect(await approve(stranger)).toMatchObject({ exitCode: NOT_CONFIRMED })
     expect(await approve(fingerprint)).toMatchObject({ exitCode: 0 })
 
     const apply = async (id: string) => await onFresh('enroll', 'apply', '--keyring', keyring, '--cluster-id', id)
-    expect(await apply(randomBytes(16).toString('hex'))).toMatchObject({ exitCode: ERROR })
+    expect(await apply(randomBytes(16).toString('hex'))).toMatchObject({
+      exitCode: ERROR,
+      stderr: expect.stringContaining('KEYRING_OTHER_CLUSTER: the keyring is of another cluster') as string,
+    })
+    expect(await onFresh('enroll', 'apply', '--keyring', keyring)).toMatchObject({
+      exitCode: ERROR,
+      stderr: expect.stringMatching(
+        /LOCAL_CLUSTER_UNNAMED: .*name the cluster, with --cluster-id HEX or clusterId/,
+      ) as string,
+    })
     expect(await isStoreThere()).toBe(false)
     expect(await apply(clusterId)).toMatchObject({ exitCode: 0, stderr: '' })
 

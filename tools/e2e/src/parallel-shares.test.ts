@@ -96,8 +96,8 @@ describe('shares, while no other seal opens,', () => {
     expect(stdout).toContain('1 of 2 shares for the seal emergency, set crew: 1 more is needed')
     const status = await served.node.sealctl('seals', 'status', SEAL)
     expect(status).toMatchObject({ exitCode: 0, stderr: '' })
-    expect(status.stdout).toMatch(/^shares +board: 2 of 3 open it, in: 1$/m)
-    expect(status.stdout).toMatch(/^shares +crew: 2 of 3 open it, in: 2$/m)
+    expect(status.stdout).toMatch(/^shares +board: 2 of 3 shares open it, in: 1 of 2 \(1\)$/m)
+    expect(status.stdout).toMatch(/^shares +crew: 2 of 3 shares open it, in: 1 of 2 \(2\)$/m)
     await expectStillSealed()
   })
 

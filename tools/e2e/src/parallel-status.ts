@@ -51,7 +51,9 @@ export async function knownStatus(node: SealedNode): Promise<KnownStatus> {
 }
 
 export async function listedSeals(node: SealedNode): Promise<readonly ListedSeal[]> {
-  return (await controlJson<{ readonly seals: readonly ListedSeal[] }>(node, '/v1/sys/seals')).seals
+  type Listed = Omit<ListedSeal, 'members'> & Partial<Pick<ListedSeal, 'members'>>
+  const { seals } = await controlJson<{ readonly seals: readonly Listed[] }>(node, '/v1/sys/seals')
+  return seals.map(seal => ({ ...seal, members: seal.members ?? [] }))
 }
 
 /** Waits until the agent, by its own probes, has found a seal healthy, or failing by this code. */

@@ -32,7 +32,7 @@ async function sealNames(): Promise<readonly string[]> {
 }
 
 describe('sealctl seals delete', () => {
-  it('takes no seal away that this node was opened by or has in node.yaml', async () => {
+  it('takes no seal away that this node has in node.yaml, whether it was opened by it or not', async () => {
     for (const name of ['tpm', 'second']) {
       const { exitCode, stderr } = await deletion(name, '--checked', label)
       expect([exitCode, stderr]).toEqual([4, expect.stringContaining('sealctl: OPERATION_SEAL_IN_USE: ')])

@@ -4,14 +4,20 @@ from dataclasses import replace
 from typing import Any
 
 from format.keyring import Generation, Keyring
-from format.registry import BROKEN, GEN_PENDING, GEN_RETIRED, NO_PARENT, TPM
+from format.registry import BROKEN, CHAINED, GEN_PENDING, GEN_RETIRED, NO_PARENT, TPM
 
 from .merging_sample import Sample, merging
 from .workshop import by_id
 
 
 def lineage_cases() -> list[dict[str, Any]]:
-    return [*_generations(Sample()), *_given_up(Sample()), *_diverged(Sample()), *_retired(Sample())]
+    return [
+        *_generations(Sample()),
+        *_given_up(Sample()),
+        *_diverged(Sample()),
+        *_retired(Sample()),
+        *_versions(Sample("versions")),
+    ]
 
 
 def _in(state: int, generation: Generation) -> Generation:
@@ -215,4 +221,63 @@ def _retired(s: Sample) -> list[dict[str, Any]]:
             s.keyring(9, old_1, old_2, b3, both[0], both[1], without=originals),
             *(held, s.keyring(10, old_1, old_2, b3, g4, to_g4, *both, without=originals)),
         ),
+    ]
+
+
+def _versions(s: Sample) -> list[dict[str, Any]]:
+    """Who has the key of a parent can sign other things of a generation that follows it."""
+    w = s.w
+    g2, b2 = w.after(s.g1, "g2"), w.after(s.g1, "b2", step=BROKEN)
+    b3, b3_of_b2 = w.after(g2, "b3", step=BROKEN), w.after(b2, "b3 of b2", step=BROKEN)
+
+    def again(generation: Generation, **fields: Any) -> Generation:
+        given = {name: getattr(generation, name) for name in ("number", "parent_id", "step", "state")}
+        signer = w.seal_keys.get(generation.parent_id, w.seal_keys[s.g1.id])
+        return w.generation(w.seal_keys[generation.id], signer=signer, **{**given, **fields})
+
+    other_g2, other_b2 = again(g2, key_id=b"another"), again(b2, key_id=b"another")
+    to_g2, to_other_g2 = w.link(s.g1, g2), w.link(s.g1, other_g2)
+    of_b2, of_b3, of_b3_of_b2 = (w.record(s.node_1, each) for each in (b2, b3, b3_of_b2))
+    chained_b2 = again(b2, key_id=b"chained", step=CHAINED)
+    own = w.after(s.g1, "own", state=GEN_PENDING)
+    taken_b2 = again(b2, key_id=b"taken", signing_key=own.signing_key)
+    own_c3, own_b3 = (
+        w.generation(w.new_seal_key(name), signer=w.seal_keys[own.id], number=3, parent_id=b2.id, **fields)
+        for name, fields in (("own c3", {}), ("own b3", {"step": BROKEN}))
+    )
+    first_again = again(s.g1, key_id=b"another")
+    held = s.held(s.g1, g2, b2, b3, b3_of_b2, own_c3, own_b3)
+    after_b2 = s.keyring(6, b2, of_b2)
+
+    def given_up(name: str, theirs: Keyring, kept: Keyring = after_b2) -> dict[str, Any]:
+        return merging(f"versions: given up {name}", kept, theirs, held, kept)
+
+    def diverged(name: str, theirs: Keyring, ours: Keyring = after_b2) -> dict[str, Any]:
+        return merging(f"versions: diverged {name}", ours, theirs, held, "KEYRING_DIVERGED")
+
+    def pending_twin(twin: Generation) -> Keyring:
+        return s.keyring(9, _in(GEN_PENDING, twin))
+
+    def gone_on(generation: Generation) -> Keyring:
+        return s.keyring(9, taken_b2, generation, w.record(s.node_1, generation))
+
+    return [
+        given_up("who has the break pending under another key id", pending_twin(other_b2)),
+        given_up("who has the break pending as a chained step", pending_twin(chained_b2)),
+        given_up("who has the break pending with another signing key", pending_twin(taken_b2)),
+        given_up(
+            "who has another version of the generation before the break",
+            s.keyring(9, other_g2, to_other_g2),
+            s.keyring(8, g2, b3, to_g2, of_b3),
+        ),
+        given_up(
+            "who has another version of the first of two breaks",
+            s.keyring(9, other_b2, of_b2),
+            s.keyring(8, b2, b3_of_b2, of_b2, of_b3_of_b2),
+        ),
+        given_up("who has another version of the first generation", s.keyring(9, first_again)),
+        diverged("while nobody breaks the chain", s.keyring(6, other_g2, to_other_g2), s.keyring(6, g2, to_g2)),
+        diverged("with two versions of one break", s.keyring(6, other_b2, of_b2)),
+        diverged("with a chained step from a break of another signing key", gone_on(own_c3)),
+        diverged("with a broken step from a break of another signing key", gone_on(own_b3)),
     ]

@@ -25,12 +25,12 @@ def merge(ours: Keyring, theirs: Keyring, seal_keys: dict[bytes, bytes]) -> Keyr
             raise Refused("KEYRING_KEY_UNKNOWN", "the key of a current generation is not held")
         check_mac(side, seal_keys[current.id])
 
-    generations = _united_generations(sides)
     ours_given_up, theirs_given_up = _is_given_up(ours, theirs), _is_given_up(theirs, ours)
     if ours_given_up and theirs_given_up:
         raise Refused("KEYRING_DIVERGED", "each side broke the chain where the other did not")
     if ours_given_up or theirs_given_up:
         return theirs if ours_given_up else ours
+    generations = _united_generations(sides)
     if len({generation.key_id for generation in generations}) < len(generations):
         raise Refused("KEYRING_DIVERGED", "two generations of one key id")
 
@@ -99,9 +99,13 @@ def _united_generations(sides: tuple[Keyring, Keyring]) -> list[Generation]:
 
 def _is_given_up(side: Keyring, other: Keyring) -> bool:
     """Each side by itself: in a union of states, who holds an old key could hide a break by calling it retired."""
-    lineage, others = Lineage(side.generations), Lineage(other.generations)
-    passed = {generation.id for generation in lineage.path_from_first(lineage.current())}
-    return any(broken.id not in passed for broken in others.breaks_before(others.current()))
+    return not _breaks(other) <= _breaks(side)
+
+
+def _breaks(side: Keyring) -> set[tuple[bytes, bytes]]:
+    """The broken steps that the current generation comes after, by the keys that they lead to."""
+    lineage = Lineage(side.generations)
+    return {(broken.id, broken.signing_key) for broken in lineage.breaks_before(lineage.current())}
 
 
 def _united(lists: Iterable[list[Any]]) -> list[Any]:

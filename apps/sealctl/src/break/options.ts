@@ -24,7 +24,7 @@ export function addBreakOptions(command: Command): Command {
       'server that is gone for good, or opens by a shared seal; may be given several times',
       collect,
     )
-    .option('--drop <member>', 'id of a member that is removed; may be given several times', collect)
+    .option('--drop <member>', 'id or fingerprint of a member that is removed; may be given several times', collect)
     .option('--members <fingerprint>', 'of the members that stay, instead of being asked about them')
 }
 

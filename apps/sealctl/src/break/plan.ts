@@ -1,4 +1,4 @@
-import { memberSetFingerprint, type MemberView } from '@sealwright/control-api'
+import { membersNamed, memberSetFingerprint, type MemberView } from '@sealwright/control-api'
 import { readRaftSnapshot } from '@sealwright/raft-snapshot'
 import { type CommandContext } from '../context.ts'
 import { SealctlError } from '../errors.ts'
@@ -31,8 +31,8 @@ export interface BreakBody {
 /**
  * Says what a break would do to these members.
  *
- * @param input.members - all that the keyring lists. @param input.revoked - the one that the break is for, if any: the server that its
- *   TPM is in is not missed.
+ * @param input.members - all that the keyring lists. @param input.revoked - the one that the break is for, if any. The server that
+ *   its TPM is in is missed like any other, unless another TPM is there: an operator says that it is gone.
  * @throws {@link SealctlError} `SEALCTL_MEMBER_UNKNOWN`; `SEALCTL_USAGE` if servers are to be named and none is;
  *   `SEALCTL_INPUT_UNREADABLE`; {RaftSnapshotError}.
  */
@@ -50,14 +50,14 @@ export async function planBreak(
 ): Promise<BreakPlan> {
   const { drop = [], lost = [] } = options
   const active = members.filter(({ state }) => state === 'active')
-  const unknown = drop.find(id => !active.some(({ memberId }) => memberId === id))
+  const { named, unknown } = membersNamed(active, drop)
   if (unknown !== undefined) {
     throw new SealctlError(
       'SEALCTL_MEMBER_UNKNOWN',
-      `there is no active member with the id ${plain(unknown)}: see sealctl members list`,
+      `${plain(unknown)} is the id or fingerprint of no active member, or of two that are not the same: see sealctl members list`,
     )
   }
-  const leaves = (member: MemberView): boolean => member === revoked || drop.includes(member.memberId)
+  const leaves = (member: MemberView): boolean => member === revoked || named.has(member)
   const staying = active.filter(member => !leaves(member))
   const nodes = await readServers(context, options)
   if (nodes.length === 0 && members.some(({ sealType }) => sealType === 'tpm')) {
@@ -69,7 +69,7 @@ export async function planBreak(
   return {
     ...{ staying, leaving: active.filter(leaves), nodes },
     fingerprint: memberSetFingerprint(staying.map(({ fingerprint }) => fingerprint)),
-    lost: revoked?.sealType === 'tpm' ? [...lost, revoked.label] : lost,
+    lost,
   }
 }
 

@@ -19,7 +19,9 @@ describe('sealctl rotate --break-chain', () => {
     await using control = await controlScope()
     const { exitCode, stderr } = await breakChain(control, NODES, { isTerminal: true, input: `${all.slice(0, 8)}\n` })
     expect(stderr).toMatch(/^These members get the next seal key, and nobody else:$/m)
-    expect(stderr).toMatch(/^tpm +tpm +node-a +0101\w+ +a1a1\w+ +1 tpm-sealed, 2 tpm-imported +quantum-exposed$/m)
+    expect(stderr).toMatch(
+      /^tpm +tpm +node-a +0101\w+ +a1a1\w+ +gen 1: tpm-sealed, gen 2: tpm-imported +quantum-exposed$/m,
+    )
     expect(stderr).toContain(`fingerprint of the members that stay: ${all}\n`)
     expect(stderr).toContain(`Type ${all.slice(0, 8)} to go on: `)
     expect(exitCode).toBe(0)

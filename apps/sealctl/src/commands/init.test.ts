@@ -97,6 +97,7 @@ describe('sealctl init', () => {
     ['no terminal would show them', SHARED, {}, 'SEALCTL_NO_TERMINAL'],
     ['they would end up in JSON', [...SHARED, '--json'], { isTerminal: true }, 'SEALCTL_NO_TERMINAL'],
     ['nobody says how many', ['--seal', 'people'], { isTerminal: true }, 'SEALCTL_USAGE'],
+    ['they would never be enough', [...SHARED.slice(0, -1), '5'], { isTerminal: true }, 'SEALCTL_USAGE'],
   ])('makes no shares where %s', async (_what, args, world, code) => {
     await using control = await controlScope()
     const { exitCode, stderr } = await run(control, args, world)

@@ -11,7 +11,8 @@ import { readShareInput } from '../shares/share-input.ts'
 
 const MIN_SHARES = 2
 const MAX_SHARES = 255
-const SHARED = 'shamir'
+/** The type of a seal that people open together. */
+export const SHARED = 'shamir'
 const ISO_DATE_LENGTH = 'YYYY-MM-DD'.length
 
 /** How a seal is initialised. */
@@ -26,7 +27,7 @@ export function addInit(parent: Command, session: Session): void {
   const command = parent
     .command('init')
     .description(
-      'Gives a seal of this node its first record, or one for the device that it has now. A Shamir seal gets a new set of shares.',
+      'Gives a seal of this node its first record, or one for the device that it has now, or calls that device otherwise. A Shamir seal gets a new set of shares.',
     )
     .requiredOption('--seal <name>', 'name of the seal, as in node.yaml')
   agentCommand<InitialiseOptions & { readonly seal: string }>(withInitialiseOptions(command), session, {
@@ -44,7 +45,10 @@ export function withInitialiseOptions(command: Command): Command {
   return command
     .option('--shares <number>', 'how many shares to make', count)
     .option('--threshold <number>', 'how many of them open', count)
-    .option('--label <text>', 'what the new member is called, such as the team that gets the shares')
+    .option(
+      '--label <text>',
+      "what the member is called from now on: OpenBao's node_id for a TPM, or the team that gets the shares",
+    )
     .option('--output <folder>', 'write one file a share into this new folder, instead of showing them')
 }
 
@@ -57,15 +61,8 @@ export async function initialiseSeal(
   const { type } = await agent.seal(seal, context.signal)
   // Looked at before there are shares that could be lost.
   if (type === SHARED) {
-    if (wanted === undefined || threshold === undefined) {
-      throw new SealctlError('SEALCTL_USAGE', `${plain(seal)} opens by shares: give --shares and --threshold`)
-    }
-    if (output === undefined && (options.json || context.stdout.isTTY !== true)) {
-      throw new SealctlError(
-        'SEALCTL_NO_TERMINAL',
-        'the shares would go where nobody may see them: run it on a terminal, or give --output FOLDER',
-      )
-    }
+    assertSharesWanted(seal, options)
+    assertSharesHavePlace(options, context)
     if (output !== undefined) await prepareCardFolder(output)
   }
   const { shares, ...made } = await agent.initialise(
@@ -77,7 +74,13 @@ export async function initialiseSeal(
     context.signal,
   )
   try {
-    if (shares.length === 0) return { text: `${renderMembers([made.member])}${IN_STORAGE}`, json: made }
+    if (shares.length === 0) {
+      const called =
+        label === undefined
+          ? ''
+          : `\nThis node's member of ${plain(seal)} is called ${plain(made.member.label)} from now on.\n`
+      return { text: `${renderMembers([made.member])}${called}${IN_STORAGE}`, json: made }
+    }
     const files = await telling(context, OPEN_NOTHING, () => handOut(made, shares, { output, context }))
     const { memberId } = made.member
     // Only now do they open anything: a set that nobody has would look like a way in.
@@ -89,6 +92,30 @@ export async function initialiseSeal(
   } finally {
     for (const share of shares) share.wipe()
   }
+}
+
+/** @throws {@link SealctlError} `SEALCTL_USAGE` unless it is said how many shares there shall be, and how many of them open. */
+export function assertSharesWanted(seal: string, { shares, threshold }: InitialiseOptions): void {
+  if (shares === undefined || threshold === undefined) {
+    throw new SealctlError('SEALCTL_USAGE', `${plain(seal)} opens by shares: give --shares and --threshold`)
+  }
+  if (threshold <= shares) return
+  throw new SealctlError(
+    'SEALCTL_USAGE',
+    `--threshold ${threshold} is more than --shares ${shares}: they would never be enough`,
+  )
+}
+
+/** @throws {@link SealctlError} `SEALCTL_NO_TERMINAL` if new shares would be shown to everybody, or to nobody. */
+export function assertSharesHavePlace(
+  { output, json }: InitialiseOptions & { readonly json: boolean },
+  { stdout }: Pick<CommandContext, 'stdout'>,
+): void {
+  if (output !== undefined || (!json && stdout.isTTY === true)) return
+  throw new SealctlError(
+    'SEALCTL_NO_TERMINAL',
+    'the shares would go where nobody may see them: run it on a terminal, or give --output FOLDER',
+  )
 }
 
 const OPEN_NOTHING = 'The shares of this set open nothing. Destroy what there is of them, and make another set.\n'

@@ -67,8 +67,16 @@ async function askAll(context: CommandContext, opened: DisposableStack): Promise
   return shares
 }
 
+function verdictOn({ right, fault }: RehearsalView['shares'][number]): string {
+  if (right) return 'is right'
+  if (fault === undefined) return 'is WRONG'
+  if (fault.code === 'SHAMIR_SHARE_REPEATED') return 'was given before: it counts once'
+  const how = fault.code === 'SHAMIR_SHARE_WRONG' ? 'is WRONG' : 'does not count'
+  return `${how}: ${plain(fault.message)}`
+}
+
 function renderRehearsal({ seal, setLabel, threshold, shares, quorum }: RehearsalView): string {
-  const lines = shares.map(({ index, right }) => `share ${index} is ${right ? 'right' : 'WRONG'}\n`)
+  const lines = shares.map(share => `share ${share.index} ${verdictOn(share)}\n`)
   const where = `the seal ${plain(seal)}, set ${plain(setLabel)}`
   const verdict = quorum
     ? `these shares would open ${where}; nothing was opened`

@@ -15,6 +15,17 @@ describe('sealctl rotate', () => {
     expect(stdout).toMatch(/^generation 3 \(key sw-3\) encrypts from now on\nwrapped for tpm\/node-a \(0101/)
     expect(stdout).toContain('have OpenBao re-wrap its root key, on any node: bao write -f sys/rotate/root')
     expect(stdout).toContain('sealctl rotate retire --snapshot FILE')
+    const told = [
+      'sealctl generations there',
+      'sys/rotate/root',
+      'step-down',
+      'keyring import',
+      'snapshot save',
+      'retire --snapshot',
+    ]
+    const places = told.map(words => stdout.indexOf(words))
+    expect(places).toEqual(places.toSorted((one, other) => one - other))
+    expect(places).not.toContain(-1)
   })
 
   it('retire sends a snapshot while it is read, from a file or a pipe', async () => {

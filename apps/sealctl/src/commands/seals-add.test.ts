@@ -57,11 +57,13 @@ describe('sealctl seals add', () => {
   it.each<[string, readonly string[], string]>([
     ['nobody says how many', ['people'], 'SEALCTL_USAGE'],
     ['no terminal would show them', SHARED, 'SEALCTL_NO_TERMINAL'],
-  ])('makes no shares where %s', async (_what, args, code) => {
+    ['they would never be enough', [...SHARED.slice(0, -1), '5'], 'SEALCTL_USAGE'],
+    ['half is said of a new seal', ['fresh', '--shares', '3'], 'SEALCTL_USAGE'],
+  ])('makes no shares, and has no file read, where %s', async (_what, args, code) => {
     await using control = await controlScope()
     const { exitCode, stderr } = await run(control, args)
     expect([exitCode, stderr]).toEqual([1, expect.stringContaining(`sealctl: ${code}: `)])
-    expect(control.asked).toMatchObject([['reload', {}]])
+    expect(control.asked).toEqual([])
   })
 
   it('says to write a seal into node.yaml first that is not there, or is disabled', async () => {

@@ -1,9 +1,16 @@
 import { type Command } from 'commander'
 import { type ReloadView } from '@sealwright/control-api'
-import { agentCommand, type Session } from '../command.ts'
+import { agentCommand, type Call, type Session } from '../command.ts'
 import { SealctlError } from '../errors.ts'
 import { plain } from '../render/plain.ts'
-import { type InitialiseOptions, initialiseSeal, withInitialiseOptions } from './init.ts'
+import {
+  assertSharesHavePlace,
+  assertSharesWanted,
+  type InitialiseOptions,
+  initialiseSeal,
+  SHARED,
+  withInitialiseOptions,
+} from './init.ts'
 
 export function addSealsAdd(seals: Command, session: Session): void {
   const command = seals
@@ -20,6 +27,7 @@ export function addSealsAdd(seals: Command, session: Session): void {
     ],
     async action(call) {
       const [name = ''] = call.args
+      await assertOptionsFit(name, call)
       // Left to itself the agent would give a new seal its first record, under its own label.
       const reloaded = await call.agent.reload({ tend: false }, call.context.signal)
       if (!reloaded.enabled.includes(name)) {
@@ -32,6 +40,21 @@ export function addSealsAdd(seals: Command, session: Session): void {
       return { text: `${renderReload(reloaded)}${text}`, json: { ...json, reloaded } }
     },
   })
+}
+
+/**
+ * Looks, before the agent reads its file, at what can be known before: that options for shares make sense, and are there for a seal that
+ * the agent knows as one of people. What a seal is that stands in the file alone is only known once it was read.
+ */
+async function assertOptionsFit(
+  name: string,
+  { agent, options, context }: Pick<Call<InitialiseOptions>, 'agent' | 'options' | 'context'>,
+): Promise<void> {
+  const { seals } = await agent.seals(context.signal)
+  const isShared = seals.some(seal => seal.name === name && seal.type === SHARED)
+  if (!isShared && options.shares === undefined && options.threshold === undefined) return
+  assertSharesWanted(name, options)
+  assertSharesHavePlace(options, context)
 }
 
 /** What else the file has brought is told as well: somebody may have changed more than they remember. */

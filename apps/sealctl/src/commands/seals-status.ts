@@ -3,7 +3,7 @@ import { type NamedSealStatusView } from '@sealwright/control-api'
 import { agentCommand, type Session } from '../command.ts'
 import { EXIT_CODES } from '../exit-codes.ts'
 import { table } from '../render/plain.ts'
-import { renderHealth } from '../render/status.ts'
+import { renderHealth, renderSet } from '../render/status.ts'
 
 export function addSealsStatus(seals: Command, session: Session): void {
   const command = seals
@@ -37,8 +37,5 @@ export function addSealsStatus(seals: Command, session: Session): void {
 function renderSets({ name, sets }: NamedSealStatusView): readonly (readonly string[])[] {
   if (sets === undefined) return []
   if (sets.length === 0) return [['shares', `none were made yet: sealctl init --seal ${name}`]]
-  return sets.map(({ label, threshold, count, entered }) => [
-    'shares',
-    `${label}: ${threshold} of ${count} open it, ${entered.length === 0 ? 'none is in' : `in: ${entered.join(', ')}`}`,
-  ])
+  return sets.map(set => ['shares', renderSet(set)])
 }

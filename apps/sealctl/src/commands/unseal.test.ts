@@ -153,6 +153,32 @@ describe('sealctl rehearse', () => {
     expect([three.exitCode, JSON.parse(three.stdout)]).toMatchObject([0, { shares: [{}, {}, { right: false }] }])
   })
 
+  it('tells a share that is wrong from one that was given before or belongs elsewhere', async () => {
+    const faults = [
+      { code: 'SHAMIR_SHARE_REPEATED', message: 'share 1 was brought before' },
+      { code: 'SHAMIR_SHARE_WRONG', message: 'it was changed' },
+      { code: 'SHAMIR_OTHER_SET', message: 'this share is of the set old, which was removed' },
+    ]
+    const shares = [
+      { index: 1, isRight: true },
+      ...faults.map((fault, position) => ({ index: position + 1, isRight: false, fault })),
+    ]
+    const found = { sealName: 'people', setLabel: 'board', threshold: 2, isQuorum: false, shares }
+    await using control = await controlScope({ operations: { rehearse: () => Promise.resolve(found) } })
+    const { exitCode, stdout } = await rehearse(control, [], { input: first })
+    expect([exitCode, stdout.split('\n').slice(0, 4)]).toEqual([
+      2,
+      [
+        'share 1 is right',
+        'share 1 was given before: it counts once',
+        'share 2 is WRONG: it was changed',
+        'share 3 does not count: this share is of the set old, which was removed',
+      ],
+    ])
+    const json = JSON.parse((await rehearse(control, ['--json'], { input: first })).stdout) as { shares: unknown }
+    expect(json.shares).toMatchObject([{ right: true }, ...faults.map(fault => ({ right: false, fault }))])
+  })
+
   it('needs a share', async () => {
     await using control = await controlScope()
     expect(await rehearse(control, [], { isTerminal: true, input: '\r' })).toMatchObject({

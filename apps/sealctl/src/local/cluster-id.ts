@@ -1,3 +1,6 @@
+import { KeyringError, type Keyring } from '@sealwright/keyring'
+import { type NodeConfig } from '@sealwright/node-config'
+import { type NamedFailure } from '@sealwright/node-seals'
 import { SealctlError } from '../errors.ts'
 
 /**
@@ -13,4 +16,42 @@ export function clusterIdOf(text: string | undefined): Uint8Array | undefined {
     'SEALCTL_USAGE',
     '--cluster-id must be 32 hex digits, as bootstrap-init and share cards have it',
   )
+}
+
+/**
+ * The cluster that is meant: as it was typed, else as the configuration of this node has it. Looked at before any seal is asked: a TPM
+ * that refuses a keyring of another cluster would speak of a forgery.
+ *
+ * @throws {KeyringError} `KEYRING_OTHER_CLUSTER`.
+ */
+export function expectedCluster(
+  keyring: Keyring,
+  typed: Uint8Array | undefined,
+  { clusterId: configured }: Pick<NodeConfig, 'clusterId'>,
+): Uint8Array | undefined {
+  const expected = typed ?? (configured === undefined ? undefined : Buffer.from(configured, 'hex'))
+  if (expected === undefined || Buffer.compare(expected, keyring.clusterId) === 0) return expected
+  throw new KeyringError(
+    'KEYRING_OTHER_CLUSTER',
+    `the keyring is of another cluster: of ${hex(keyring.clusterId)}, and ${hex(expected)} was named by ` +
+      `${typed === undefined ? 'clusterId in node.yaml' : '--cluster-id'}: nothing was opened or written`,
+  )
+}
+
+/** Why a seal does not open a keyring that was brought. */
+export function reasonOf({ sealName, code, message }: NamedFailure, expected: Uint8Array | undefined): string {
+  return `${sealName}: ${code}: ${isForWantOfCluster({ code }, expected) ? NAME_THE_CLUSTER : message}`
+}
+
+/** A record that another node has made opens only where somebody says which cluster it is of: anybody could have made it. */
+export function isForWantOfCluster({ code }: Pick<NamedFailure, 'code'>, expected: Uint8Array | undefined): boolean {
+  return expected === undefined && code === 'TPM_METHOD_REFUSED'
+}
+
+export const NAME_THE_CLUSTER =
+  'another node has made the record of this one, which anybody could: name the cluster, with --cluster-id HEX or clusterId in node.yaml ' +
+  '(sealctl status --json on a node that is open shows it, and each share card has it)'
+
+function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('hex')
 }

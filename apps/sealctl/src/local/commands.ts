@@ -9,6 +9,7 @@ export interface RecoverOptions {
   readonly shares: boolean
   readonly shareFile: readonly string[]
   readonly clusterId?: string
+  readonly label?: string
 }
 
 /** Adds `sealctl recover`. What it needs is loaded when it is called: it is more than all the rest. */
@@ -22,10 +23,14 @@ export function addRecover(program: Command, session: Session): void {
     .option('--keyring <file>', 'a keyring: sealctl keyring export, or the store of another node')
     .option('--shares', 'use shares at once, without asking the seals of this node', false)
     .option('--share-file <file>', 'a file with one share or several, instead of a prompt', collect, [])
-    .option('--cluster-id <hex>', 'the cluster that it must be, as bootstrap-init and share cards have it')
+    .option(
+      '--cluster-id <hex>',
+      'the cluster that it must be, as bootstrap-init and share cards have it; left out: clusterId of the configuration',
+    )
+  command.option('--label <text>', "OpenBao's node_id of this node, for a TPM that is new; left out: its host name")
   localCommand(command, session, {
     examples: [
-      'recover --snapshot backup.snap',
+      'recover --snapshot backup.snap --label node-a',
       'recover --keyring keyring.bin --shares --share-file one --share-file two',
     ],
     async action(): Promise<CommandResult> {
@@ -83,9 +88,8 @@ export function addEnrolment(enroll: Command, session: Session): void {
 
 /** What `sealctl audit verify` is told. */
 export interface AuditVerifyOptions {
-  readonly directory: string
+  readonly directory?: string
   readonly expect?: string
-  readonly json: boolean
 }
 
 /** Adds `sealctl audit verify`. */
@@ -95,13 +99,13 @@ export function addAudit(program: Command, session: Session): void {
     .description('The audit log of an agent.')
     .command('verify')
     .description('Reads the whole log, and says where it was changed, cut or reordered. Ends with 2 if it was.')
-    .option('--directory <path>', 'the folder of the log', '/var/lib/sealwright/audit')
+    .option('--directory <path>', 'the folder of the log; left out: agent.auditDirectory of the configuration')
     .option('--expect <position>', 'a position that was noted earlier, NUMBER:HASH: the log must have that line')
   localCommand(verify, session, {
-    examples: ['audit verify', 'audit verify --expect 4711:5f1c…'],
+    examples: ['audit verify', 'audit verify --expect 4711:5f1c…', 'audit verify --directory /mnt/copy/audit'],
     async action(): Promise<CommandResult> {
       const { runAuditVerify } = await import('./run-audit.ts')
-      return await runAuditVerify(verify.opts<AuditVerifyOptions>(), session.context)
+      return await runAuditVerify(verify.opts<LocalOptions & AuditVerifyOptions>(), session.context)
     },
   })
 }

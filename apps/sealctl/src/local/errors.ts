@@ -2,6 +2,8 @@
 export type LocalErrorCode =
   | 'LOCAL_INPUT_UNREADABLE' // a file that was named cannot be read
   | 'LOCAL_SNAPSHOT_WITHOUT_KEYRING' // a snapshot of a cluster that Sealwright did not seal, or an old one
+  | 'LOCAL_CLUSTER_UNNAMED' // another node has made the record of this one, and nobody says which cluster is meant
+  | 'LOCAL_STORE_NEWER' // the store of this node has a generation that the keyring does not reach
   | 'LOCAL_NOT_OPENED' // neither a seal of this node nor the shares open the keyring
   | 'LOCAL_SEAL_UNKNOWN' // the configuration, or the keyring, has no such seal
   | 'LOCAL_NO_SHARES' // shares are needed, and none came

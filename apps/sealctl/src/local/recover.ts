@@ -1,14 +1,18 @@
 import { hostname } from 'node:os'
-import { type Keyring } from '@sealwright/keyring'
+import { findSeal, type Keyring } from '@sealwright/keyring'
 import { type NodeConfig } from '@sealwright/node-config'
 import { adoptKeyring, type Adopted, type ConfiguredSeal, unwrapThroughAny } from '@sealwright/node-seals'
 import { type Secret } from '@sealwright/secret'
+import { hasErrorCode } from '@sealwright/system-error'
+import { reasonOf } from './cluster-id.ts'
 import { LocalError } from './errors.ts'
 import { openByShares, type OpenedHere } from './open-by-shares.ts'
 
 /** What a recovery did. */
 export interface Recovered extends Adopted {
   readonly openedBy: string
+  /** What the TPMs of this node are called in the keyring, by the names of their seals. */
+  readonly labels: ReadonlyMap<string, string>
 }
 
 /** What a recovery works with. */
@@ -17,7 +21,7 @@ export interface RecoveryInput {
   /** Of the configuration, that are not disabled. */
   readonly seals: readonly ConfiguredSeal[]
   readonly keyring: Keyring
-  /** 16 bytes, if an operator says which cluster it must be. */
+  /** 16 bytes, if an operator or the configuration says which cluster it must be. */
   readonly clusterId: Uint8Array | undefined
   /** Whether shares are to be used at once, without asking the seals of this node. */
   readonly byShares: boolean
@@ -25,7 +29,8 @@ export interface RecoveryInput {
   readonly nextShare: () => Promise<Secret | undefined>
   /** Told of what happens, in a line for people. */
   readonly onProgress: (line: string) => void
-  readonly label?: string
+  /** For a member that is new; one that is listed keeps its own. Absent: the host's name. */
+  readonly label: string | undefined
 }
 
 /**
@@ -35,13 +40,54 @@ export interface RecoveryInput {
  * @throws {@link LocalError}, {EnrolmentError}, {KeyringError}, {StoreError}, {ShamirError}. After each the store is as it was.
  */
 export async function recover(input: RecoveryInput, signal: AbortSignal): Promise<Recovered> {
-  const { config, seals, keyring, label = hostname() } = input
+  const { config, keyring, label = hostname() } = input
+  const memberIds = new Map<string, Uint8Array>()
+  const seals = input.seals.map(seal => noticing(seal, memberIds))
   const opened = await open(input, signal)
   using sealKeys = opened.sealKeys
-  const configured = config.clusterId === undefined ? undefined : Buffer.from(config.clusterId, 'hex')
-  const clusterId = input.clusterId ?? configured ?? opened.clusterId
-  const adopted = await adoptKeyring({ keyring, sealKeys, clusterId, seals, storePath: config.store, label }, signal)
-  return { ...adopted, openedBy: opened.sealName }
+  const clusterId = input.clusterId ?? opened.clusterId
+  const brought = { keyring, sealKeys, clusterId, seals, storePath: config.store, label }
+  const adopted = await adoptKeyring(brought, signal).catch((error: unknown) => {
+    throw hasErrorCode(error, 'KEYRING_KEY_UNKNOWN') ? storeNewer(config.store, error) : error
+  })
+  return { ...adopted, openedBy: opened.sealName, labels: labelsOf(adopted.keyring, memberIds) }
+}
+
+/** Remembers which device a seal has. */
+function noticing(seal: ConfiguredSeal, memberIds: Map<string, Uint8Array>): ConfiguredSeal {
+  return {
+    ...seal,
+    withLocalMember: (options, use) =>
+      seal.withLocalMember(options, async member => {
+        if (seal.type === 'tpm') memberIds.set(seal.name, Uint8Array.from(member.memberId))
+        return await use(member)
+      }),
+  }
+}
+
+function labelsOf(keyring: Keyring, memberIds: ReadonlyMap<string, Uint8Array>): ReadonlyMap<string, string> {
+  return new Map(
+    [...memberIds].flatMap(([sealName, id]) => {
+      const sealId = findSeal(keyring, sealName)?.sealId
+      const member = keyring.members.find(
+        each =>
+          sealId !== undefined &&
+          Buffer.compare(each.sealId, sealId) === 0 &&
+          Buffer.compare(each.memberId, id) === 0 &&
+          each.state === 'active',
+      )
+      return member === undefined ? [] : [[sealName, member.label] as const]
+    }),
+  )
+}
+
+function storeNewer(storePath: string, cause: unknown): LocalError {
+  return new LocalError(
+    'LOCAL_STORE_NEWER',
+    `the keyring in ${storePath} has a generation that the brought one does not reach: it is newer, and was left as it is. Start the agent ` +
+      'with it, or bring a newer snapshot; only if its seals are lost, move it away and run this again',
+    { cause },
+  )
 }
 
 async function open(input: RecoveryInput, signal: AbortSignal): Promise<OpenedHere> {
@@ -50,9 +96,10 @@ async function open(input: RecoveryInput, signal: AbortSignal): Promise<OpenedHe
   if (!byShares) {
     const opened = await unwrapThroughAny(seals, keyring, {
       signal,
-      onFailure({ sealName, code, message }) {
-        reasons.push(`${sealName}: ${code}: ${message}`)
-        onProgress(`${sealName} does not open it: ${code}: ${message}`)
+      onFailure(failure) {
+        const reason = reasonOf(failure, input.clusterId)
+        reasons.push(reason)
+        onProgress(`does not open: ${reason}`)
       },
     })
     if (opened !== undefined) return opened

@@ -1,22 +1,29 @@
 import { type ChainPosition } from '@sealwright/audit'
 import { type AuditVerification, type LogSummary, verifyAuditLog } from '@sealwright/audit-log'
+import { loadNodeConfig } from '@sealwright/program'
 import { type CommandResult } from '../command.ts'
 import { type CommandContext } from '../context.ts'
 import { SealctlError } from '../errors.ts'
 import { EXIT_CODES } from '../exit-codes.ts'
 import { type AuditVerifyOptions } from './commands.ts'
+import { type LocalOptions } from './local-command.ts'
 
 /** `sealctl audit verify`. */
-export async function runAuditVerify(options: AuditVerifyOptions, { signal }: CommandContext): Promise<CommandResult> {
+export async function runAuditVerify(
+  options: LocalOptions & AuditVerifyOptions,
+  { signal }: CommandContext,
+): Promise<CommandResult> {
   const expectedHead = headOf(options.expect)
-  const verification = await verifyAuditLog(options.directory, {
+  // A log that was copied elsewhere has no node beside it.
+  const directory = options.directory ?? (await loadNodeConfig(options.config)).agent.auditDirectory
+  const verification = await verifyAuditLog(directory, {
     signal,
     ...(expectedHead === undefined ? {} : { expectedHead }),
   })
   const isSound = verification.kind !== 'broken' && !isExpectationMissed(verification)
   return {
-    json: { directory: options.directory, ...verification },
-    text: `${textOf(verification, options.directory)}\n`,
+    json: { directory, ...verification },
+    text: `${textOf(verification, directory)}\n`,
     exitCode: isSound ? EXIT_CODES.done : EXIT_CODES.notReady,
   }
 }

@@ -12,12 +12,12 @@ import { type CommandResult } from '../command.ts'
 import { type CommandContext } from '../context.ts'
 import { writeNewFile } from '../files.ts'
 import { readBroughtKeyring } from './brought-keyring.ts'
-import { clusterIdOf } from './cluster-id.ts'
+import { clusterIdOf, expectedCluster, isForWantOfCluster, NAME_THE_CLUSTER, reasonOf } from './cluster-id.ts'
 import { type EnrolApplyOptions, type EnrolRequestOptions } from './commands.ts'
 import { LocalError } from './errors.ts'
 import { type LocalOptions } from './local-command.ts'
 import { openNode } from './open-node.ts'
-import { plain } from '../render/plain.ts'
+import { opensIt, plain } from '../render/plain.ts'
 
 /** `sealctl enroll request`. */
 export async function runEnrolRequest(
@@ -51,20 +51,15 @@ export async function runEnrolApply(
   const clusterId = clusterIdOf(options.clusterId)
   await using node = await openNode(options.config, clusterId)
   const keyring = await readBroughtKeyring({ kind: 'file', path: options.keyring }, signal)
-  const reasons: string[] = []
-  const onFailure = ({ sealName, code, message }: NamedFailure) => reasons.push(`${sealName}: ${code}: ${message}`)
+  const expected = expectedCluster(keyring, clusterId, node.config)
+  const failed: NamedFailure[] = []
+  const onFailure = (failure: NamedFailure) => failed.push(failure)
   const opened = await unwrapThroughAny(node.seals, keyring, { signal, onFailure })
-  if (opened === undefined) {
-    throw new LocalError(
-      'LOCAL_NOT_OPENED',
-      `no seal of this node opens the keyring (${reasons.join('; ')}): nothing was written`,
-    )
-  }
+  if (opened === undefined) throw notOpened(failed, expected)
   using sealKeys = opened.sealKeys
-  const configured = node.config.clusterId === undefined ? undefined : Buffer.from(node.config.clusterId, 'hex')
   const adopted = await adoptKeyring(
     {
-      ...{ keyring, sealKeys, clusterId: clusterId ?? configured, seals: node.seals },
+      ...{ keyring, sealKeys, clusterId: expected, seals: node.seals },
       ...{ storePath: node.config.store, label: hostname() },
     },
     signal,
@@ -74,12 +69,22 @@ export async function runEnrolApply(
   return {
     json: { clusterId: id, opens: adopted.opens, failures, store: node.config.store },
     text: [
-      plain(`${node.config.store} is written: ${adopted.opens.join(', ')} of this node open the cluster ${id}`),
+      plain(
+        `${node.config.store} is written: ${adopted.opens.join(', ')} of this node ${opensIt(adopted.opens)} the cluster ${id}`,
+      ),
       ...failures.map(({ name, code, message }) => plain(`${name} has no record: ${code}: ${message}`)),
       'Now start the agent.',
       '',
     ].join('\n'),
   }
+}
+
+function notOpened(failed: readonly NamedFailure[], expected: Uint8Array | undefined): LocalError {
+  if (failed.some(failure => isForWantOfCluster(failure, expected))) {
+    return new LocalError('LOCAL_CLUSTER_UNNAMED', `${NAME_THE_CLUSTER}. Nothing was written`)
+  }
+  const reasons = failed.map(failure => reasonOf(failure, expected)).join('; ')
+  return new LocalError('LOCAL_NOT_OPENED', `no seal of this node opens the keyring (${reasons}): nothing was written`)
 }
 
 function chosenTpm(seals: readonly ConfiguredSeal[], name: string | undefined): ConfiguredSeal {

@@ -2,12 +2,13 @@ import { type Secret } from '@sealwright/secret'
 import { type CommandResult } from '../command.ts'
 import { type CommandContext, write } from '../context.ts'
 import { SealctlError } from '../errors.ts'
-import { plain } from '../render/plain.ts'
+import { opensIt, plain } from '../render/plain.ts'
 import { sharePrompt, type SharePrompt } from '../shares/prompt.ts'
 import { sharesFromFiles, sharesFromPipe } from '../shares/read-input.ts'
-import { readBroughtKeyring, type KeyringSource } from './brought-keyring.ts'
-import { clusterIdOf } from './cluster-id.ts'
+import { type KeyringSource, readBrought } from './brought-keyring.ts'
+import { clusterIdOf, expectedCluster } from './cluster-id.ts'
 import { type RecoverOptions } from './commands.ts'
+import { labelWarnings } from './label-warnings.ts'
 import { type LocalOptions } from './local-command.ts'
 import { openNode } from './open-node.ts'
 import { recover, type Recovered } from './recover.ts'
@@ -22,10 +23,11 @@ export async function runRecover(
   const clusterId = clusterIdOf(options.clusterId)
   await using node = await openNode(options.config, clusterId)
   using shares = shareSource(options, context)
-  const keyring = await readBroughtKeyring(source, signal)
+  const { keyring, servers } = await readBrought(source, signal)
+  const expected = expectedCluster(keyring, clusterId, node.config)
   const recovered = await recover(
     {
-      ...{ config: node.config, seals: node.seals, keyring, clusterId },
+      ...{ config: node.config, seals: node.seals, keyring, clusterId: expected, label: options.label },
       byShares: options.shares || options.shareFile.length > 0,
       nextShare: () => shares.next(),
       onProgress: line => {
@@ -34,7 +36,7 @@ export async function runRecover(
     },
     signal,
   )
-  return resultOf(recovered, node.config.store)
+  return resultOf(recovered, node.config.store, labelWarnings(recovered.labels, options.label, servers))
 }
 
 function sourceOf({ snapshot, keyring }: RecoverOptions): KeyringSource {
@@ -66,15 +68,20 @@ function shareSource(
   }
 }
 
-function resultOf({ keyring, opens, openedBy, failures }: Recovered, store: string): CommandResult {
+function resultOf(
+  { keyring, opens, openedBy, failures }: Recovered,
+  store: string,
+  warnings: readonly string[],
+): CommandResult {
   const clusterId = Buffer.from(keyring.clusterId).toString('hex')
   const failed = [...failures].map(([name, { code, message }]) => ({ name, code, message }))
   return {
-    json: { clusterId, openedBy, opens, failures: failed, store },
+    json: { clusterId, openedBy, opens, failures: failed, store, warnings },
     text: [
       plain(`opened by ${openedBy}; the cluster is ${clusterId}`),
-      plain(`${store} is written: ${opens.join(', ')} of this node open it, proven just now`),
+      plain(`${store} is written: ${opens.join(', ')} of this node ${opensIt(opens)} it, proven just now`),
       ...failed.map(({ name, code, message }) => plain(`${name} has no record: ${code}: ${message}`)),
+      ...warnings.map(warning => plain(`warning: ${warning}`)),
       'Now start the agent and OpenBao. To bring data back from the snapshot, see "Restoring a snapshot" in the README.',
       '',
     ].join('\n'),

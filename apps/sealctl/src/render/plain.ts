@@ -3,6 +3,11 @@ export function plain(text: string): string {
   return text.replace(/\p{Cc}/gu, character => `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`)
 }
 
+/** What these seals do, one or several. */
+export function opensIt(seals: readonly string[]): string {
+  return seals.length === 1 ? 'opens' : 'open'
+}
+
 /** Rows with their columns aligned, two spaces between them. */
 export function table(rows: readonly (readonly string[])[]): string {
   const shown = rows.map(row => row.map(plain))

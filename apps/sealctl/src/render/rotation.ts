@@ -25,8 +25,10 @@ export function renderGenerations(generations: readonly GenerationView[]): strin
 
 const NEXT_STEPS = `
 OpenBao still stores what the old key sealed. Now
-  1. have OpenBao re-wrap its root key, on any node: bao write -f sys/rotate/root
-  2. and its recovery key, by another leader: bao operator step-down
-  3. take a snapshot after that: bao operator raft snapshot save FILE
-  4. retire what the snapshot does not name any more: sealctl rotate retire --snapshot FILE
+  1. wait until the other nodes have it: sealctl generations there shows it as current, after about a minute
+  2. have OpenBao re-wrap its root key, on any node: bao write -f sys/rotate/root
+  3. and its recovery key, by another leader: bao operator step-down
+  4. bring the keyrings together: sealctl keyring export on each other node, sealctl keyring import on the new leader
+  5. take a snapshot after that: bao operator raft snapshot save FILE
+  6. retire what the snapshot does not name any more, there: sealctl rotate retire --snapshot FILE
 `

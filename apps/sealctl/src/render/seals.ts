@@ -3,17 +3,18 @@ import { plain, table } from './plain.ts'
 
 /** Seals as a table, one a line. */
 export function renderSeals(seals: readonly ListedSealView[]): string {
-  return table([
+  const rows = table([
     ['SEAL', 'TYPE', 'HERE', 'MEMBERS', 'GENERATIONS', 'REMARKS'],
     ...seals.map(seal => [
       seal.name,
       seal.type,
       renderPlace(seal),
-      String(seal.members.length),
+      seal.members === undefined ? UNKNOWN : String(seal.members.length),
       renderGenerations(seal.members),
       remarks(seal).join(', '),
     ]),
   ])
+  return seals.some(({ members }) => members === undefined) ? `${rows}${NOT_LISTED}` : rows
 }
 
 /** One seal with its members. */
@@ -24,6 +25,7 @@ export function renderSeal(seal: ListedSealView): string {
     ['here', renderPlace(seal)],
     ['remarks', remarks(seal).join(', ') || 'none'],
   ])
+  if (seal.members === undefined) return facts
   return seal.members.length === 0
     ? `${facts}it has no member: sealctl init --seal ${seal.name}\n`
     : `${facts}\n${renderMembers(seal.members)}`
@@ -49,17 +51,26 @@ export function renderPlaces(title: string, places: readonly PlaceView[]): strin
   return places.map(({ seal, label, memberId }) => `${title} ${plain(`${seal}/${label} (${memberId})`)}\n`).join('')
 }
 
+const UNKNOWN = 'unknown'
+
+const NOT_LISTED = `
+This node is sealed: its keyring is not open, and nobody can say yet which members and records a seal has, nor which seals are not in
+node.yaml. Shares that were handed out still open it: sealctl status, sealctl unseal
+`
+
 function renderPlace({ configured }: ListedSealView): string {
   if (configured === undefined) return 'no'
   return configured.disabled ? 'disabled' : `priority ${configured.priority}`
 }
 
-function renderGenerations(members: readonly MemberView[]): string {
+function renderGenerations(members: readonly MemberView[] | undefined): string {
+  if (members === undefined) return UNKNOWN
   const numbers = new Set(members.flatMap(({ records }) => records.map(({ generation }) => generation)))
   return [...numbers].sort((one, other) => one - other).join(' ') || 'none'
 }
 
 function remarks({ opened, members, configured }: ListedSealView): readonly string[] {
+  if (members === undefined) return ['unknown: this node is sealed']
   const exposed = members.filter(isExposed).length
   return [
     ...(opened ? ['opened this node'] : []),
@@ -68,9 +79,9 @@ function remarks({ opened, members, configured }: ListedSealView): readonly stri
   ]
 }
 
-/** The generations that it has a record of, and how each was made. */
+/** The generations that it has a record of, and how each was made: `gen 2: tpm-sealed`. */
 export function recordsOf({ records }: MemberView): string {
-  return records.map(({ generation, method }) => `${generation} ${method}`).join(', ') || 'none'
+  return records.map(({ generation, method }) => `gen ${generation}: ${method}`).join(', ') || 'none'
 }
 
 /** What there is to say of it. */

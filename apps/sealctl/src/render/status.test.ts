@@ -1,4 +1,4 @@
-import { type StatusView } from '@sealwright/control-api'
+import { type SealView, type StatusView } from '@sealwright/control-api'
 import { renderStatus } from './status.ts'
 
 const now = new Date('2026-01-02T03:04:05.000Z')
@@ -93,6 +93,28 @@ describe('the status that an operator reads', () => {
       expect.stringContaining('sealctl enroll approve') as string,
     ])
     expect(renderStatus({ ...status, refusedKeyring }, now)).toMatch(/^leader +key k2, refused for 5 min$/m)
+  })
+
+  it('says how far each set of shares is, and how to enter them while the node is sealed', () => {
+    const [tpm] = status.seals
+    const people: SealView = {
+      ...{ name: 'people', type: 'shamir', priority: 9, disabled: false, health: { state: 'untried' } },
+      sets: [
+        { label: 'board', threshold: 3, count: 5, entered: [2] },
+        { label: 'crew', threshold: 2, count: 3, entered: [] },
+      ],
+    }
+    const seals = tpm === undefined ? [people] : [tpm, people]
+    const sets = [
+      'seal      people (shamir, priority 9): opens by shares of people',
+      '          board: 3 of 5 shares open it, in: 1 of 3 (2)',
+      '          crew: 2 of 3 shares open it, none is in',
+    ].join('\n')
+    const sealed = renderStatus({ ...status, state: 'sealed', keyring: undefined, seals }, now)
+    expect(sealed).toContain(`${sets}\n          to open by them: sealctl unseal --seal people\n`)
+    const open = renderStatus({ ...status, seals }, now)
+    expect(open).toContain(sets)
+    expect(open).not.toContain('sealctl unseal')
   })
 
   it('sends no escape sequence of a hostile server to the terminal', () => {

@@ -1,4 +1,4 @@
-import { judge, type SealHealthView, type SealView, type StatusView } from '@sealwright/control-api'
+import { judge, type SealHealthView, type SealView, type ShareSetView, type StatusView } from '@sealwright/control-api'
 import { plain } from './plain.ts'
 
 /** A status as an operator reads it: one line a fact, the verdict first. */
@@ -11,7 +11,7 @@ export function renderStatus(status: StatusView, now: Date): string {
     ['store', status.store],
     ['keyring', renderKeyring(status, now)],
     ...renderLeader(status, now),
-    ...status.seals.map(seal => ['seal', renderSeal(seal, now)] as const),
+    ...status.seals.flatMap(seal => [['seal', renderSeal(seal, now)] as const, ...renderSets(seal, status.state)]),
     ...(status.seals.some(waitsForOperator)
       ? [['', `once that is mended, here or in node.yaml: kill -HUP ${status.pid}`] as const]
       : []),
@@ -38,6 +38,24 @@ function renderSeal({ name, type, priority, disabled, health }: SealView, now: D
   const head = `${name} (${type}, priority ${priority})`
   if (disabled) return `${head}: disabled`
   return `${head}: ${type === 'shamir' ? 'opens by shares of people' : renderHealth(health, now)}`
+}
+
+/** A line for each set of shares, and what to do with them while the node is sealed. */
+function renderSets(
+  { name, disabled, sets = [] }: SealView,
+  state: StatusView['state'],
+): readonly (readonly [string, string])[] {
+  if (disabled) return []
+  const lines = sets.map(set => ['', renderSet(set)] as const)
+  return state === 'sealed' && sets.length > 0
+    ? [...lines, ['', `to open by them: sealctl unseal --seal ${name}`]]
+    : lines
+}
+
+/** How far a set of shares is, in half a sentence. */
+export function renderSet({ label, threshold, count, entered }: ShareSetView): string {
+  const progress = entered.length === 0 ? 'none is in' : `in: ${entered.length} of ${threshold} (${entered.join(', ')})`
+  return `${label}: ${threshold} of ${count} shares open it, ${progress}`
 }
 
 /** How a seal is, in half a sentence. */

@@ -23,7 +23,7 @@ export async function reseal(
   return {
     text:
       `${sealName} was sealed anew ${conditions}, generation ${generations.join(', ')}; the keys came from ${openedBy}, and the TPM has opened ` +
-      `the new record.\nRestart the agent if its configuration changed. Copies of the old record (keyring.previous, backups) still open in ` +
+      `the new record.\nIf its configuration changed, then reload the agent: kill -HUP PID, or systemctl reload. Copies of the old record (keyring.previous, backups) still open in ` +
       `this TPM as before: only a break of the chain ends that (sealctl rotate --break-chain).\n`,
     json: { seal: sealName, openedBy, generations, conditions },
   }

@@ -21,14 +21,18 @@ describe('the control API', () => {
     expect(await ask(control.path, { path: '/readyz' })).toMatchObject({ statusCode, body: `{"ready":${isOpen}}` })
   })
 
-  it('gives metrics as Prometheus text, and the status as it is', async () => {
+  it('gives metrics as Prometheus text, and the status as it is, with the sets of shares', async () => {
     await using control = await controlScope()
     expect(await ask(control.path, { path: '/metrics' })).toEqual({
       statusCode: 200,
       contentType: 'text/plain; version=0.0.4',
       body: 'sealwright_open 0\n',
     })
-    expect(JSON.parse((await ask(control.path, { path: '/v1/sys/seal-status' })).body)).toEqual(fakeStatus)
+    const sets = [{ label: 'board', threshold: 2, count: 3, entered: [] }]
+    expect(JSON.parse((await ask(control.path, { path: '/v1/sys/seal-status' })).body)).toEqual({
+      ...fakeStatus,
+      seals: fakeStatus.seals.map(seal => (seal.type === 'shamir' ? { ...seal, sets } : seal)),
+    })
   })
 
   it('gives the status of one seal of this node, in the words of the RFC', async () => {

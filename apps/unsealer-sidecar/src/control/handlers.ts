@@ -2,7 +2,7 @@ import { ControlApiError, memberSetFingerprint, type OperationId } from '@sealwr
 import { type ControlApiDependencies } from './control-api.ts'
 import { type Handlers } from './handler.ts'
 import { type SealOperations } from './operations.ts'
-import { viewNamedSealStatus } from './status.ts'
+import { viewNamedSealStatus, withShareSets } from './status.ts'
 import {
   viewCeremony,
   viewGeneration,
@@ -25,7 +25,7 @@ export function statusHandlers(
     readiness: () => ({ ready: isOpen() }),
     metrics: async () => ({ contentType: metrics.contentType, text: await metrics.text() }),
     openApi: async () => (await import('../generated/openapi.ts')).OPENAPI_DOCUMENT,
-    sealStatus: ({ signal }) => status(signal),
+    sealStatus: async ({ signal }) => await withShareSets(await status(signal), name => operations.shareSets(name)),
     namedSealStatus: async ({ parameters: { name }, signal }) => {
       const node = await status(signal)
       const isOfPeople = node.seals.some(seal => seal.name === name && seal.type === 'shamir')

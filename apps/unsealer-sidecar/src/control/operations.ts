@@ -41,8 +41,8 @@ export interface SealFacts {
   readonly type: string
   /** `undefined` where this node's configuration does not have it. */
   readonly configured: { readonly priority: number; readonly disabled: boolean } | undefined
-  /** Active members; none while the keyring has no such seal. */
-  readonly members: readonly MemberFacts[]
+  /** Active members; none if the keyring has no such seal, `undefined` while no keyring is held: what a store has is proven by nobody. */
+  readonly members: readonly MemberFacts[] | undefined
   /** Whether the keyring that is held was opened by it. */
   readonly hasOpened: boolean
 }
@@ -96,7 +96,12 @@ export interface RehearsalResult {
   readonly sealName: string
   readonly setLabel: string
   readonly threshold: number
-  readonly shares: readonly { readonly index: number; readonly isRight: boolean }[]
+  readonly shares: readonly {
+    readonly index: number
+    readonly isRight: boolean
+    /** Why it does not count. */
+    readonly fault?: { readonly code: string; readonly message: string }
+  }[]
   /** Whether these shares would open the seal. */
   readonly isQuorum: boolean
 }
@@ -153,7 +158,7 @@ export interface SealOperations {
     },
     signal: AbortSignal,
   ): Promise<MemberFacts>
-  /** `confirm` must be the name again. Refuses the last way in of any node that is known, and the seal that this node was opened by. */
+  /** `confirm` must be the name again. Refuses the last way in of any node that is known, and a seal that this node's configuration has. */
   deleteSeal(
     request: {
       readonly sealName: string

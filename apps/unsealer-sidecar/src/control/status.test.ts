@@ -1,6 +1,6 @@
 import { parseStatusView } from '@sealwright/control-api'
 import { type SealHealth } from '@sealwright/unseal'
-import { viewNamedSealStatus, viewSeals, viewStatus } from './status.ts'
+import { viewNamedSealStatus, viewSeals, viewStatus, withShareSets } from './status.ts'
 
 const health: Readonly<Record<string, SealHealth>> = {
   tpm: { kind: 'healthy', unwrappedAtMs: 0, tookMs: 12.34 },
@@ -92,5 +92,28 @@ describe('the status of the agent', () => {
       autoUnsealHealth: { state: 'untried' },
       sets: [{ label: 'board', threshold: 2, count: 3, entered: [3] }],
     })
+  })
+
+  it('has the sets of shares of each Shamir seal, and stays a status where they cannot be told', async () => {
+    const seals = viewSeals(
+      [
+        { name: 'tpm', type: 'tpm', priority: 1, disabled: false },
+        { name: 'people', type: 'shamir', priority: 9, disabled: false },
+        { name: 'old', type: 'shamir', priority: 10, disabled: true },
+      ],
+      { health: () => ({ kind: 'untried' }) },
+    )
+    const status = viewStatus({
+      ...{ version: '1', pid: 1, startedAt: '2026-01-01T00:00:00.000Z', store: '/store', held: undefined, seals },
+      ...{ refusedKeyring: undefined, sessions: 0, openbao: { state: 'not-configured' } },
+    })
+    const set = { setLabel: 'board', threshold: 2, count: 3, entered: [3], nonce: 'ab', isComplete: false }
+    const view = await withShareSets(status, sealName => Promise.resolve([{ ...set, sealName }]))
+    expect(parseStatusView(view).seals.map(({ sets }) => sets)).toEqual([
+      undefined,
+      [{ label: 'board', threshold: 2, count: 3, entered: [3] }],
+      undefined,
+    ])
+    expect(await withShareSets(status, () => Promise.reject(new Error('no store')))).toEqual(status)
   })
 })

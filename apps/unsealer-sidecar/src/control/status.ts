@@ -86,6 +86,22 @@ export function viewNamedSealStatus(
   }
 }
 
+/**
+ * The same status with the sets of shares of its Shamir seals. One whose sets cannot be told stays as it is: what keeps the store from
+ * being read stands with the seals that are tried, and a status is wanted most where something is broken.
+ */
+export async function withShareSets(
+  status: StatusView,
+  shareSets: (sealName: string) => Promise<readonly CeremonyState[]>,
+): Promise<StatusView> {
+  const withSets = async (seal: SealView): Promise<SealView> => {
+    if (seal.type !== 'shamir' || seal.disabled) return seal
+    const [found] = await Promise.allSettled([shareSets(seal.name)])
+    return found.status === 'rejected' ? seal : { ...seal, sets: found.value.map(viewShareSet) }
+  }
+  return { ...status, seals: await Promise.all(status.seals.map(withSets)) }
+}
+
 function viewShareSet({ setLabel: label, threshold, count, entered }: CeremonyState): ShareSetView {
   return { label, threshold, count, entered: [...entered] }
 }

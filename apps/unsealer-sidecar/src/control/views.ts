@@ -47,7 +47,7 @@ export function viewListedSeal({ name, type, configured, members, hasOpened }: S
     ...(configured === undefined
       ? {}
       : { configured: { priority: configured.priority, disabled: configured.disabled } }),
-    members: members.map(viewMember),
+    ...(members === undefined ? {} : { members: members.map(viewMember) }),
   }
 }
 
@@ -71,6 +71,9 @@ export function viewCeremony(state: CeremonyState): CeremonyView {
 export function viewRehearsal({ sealName, setLabel, threshold, shares, isQuorum }: RehearsalResult): RehearsalView {
   return {
     ...{ seal: sealName, setLabel, threshold, quorum: isQuorum },
-    shares: shares.map(({ index, isRight }) => ({ index, right: isRight })),
+    shares: shares.map(({ index, isRight, fault }) => ({
+      ...{ index, right: isRight },
+      ...(fault === undefined ? {} : { fault: { code: fault.code, message: fault.message } }),
+    })),
   }
 }

@@ -2,19 +2,23 @@ import { createHash } from 'node:crypto'
 import { EnvelopeError } from '@sealwright/envelope'
 import { assertLeavesRoom, decodeKeyring, type Keyring, KeyringError, type OpenKeyring } from '@sealwright/keyring'
 import { errorCodeOf } from '@sealwright/system-error'
+import { type Arrival } from './ways-in.ts'
 
 /** How many keyrings are remembered that brought nothing new: one for each node that encrypts, and some to spare. */
 const MAX_KNOWN = 64
 
 export interface AbsorberDependencies {
   readonly held: () => OpenKeyring | undefined
-  /** Unites what is held with a keyring whose current key is held. Throws a {@link KeyringError}. */
-  readonly merge: (keyring: Keyring) => void
+  /**
+   * Unites what is held with a keyring whose current key is held. Throws a {@link KeyringError}, or for one that came by itself
+   * a `CustodyError` `CUSTODY_SHUT_OUT`.
+   */
+  readonly merge: (keyring: Keyring, arrival: Arrival) => void
   /**
    * Opens a keyring that is ahead and unites it with what is held. `false` if a seal has to come back first; throws what is wrong with
    * the keyring.
    */
-  readonly open: (keyring: Keyring, signal: AbortSignal) => Promise<boolean>
+  readonly open: (keyring: Keyring, arrival: Arrival, signal: AbortSignal) => Promise<boolean>
   /** Nothing is held yet: a node without a store may open this one instead. */
   readonly offer: (keyring: Keyring) => void
   /** What is held is not what it was: the store should have it, too. */
@@ -69,13 +73,14 @@ export function keyringAbsorber(dependencies: AbsorberDependencies): KeyringAbso
     if (known.size > MAX_KNOWN && oldest !== undefined) known.delete(oldest)
   }
 
-  const take = async (keyring: Keyring, signal: AbortSignal): Promise<boolean> => {
+  const take = async (keyring: Keyring, arrival: Arrival, signal: AbortSignal): Promise<boolean> => {
     try {
-      merge(keyring)
+      merge(keyring, arrival)
       return true
     } catch (error) {
       // It is generations ahead: only a seal can say what is in it.
-      if (error instanceof KeyringError && error.code === 'KEYRING_KEY_UNKNOWN') return await open(keyring, signal)
+      if (error instanceof KeyringError && error.code === 'KEYRING_KEY_UNKNOWN')
+        return await open(keyring, arrival, signal)
       throw error
     }
   }
@@ -92,7 +97,7 @@ export function keyringAbsorber(dependencies: AbsorberDependencies): KeyringAbso
   }
 
   const takeOrOffer = async (keyring: Keyring): Promise<boolean> => {
-    if (held() !== undefined) return await noticing(() => take(keyring, ownSignal))
+    if (held() !== undefined) return await noticing(() => take(keyring, 'by-itself', ownSignal))
     offer(keyring)
     return false
   }
@@ -109,7 +114,7 @@ export function keyringAbsorber(dependencies: AbsorberDependencies): KeyringAbso
     } catch (error) {
       ownSignal.throwIfAborted()
       const refusal = refusalOf(error)
-      // What the keyring itself is the cause of does not change; a seal that was down comes back.
+      // What the keyring itself is the cause of does not change; a seal that was down comes back, and may be another way in.
       if (error instanceof KeyringError || error instanceof EnvelopeError) remember(id, refusal)
       onRefused(error)
       return refusal
@@ -133,7 +138,7 @@ export function keyringAbsorber(dependencies: AbsorberDependencies): KeyringAbso
       const limit = AbortSignal.any([signal, ownSignal])
       limit.throwIfAborted()
       const keyring = decodeKeyring(bytes)
-      return held() !== undefined && (await noticing(() => take(keyring, limit)))
+      return held() !== undefined && (await noticing(() => take(keyring, 'by-hand', limit)))
     },
     startAfresh() {
       known.clear()

@@ -14,10 +14,12 @@ import { nodeOpeners } from './node-openers.ts'
 import { keyringOffers } from './offers.ts'
 import { aheadOpener } from './open-ahead.ts'
 import { unlockThrough } from './own-records.ts'
+import { refusedPins } from './refused-pins.ts'
 import { storedIfAny, storedOr } from './stored-keyring.ts'
 import { storeKeeper } from './store-keeper.ts'
 import { type AgentLock } from './store-lock.ts'
 import { storeProof } from './store-proof.ts'
+import { type Arrival, waysIn } from './ways-in.ts'
 
 /** A keyring with its plain seal keys, as a change needs and gives them. */
 export interface Unlocked {
@@ -133,7 +135,11 @@ export function keyringCustody(dependencies: CustodyDependencies): Custody {
   const { onRecordLost = () => undefined } = dependencies
   const offers = keyringOffers(clusterId)
   const inLine = createLine()
-  const openers = nodeOpeners({ seals, clusterId, opening })
+  const pins = refusedPins((seal, error) => {
+    const { code, message: reason } = classifySealFailure(error)
+    log.warn({ seal, code, reason }, 'PIN refused for a record; it is not sent for that one again before a reload')
+  })
+  const openers = nodeOpeners({ seals, clusterId, opening, pins })
   const { ourMembers } = openers
 
   /** The keyrings that a seal may open, best first. */
@@ -205,8 +211,22 @@ export function keyringCustody(dependencies: CustodyDependencies): Custody {
     },
   })
 
+  const assertWayIn = waysIn({
+    sealNames: () => seals().map(({ name }) => name),
+    ourMembers,
+    isHealthy: name => holder.health(name).kind === 'healthy',
+  })
+
   const merge = (keyring: Keyring | OpenKeyring): void => {
     holder.revise(held => held.mergedWith(keyring))
+  }
+
+  const mergeArrived = (keyring: Keyring | OpenKeyring, arrival: Arrival): void => {
+    holder.revise(held => {
+      const next = held.mergedWith(keyring)
+      if (next !== held && arrival === 'by-itself') assertWayIn(held.keyring, next.keyring)
+      return next
+    })
   }
 
   const proof = storeProof({
@@ -264,7 +284,8 @@ export function keyringCustody(dependencies: CustodyDependencies): Custody {
       await keeper.keep(callSignal, {
         keyring: next,
         prove: async (readBack, proveSignal) => {
-          for (const seal of provenBy) await holder.inTurn(() => proveThrough(seal, readBack, proveSignal))
+          for (const seal of provenBy)
+            await holder.inTurn(() => proveThrough(openers.careful(seal), readBack, proveSignal))
           await prove?.(readBack, proveSignal)
         },
       })
@@ -277,8 +298,8 @@ export function keyringCustody(dependencies: CustodyDependencies): Custody {
 
   const absorber = keyringAbsorber({
     held: () => holder.held()?.key,
-    merge,
-    open: aheadOpener({ holder, openers, unlock, merge, clusterId, opening }),
+    merge: mergeArrived,
+    open: aheadOpener({ holder, openers, unlock, merge: mergeArrived, clusterId, opening }),
     offer: keyring => {
       offers.add(keyring)
     },
@@ -310,6 +331,7 @@ export function keyringCustody(dependencies: CustodyDependencies): Custody {
     startAfresh() {
       absorber.startAfresh()
       offers.clear()
+      pins.forget()
       holder.reload()
     },
     async sealKey(keyId, callSignal) {

@@ -13,13 +13,14 @@ import { type AbsorberDependencies } from './absorb.ts'
 import { type Keyholder } from './keyholder.ts'
 import { type NodeOpeners } from './node-openers.ts'
 import { ownRecords } from './own-records.ts'
+import { type Arrival } from './ways-in.ts'
 
 export interface AheadOpenerDependencies {
   readonly holder: Keyholder<OpenKeyring>
   readonly openers: NodeOpeners
   /** The plain keys of a keyring, from a seal. */
   readonly unlock: (keyring: Keyring, signal: AbortSignal) => Promise<SealKeys>
-  readonly merge: (keyring: OpenKeyring) => void
+  readonly merge: (keyring: OpenKeyring, arrival: Arrival) => void
   readonly clusterId: () => Uint8Array | undefined
   readonly opening: OpenOptions
 }
@@ -67,19 +68,20 @@ export function aheadOpener({
     )
   }
 
-  return async (keyring, signal) => {
+  return async (keyring, arrival, signal) => {
     const base = holder.held()?.key
     if (base === undefined) return false
     try {
       using sealKeys = await unlock(base.keyring, signal)
       using theirs = followSealKeys({ keyring, sealKeys })
       using next = OpenKeyring.from(keyring, theirs, opening)
-      merge(next)
+      merge(next, arrival)
       return true
     } catch (error) {
       // After a break of the chain only a record of ours leads on. No seal is asked in vain.
       const isOutOfReach = hasErrorCode(error, 'KEYRING_LINK_BROKEN', 'KEYRING_OTHER_KEY')
       if (!isOutOfReach || !hasWayInForUs(keyring)) throw error
+      // A seal that opens now, opens it: this node keeps a way in.
       return await openByOurRecord(keyring, signal)
     }
   }

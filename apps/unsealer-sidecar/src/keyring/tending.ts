@@ -52,7 +52,7 @@ export async function tendOnce(dependencies: TendingDependencies, signal: AbortS
   const held = custody.holder.held()?.key
   if (held === undefined) return
   const renew = custody.toRenew()
-  if (renew.size === 0 && !mayNeedTending(held.keyring, seals())) {
+  if (renew.size === 0 && !mayNeedTending(held.keyring, seals(), held.keyIds)) {
     onLookedAfter(new Map())
     return
   }

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { OpenKeyring } from '@sealwright/keyring'
+import { activateGeneration, addGeneration, OpenKeyring } from '@sealwright/keyring'
 import { fakeSeal } from '../testing/fake-seal.ts'
 import { ahead, begun, broken, type Holding } from '../testing/keyrings.ts'
 import { leaderKey, type RefusedKeyring } from './leader-key.ts'
@@ -73,6 +73,41 @@ describe('the key of the leader', () => {
     leader.saw(blobOf(unaware), undefined)
     expect(leader.refused()).toMatchObject({ code: 'KEYRING_KEY_UNKNOWN', keyId: unaware.keyId })
     held = unaware
+    expect(leader.refused()).toBeUndefined()
+  })
+
+  it('is told also where it is held to the next restart alone: its branch was given up here', async () => {
+    const first = await begun([seal])
+    const [unaware, aware] = [opened(ahead(first)), opened(await broken(first, [seal]))]
+    held = unaware.mergedWith(aware)
+    const blob = blobOf(unaware)
+    held.decryptBlob({ blob: blob.ciphertext, aad: new Uint8Array() })
+    const leader = watch()
+    leader.saw(blob, undefined)
+    expect(leader.refused()).toMatchObject({ code: 'KEYRING_KEY_UNKNOWN', keyId: unaware.keyId })
+  })
+
+  it('is told also where a key of a stranger that is held here has its id', async () => {
+    const begin = await begun([seal])
+    const { keyring, generation, sealKey } = addGeneration({
+      ...begin,
+      step: 'chained',
+      keyId: theirs.keyId,
+      randomBytes,
+    })
+    const sealKeys = begin.sealKeys.with(generation.id, sealKey)
+    held = opened({ keyring: activateGeneration({ keyring, sealKeys, id: generation.id }), sealKeys })
+    expect(held.keyIds).toContain(theirs.keyId)
+    const leader = watch()
+    leader.saw(blobOf(theirs), refusal)
+    expect([leader.refused(), told]).toMatchObject([{ keyId: theirs.keyId }, [{ keyId: theirs.keyId }]])
+  })
+
+  it('is told also while it is held, if the keyring of the leader shuts this node out', () => {
+    const leader = watch()
+    leader.saw(blobOf(ours), { code: 'CUSTODY_SHUT_OUT', message: 'no way in' })
+    expect([leader.refused(), told]).toMatchObject([{ code: 'CUSTODY_SHUT_OUT' }, [{ code: 'CUSTODY_SHUT_OUT' }]])
+    leader.saw(blobOf(ours), undefined)
     expect(leader.refused()).toBeUndefined()
   })
 

@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto'
-import { addRecord, currentGeneration, findSeal, type Keyring, removeMember } from '@sealwright/keyring'
+import { addGeneration, addRecord, currentGeneration, findSeal, type Keyring, removeMember } from '@sealwright/keyring'
+import { parseNodeConfig } from '@sealwright/node-config'
 import { createShareSet, shamirRemoteMember } from '@sealwright/shamir'
 import { temporaryFolder, type TemporaryFolder } from '@sealwright/testing-rig'
 import { TpmError } from '@sealwright/tpm'
 import { type FakeSeal, fakeSeal } from '../testing/fake-seal.ts'
-import { begun, broken, type Holding } from '../testing/keyrings.ts'
+import { ahead, begun, broken, enrolled, type Holding, withMac } from '../testing/keyrings.ts'
 import { testNode, type TestNode } from '../testing/test-node.ts'
 import { deleteSeal } from './delete-seal.ts'
 
@@ -92,9 +93,23 @@ describe('taking a seal away', () => {
     await expect(remove(here, 'tpm', ['node'])).rejects.toMatchObject({ code: 'OPERATION_LAST_WAY_IN' })
   })
 
-  it('is refused for the seal that this node was opened by, though another one opens', async () => {
-    const here = await opened(await withMember(await begun([own]), backup, 'shared'), [own, backup])
-    await expect(remove(here, 'tpm', ['node'], [own, backup])).rejects.toMatchObject({ code: 'OPERATION_SEAL_IN_USE' })
+  it('is refused for a seal of the configuration, though another one opens, and done for one that has opened this node but is out of it', async () => {
+    const both = [own, backup]
+    const here = await opened(await withMember(await begun([own]), backup, 'shared'), both)
+    expect(here.custody.holder.held()?.sealName).toBe('tpm')
+    const { seals: configured } = parseNodeConfig(
+      JSON.stringify({ store: '/s', seals: [{ name: 'tpm', type: 'tpm', priority: 1, tpm: { socket: '/t' } }] }),
+      'node.yaml',
+    )
+    const inUse = { custody: here.custody, configured: () => configured, seals: () => both }
+    await expect(deleteSeal(inUse, { sealName: 'tpm', checkedNodes: ['node'] }, signal)).rejects.toMatchObject({
+      code: 'OPERATION_SEAL_IN_USE',
+    })
+    backup.failWith(IS_AWAY)
+    await expect(remove(here, 'tpm', ['node'], [backup])).rejects.toMatchObject({ code: 'OPERATION_LAST_WAY_IN' })
+    backup.failWith(undefined)
+    await remove(here, 'tpm', ['node'], [backup])
+    expect(names(await here.storedKeyring())).toEqual(['backup'])
   })
 
   it('is refused while the TPM of another node has no other way in, however often it was looked at', async () => {
@@ -150,6 +165,22 @@ describe('taking a seal away', () => {
     const removing = remove(here, 'backup', ['node'])
     await expect(removing).rejects.toMatchObject({ code: 'OPERATION_LAST_WAY_IN' })
     await expect(removing).rejects.toThrow('but for people with shares')
+  })
+
+  it('is not kept by a generation that somebody has planted beside the lineage for a device of that seal', async () => {
+    const before = await withMember(await begun([own]), backup, 'x')
+    const { keyring, sealKeys } = ahead(before, 2)
+    const { generation, sealKey } = addGeneration({ ...before, step: 'chained', randomBytes })
+    const generations = [...keyring.generations, { ...generation, state: 'active' as const }].sort(
+      (one, other) => one.number - other.number || Buffer.compare(one.id, other.id),
+    )
+    const planted = withMac({ keyring: { ...keyring, generations }, sealKeys })
+    const theirs = [fakeSeal({ name: 'backup', type: 'transit', device: 'theirs' })]
+    const held = sealKeys.with(generation.id, sealKey)
+    const here = await opened(await enrolled({ keyring: planted, sealKeys: held }, theirs, generation.id))
+    expect(here.held().keyIds).toHaveLength(3)
+    await remove(here, 'backup', ['node'])
+    expect(names(await here.storedKeyring())).toEqual(['tpm'])
   })
 
   it('is refused for a seal that there is none of, and while this node is sealed', async () => {

@@ -1,6 +1,7 @@
 import {
   findRecords,
   findSeal,
+  isMissed,
   type Keyring,
   leadsToCurrent,
   type Member,
@@ -11,7 +12,7 @@ import {
 import { type SealConfig } from '@sealwright/node-config'
 import { type ConfiguredSeal } from '@sealwright/node-seals'
 import { type SealOperations } from '../control/operations.ts'
-import { type Custody } from '../keyring/custody.ts'
+import { type Custody, type Unlocked } from '../keyring/custody.ts'
 import { CustodyError } from '../keyring/custody-error.ts'
 import { OperationError } from './errors.ts'
 import { hex, isSame, sealOf } from './facts.ts'
@@ -49,7 +50,7 @@ export async function deleteSeal(
   await custody.change(({ keyring, sealKeys }) => {
     const seal = activeSeal(keyring, sealName)
     const after = neverTheLast(sealName, () => removeSeal({ keyring, sealKeys, sealId: seal.sealId }))
-    assertReachesAsMuch(sealName, keyring, after)
+    assertReachesAsMuch(sealName, { keyring, sealKeys }, after)
     assertNobodyIsShutOut(sealName, keyring, after)
     assertChecked(keyring, seal, checkedNodes)
     return { keyring: after, sealKeys }
@@ -81,25 +82,28 @@ async function assertOpensWithout(
   )
 }
 
-function assertNotInUseHere({ custody, configured }: DeleteSealDependencies, sealName: string): void {
-  if (custody.holder.held()?.sealName === sealName) {
-    throw new OperationError(
-      'OPERATION_SEAL_IN_USE',
-      `this node was opened by ${sealName}: disable it in node.yaml, restart the agent so that another seal opens, then delete it`,
-    )
-  }
+/**
+ * Which seal has opened this node does not matter: the key is in memory, another seal has just opened, and at the next start only those of
+ * the configuration are asked.
+ */
+function assertNotInUseHere({ configured }: DeleteSealDependencies, sealName: string): void {
   if (configured().some(seal => seal.name === sealName && !seal.disabled)) {
     throw new OperationError(
       'OPERATION_SEAL_IN_USE',
-      `${sealName} is in use on this node: take it out of node.yaml, or set disabled, and reload; it would be enrolled again`,
+      `${sealName} is in use on this node: take it out of node.yaml, or set disabled, and reload the agent, which need not be restarted`,
     )
   }
 }
 
-/** Whatever a device led to, some device still leads to: {@link removeSeal} is content with shares. */
-function assertReachesAsMuch(sealName: string, before: Keyring, after: Keyring): void {
+/**
+ * Whatever a device led to, some device still leads to: {@link removeSeal} is content with shares. As there, not what somebody may have
+ * planted beside the lineage.
+ */
+function assertReachesAsMuch(sealName: string, before: Unlocked, after: Keyring): void {
   const reached = reachedGenerations(after, recordsOfDevices(after)).map(({ id }) => hex(id))
-  const lost = reachedGenerations(before, recordsOfDevices(before)).filter(({ id }) => !reached.includes(hex(id)))
+  const lost = reachedGenerations(before.keyring, recordsOfDevices(before.keyring)).filter(
+    generation => !reached.includes(hex(generation.id)) && isMissed(before, generation),
+  )
   if (lost.length === 0) return
   const which = lost.map(({ number, keyId }) => `${number} (${keyId})`).join(', ')
   throw lastWayIn(

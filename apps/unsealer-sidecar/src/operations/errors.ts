@@ -4,7 +4,7 @@ export type OperationErrorCode =
   | 'OPERATION_MEMBER_UNKNOWN' // no such active member
   | 'OPERATION_NOT_CONFIRMED' // the name was not typed again, or wrongly; or the members that stay were not confirmed
   | 'OPERATION_LAST_WAY_IN' // nothing would be left that opens this node, another one, or what blobs may name
-  | 'OPERATION_SEAL_IN_USE' // this node was opened by it
+  | 'OPERATION_SEAL_IN_USE' // the configuration of this node has it
   | 'OPERATION_NODES_UNCHECKED' // other nodes may be open by it, and nobody says to have looked
   | 'OPERATION_MEMBERS_UNREACHABLE' // a break of the chain would leave them out, and they were not removed by name
   | 'OPERATION_MEMBERS_CHANGED' // others than those that were confirmed would get the next key

@@ -58,14 +58,18 @@ export function nameOf(seal: Seal, { memberId, label }: Member): MemberName {
   return { sealName: seal.name, memberId: hex(memberId), label }
 }
 
-/** Every seal that the keyring or this node's configuration has, those of the configuration first. */
+/**
+ * Every seal that the keyring or this node's configuration has, those of the configuration first.
+ *
+ * @param keyring - `undefined` while none is held: then nobody knows who the members are, nor which seals other nodes have.
+ */
 export function sealFacts(
   keyring: Keyring | undefined,
   configured: readonly SealConfig[],
   openedBy: string | undefined,
 ): readonly SealFacts[] {
   const listed = keyring?.seals.filter(({ state }) => state === 'active') ?? []
-  const members = keyring === undefined ? [] : memberFacts(keyring).filter(({ state }) => state === 'active')
+  const members = keyring && memberFacts(keyring).filter(({ state }) => state === 'active')
   const local = configured.map(({ name, type, priority, disabled }) => ({
     ...{ name, type },
     configured: { priority, disabled },
@@ -75,7 +79,7 @@ export function sealFacts(
     .map(({ name, sealType }) => ({ name, type: sealType, configured: undefined }))
   return [...local, ...others].map(seal => ({
     ...seal,
-    members: members.filter(({ sealName }) => sealName === seal.name),
+    members: members?.filter(({ sealName }) => sealName === seal.name),
     hasOpened: seal.name === openedBy,
   }))
 }

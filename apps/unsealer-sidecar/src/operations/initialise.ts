@@ -1,12 +1,13 @@
 import { hostname } from 'node:os'
 import { randomFillSync } from 'node:crypto'
+import { findSeal, type Keyring, type Member, relabelMember } from '@sealwright/keyring'
 import { type SealConfig } from '@sealwright/node-config'
 import { type ConfiguredSeal, tendSeals } from '@sealwright/node-seals'
 import { allocateKeyBytes } from '@sealwright/secret'
 import { type SealOperations } from '../control/operations.ts'
-import { type Custody } from '../keyring/custody.ts'
+import { type Custody, type Unlocked } from '../keyring/custody.ts'
 import { OperationError } from './errors.ts'
-import { hex, listedMember } from './facts.ts'
+import { hex, isSame, listedMember } from './facts.ts'
 import { type NewShareSets, newShareSet } from './new-share-sets.ts'
 
 type Initialised = Awaited<ReturnType<SealOperations['initialise']>>
@@ -20,8 +21,8 @@ export interface InitialiseDependencies {
 }
 
 /**
- * Gives a seal of this node's configuration its first record, or the device that it has now one more. Of a Shamir seal it makes a new set,
- * which opens nothing before it is confirmed.
+ * Gives a seal of this node's configuration its first record, or the device that it has now one more. Where that device is a member
+ * already and a label is given, it is called so from then on. Of a Shamir seal it makes a new set, which opens nothing before it is confirmed.
  *
  * @throws {@link OperationError} `OPERATION_SEAL_UNKNOWN`, `OPERATION_INVALID`; as `Custody.change`; what the seal throws.
  */
@@ -30,7 +31,7 @@ export async function initialise(
   request: Parameters<SealOperations['initialise']>[0],
   signal: AbortSignal,
 ): Promise<Initialised> {
-  const { sealName, shares, label = hostname() } = request
+  const { sealName, shares, label } = request
   const configured = dependencies.configured().find(({ name, disabled }) => name === sealName && !disabled)
   if (configured === undefined) {
     throw new OperationError(
@@ -53,12 +54,12 @@ export async function initialise(
       `${sealName} is a Shamir seal: say how many shares, and how many of them open`,
     )
   }
-  return await newShareSet(dependencies, { sealName, label: request.label ?? 'default', ...shares }, signal)
+  return await newShareSet(dependencies, { sealName, label: label ?? 'default', ...shares }, signal)
 }
 
 async function initialiseDevice(
   { custody, seals }: InitialiseDependencies,
-  { sealName, label }: { readonly sealName: string; readonly label: string },
+  { sealName, label }: { readonly sealName: string; readonly label: string | undefined },
   signal: AbortSignal,
 ): Promise<Initialised> {
   const seal = seals().find(({ name }) => name === sealName)
@@ -75,18 +76,57 @@ async function initialiseDevice(
   }
   const { keyring } = await custody.change(async (unlocked, changeSignal) => {
     const { keyring, renewed, failures } = await tendSeals({
-      ...{ ...unlocked, seals: [noticed], label, readdRemoved: true, now: Date.now, signal: changeSignal },
+      ...{
+        ...unlocked,
+        seals: [noticed],
+        label: label ?? hostname(),
+        readdRemoved: true,
+        now: Date.now,
+        signal: changeSignal,
+      },
       randomBytes: keyBytes,
     })
     const failure = failures.get(sealName)
     if (failure !== undefined) throw new OperationError('OPERATION_SEAL_FAILED', `${failure.code}: ${failure.message}`)
-    return { keyring, sealKeys: unlocked.sealKeys, provenBy: renewed.length > 0 ? [seal] : [] }
+    const { sealKeys } = unlocked
+    const called = label === undefined ? keyring : relabelled({ keyring, sealKeys }, { sealName, memberId, label })
+    return { keyring: called, sealKeys, provenBy: renewed.length > 0 ? [seal] : [] }
   }, signal)
   return {
     member: listedMember(keyring, sealName, memberId ?? new Uint8Array()),
     clusterId: hex(keyring.clusterId),
     shares: [],
   }
+}
+
+/** A member that was listed before keeps its label when it is tended: whoever gives another one wants it called so. */
+function relabelled(
+  { keyring, sealKeys }: Unlocked,
+  {
+    sealName,
+    memberId,
+    label,
+  }: { readonly sealName: string; readonly memberId: Uint8Array | undefined; readonly label: string },
+): Keyring {
+  const members = activeMembersOf(keyring, sealName)
+  const own = members.find(member => memberId !== undefined && isSame(member.memberId, memberId))
+  if (own === undefined || own.label === label) return keyring
+  const other = members.find(member => member.label === label)
+  if (other !== undefined) {
+    throw new OperationError(
+      'OPERATION_INVALID',
+      `nothing was changed: another member of ${sealName} is called ${label} (${hex(other.memberId)}): choose another label, or first call that ` +
+        'one otherwise, or shut it out if it is no more (sealctl members revoke)',
+    )
+  }
+  return relabelMember({ keyring, sealKeys, place: own, label })
+}
+
+function activeMembersOf(keyring: Keyring, sealName: string): readonly Member[] {
+  const seal = findSeal(keyring, sealName)
+  return keyring.members.filter(
+    ({ sealId, state }) => state === 'active' && seal !== undefined && isSame(sealId, seal.sealId),
+  )
 }
 
 function keyBytes(byteLength: number): Uint8Array {

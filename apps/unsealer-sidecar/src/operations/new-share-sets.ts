@@ -32,6 +32,8 @@ const NONCE_BYTES = 16
 /** The public half of a set whose shares are on their way to whoever asked for it. */
 interface NewShareSet extends Pick<CreatedShareSet, 'wrappingKey' | 'memberId' | 'data'> {
   readonly sealName: string
+  /** The seal that it is for; `undefined` if the set is its first member. */
+  readonly sealId: Uint8Array | undefined
   readonly label: string
 }
 
@@ -49,7 +51,7 @@ export function createNewShareSets(): NewShareSets {
  * Makes a set of shares and proves that it would open the keyring; the keyring stays as it is.
  *
  * @returns its shares, owned by the caller, who wipes them. Its member has no records yet.
- * @throws {ShamirError} `SHAMIR_INPUT_INVALID`, `SHAMIR_SET_UNPROVEN`; {KeyringError} `KEYRING_NAME_TAKEN`, `KEYRING_TOO_LARGE`; as
+ * @throws {@link OperationError} `OPERATION_INVALID` for the label of a set that opens; {ShamirError} `SHAMIR_INPUT_INVALID`, `SHAMIR_SET_UNPROVEN`; {KeyringError} `KEYRING_NAME_TAKEN`, `KEYRING_TOO_LARGE`; as
  *   `Custody.change`.
  */
 export async function newShareSet(
@@ -66,18 +68,19 @@ export async function newShareSet(
   const made = createShareSet({ clusterId, threshold, shares: count, randomBytes: keyBytes })
   try {
     const { wrappingKey, memberId, data } = made
-    const set: NewShareSet = { sealName, label, wrappingKey, memberId, data }
-    let member: MemberFacts | undefined
+    const asked = { sealName, label, wrappingKey, memberId, data }
+    let result: { readonly set: NewShareSet; readonly member: MemberFacts } | undefined
     await custody.change(async (unlocked, changeSignal) => {
+      const set = { ...asked, sealId: findSeal(unlocked.keyring, sealName)?.sealId }
       // As it would be written, and opened from there by the shares, as people would.
       const written = decodeKeyring(encodeKeyring(await withSet(unlocked, set, changeSignal)))
       await proveShares(written, { sealName, memberId, shares: made.shares }, changeSignal)
-      member = { ...listedMember(written, sealName, memberId), records: [] }
+      result = { set, member: { ...listedMember(written, sealName, memberId), records: [] } }
       return unlocked
     }, signal)
-    if (member === undefined) throw new TypeError('a change ends only with a result')
-    remember(newShareSets, set)
-    return { member, clusterId: hex(clusterId), shares: made.shares.map(encodeShare) }
+    if (result === undefined) throw new TypeError('a change ends only with a result')
+    remember(newShareSets, result.set)
+    return { member: result.member, clusterId: hex(clusterId), shares: made.shares.map(encodeShare) }
   } finally {
     for (const { value } of made.shares) value.wipe()
   }
@@ -86,7 +89,7 @@ export async function newShareSet(
 /**
  * Puts a set that {@link newShareSet} has made into the keyring: all its shares have arrived.
  *
- * @throws {@link OperationError} `OPERATION_MEMBER_UNKNOWN`; as `Custody.change`.
+ * @throws {@link OperationError} `OPERATION_MEMBER_UNKNOWN`, `OPERATION_INVALID` if another set got its label meanwhile; as `Custody.change`.
  */
 export async function confirmShares(
   { custody, newShareSets }: { readonly custody: Custody; readonly newShareSets: NewShareSets },
@@ -101,13 +104,13 @@ export async function confirmShares(
         'its shares open nothing. Destroy them, and make another set',
     )
   }
-  const { keyring } = await custody.change(
-    async (unlocked, changeSignal) => ({
+  const { keyring } = await custody.change(async (unlocked, changeSignal) => {
+    assertNotRemoved(unlocked.keyring, set)
+    return {
       keyring: isListed(unlocked.keyring, set) ? unlocked.keyring : await withSet(unlocked, set, changeSignal),
       sealKeys: unlocked.sealKeys,
-    }),
-    signal,
-  )
+    }
+  }, signal)
   return listedMember(keyring, sealName, set.memberId)
 }
 
@@ -115,6 +118,18 @@ function remember(newShareSets: NewShareSets, set: NewShareSet): void {
   newShareSets.set(hex(set.memberId), set)
   const [oldest] = newShareSets.keys()
   if (newShareSets.size > MAX_NEW_SETS && oldest !== undefined) newShareSets.delete(oldest)
+}
+
+/** Neither the set nor its seal was shut out since: to confirm is no way to bring it back. */
+function assertNotRemoved(keyring: Keyring, { sealName, sealId, memberId }: NewShareSet): void {
+  const seal = findSeal(keyring, sealName)
+  const isSealThere = sealId === undefined || (seal !== undefined && isSame(seal.sealId, sealId))
+  const listed = keyring.members.find(member => isSame(member.memberId, memberId))
+  if (isSealThere && listed?.state !== 'removed') return
+  throw new OperationError(
+    'OPERATION_MEMBER_UNKNOWN',
+    `the set of shares ${hex(memberId)}, or its seal ${sealName}, was removed meanwhile: its shares open nothing. Destroy them`,
+  )
 }
 
 function isListed(keyring: Keyring, { memberId }: NewShareSet): boolean {
@@ -126,6 +141,7 @@ async function withSet(
   { sealName, label, wrappingKey, memberId, data }: NewShareSet,
   signal: AbortSignal,
 ): Promise<Keyring> {
+  assertLabelFree(before, sealName, label)
   let keyring = before
   for (const { id: generationId } of rootGenerations(before)) {
     // One that nobody here has the key of may be a stranger’s, and is in nobody’s way.
@@ -138,6 +154,21 @@ async function withSet(
     })
   }
   return keyring
+}
+
+/** People tell sets apart by their labels alone. */
+function assertLabelFree(keyring: Keyring, sealName: string, label: string): void {
+  const seal = findSeal(keyring, sealName)
+  const taken = keyring.members.find(
+    member =>
+      seal !== undefined && member.state === 'active' && member.label === label && isSame(member.sealId, seal.sealId),
+  )
+  if (taken === undefined) return
+  throw new OperationError(
+    'OPERATION_INVALID',
+    `nothing was changed: ${sealName} has a set of shares called ${label} already (${hex(taken.memberId)}): give the new one another label ` +
+      '(sealctl init --label), or shut the old one out first (sealctl members revoke)',
+  )
 }
 
 async function proveShares(

@@ -33,8 +33,9 @@ export function assertNodesKnown({
   throw new OperationError(
     'OPERATION_NODES_UNKNOWN',
     `${nothingDone}: the keyring here has no TPM member that is called as the server ${unknown.join(', ')}, which may know only the old key. ` +
-      'Import its keyring (sealctl keyring export there, sealctl keyring import here), or name it with --lost NODE if it is no more, or ' +
-      'opens by a seal that it shares',
+      'Import its keyring (sealctl keyring export there, sealctl keyring import here); or call its TPM as raft calls the server ' +
+      '(sealctl init --seal SEAL --label NODE there), then import; or name it with --lost NODE if it is no more, or opens by a seal that it ' +
+      'shares',
   )
 }
 

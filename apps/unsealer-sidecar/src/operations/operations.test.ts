@@ -180,6 +180,16 @@ describe('a Shamir seal', () => {
     expect(await enter(shares[1])).toMatchObject({ isComplete: true })
   })
 
+  it('makes and confirms no second set of one label: people tell their cards apart by it', async () => {
+    const { member } = await newShares(2, 2, 'board')
+    await withShares(2, 2, 'board')
+    const taken = { code: 'OPERATION_INVALID', message: expect.stringContaining('called board already') as string }
+    await expect(newShares(2, 2, 'board')).rejects.toMatchObject(taken)
+    const confirm = running.operations.confirmShares({ sealName: 'people', memberId: member.memberId, caller }, signal)
+    await expect(confirm).rejects.toMatchObject(taken)
+    expect(running.operations.members().filter(({ label }) => label === 'board')).toHaveLength(1)
+  })
+
   it('lets a set that was not confirmed go with the agent, and of many the oldest', async () => {
     const sets: string[] = []
     for (let count = 0; count < 17; count += 1) sets.push((await newShares(2, 2, `team-${count}`)).member.memberId)
@@ -253,8 +263,30 @@ describe('a Shamir seal', () => {
       )
     expect(await rehearse(0, 2)).toMatchObject({ isQuorum: true, shares: [{ index: 1, isRight: true }, { index: 3 }] })
     expect(await rehearse(1)).toMatchObject({ isQuorum: false, threshold: 2 })
-    expect(await rehearse(1, 1)).toMatchObject({ isQuorum: false, shares: [{ isRight: true }, { isRight: false }] })
+    expect(await rehearse(1, 1)).toMatchObject({
+      isQuorum: false,
+      shares: [{ isRight: true }, { isRight: false, fault: { code: 'SHAMIR_SHARE_REPEATED' } }],
+    })
     expect(running.custody.holder.held()).toBeUndefined()
+  })
+
+  it('is told of a card whose set was removed that it is of that one, whether it comes first or not', async () => {
+    const old = await withShares(2, 2, 'old')
+    const shares = await withShares(2, 2, 'new')
+    const { memberId } = running.operations.members().find(({ label }) => label === 'old') ?? {}
+    const { members, nodes, lost } = agreedBreak({ keyring: held(running) }, { drop: [memberId ?? ''] })
+    await running.operations.rotate({ breakChain: true, drop: [memberId ?? ''], nodes, lost, members, caller }, signal)
+    const brought = [...old.slice(0, 1), ...shares]
+    const rehearsal = await running.operations.rehearse({ sealName: undefined, shares: brought, caller }, signal)
+    const fault = {
+      code: 'SHAMIR_OTHER_SET',
+      message: expect.stringContaining('old of the seal people, which was removed') as string,
+    }
+    expect(rehearsal).toMatchObject({
+      ...{ isQuorum: true, setLabel: 'new' },
+      shares: [{ isRight: false, fault }, { isRight: true }, { isRight: true }],
+    })
+    await expect(enter(old[0])).rejects.toMatchObject(fault)
   })
 
   it('is not opened for a seal that there is none of', async () => {
@@ -362,6 +394,20 @@ describe('taking away', () => {
       signal,
     )
     await expect(revoke).rejects.toMatchObject({ code: 'OPERATION_LAST_WAY_IN' })
+  })
+  it('is not undone by a word for shares that comes after it', async () => {
+    await withShares(2, 3, 'board')
+    const { member } = await newShares(2, 3, 'next')
+    const [tpm] = configFor(tpms[0]).seals
+    await running.seals.replace({ ...configFor(tpms[0]), seals: tpm === undefined ? [] : [tpm] })
+    await running.operations.deleteSeal(
+      { sealName: 'people', confirm: 'people', checkedNodes: ['one'], caller },
+      signal,
+    )
+    const { memberId } = member
+    const late = running.operations.confirmShares({ sealName: 'people', memberId, caller }, signal)
+    await expect(late).rejects.toMatchObject({ code: 'OPERATION_MEMBER_UNKNOWN' })
+    expect(running.operations.seals().map(({ name }) => name)).toEqual(['tpm'])
   })
 })
 

@@ -5,7 +5,7 @@ import {
   type Generation,
   type GenerationStep,
   type Member,
-  removeMember,
+  removeMembers,
   type SealKeys,
 } from '@sealwright/keyring'
 import { type ConfiguredSeal } from '@sealwright/node-seals'
@@ -68,10 +68,9 @@ export async function rotateBroken(
   signal: AbortSignal,
 ): Promise<Rotated> {
   const { staying, leaving } = partMembers(before, { revoked, drop: request.drop })
-  const without = leaving.reduce(
-    (keyring, member) =>
-      neverTheLast(member.label, () => removeMember({ keyring, sealKeys: heldBefore, place: member })),
-    before,
+  // Before the new generation is made: what becomes of it is not for them, and the sweep of a break takes them away with it.
+  const without = neverTheLast(inWords(leaving), () =>
+    removeMembers({ keyring: before, sealKeys: heldBefore, places: leaving }),
   )
   assertConfirmedMembers(before, staying, request.members)
   assertNobodyForgotten(before, staying, request)
@@ -93,6 +92,11 @@ export async function rotateBroken(
     next.sealKey.wipe()
     throw error
   }
+}
+
+function inWords(leaving: readonly Member[]): string {
+  const [first] = leaving
+  return first !== undefined && leaving.length === 1 ? first.label : `at least one of these ${leaving.length} members`
 }
 
 function assertAllReached(leftOut: readonly LeftOut[]): void {

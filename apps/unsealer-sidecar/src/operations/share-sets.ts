@@ -69,9 +69,40 @@ export function chosenShamirSeal(
  */
 export function setFor(sets: readonly KnownShareSet[], sealName: string, share: Share): KnownShareSet {
   const ofSeal = sets.filter(set => set.sealName === sealName)
-  const chosen = ofSeal.find(({ set }) => isSame(set.memberId, share.memberId)) ?? ofSeal[0]
+  const chosen = ofSeal.find(known => isOfSet(known, share)) ?? ofSeal[0]
   if (chosen === undefined) throw new TypeError(`${sealName} has no set of shares`)
   return chosen
+}
+
+/** Whether it names a set of that seal that opens. */
+export function isOfSeal(sets: readonly KnownShareSet[], sealName: string, share: Share): boolean {
+  return sets.some(known => known.sealName === sealName && isOfSet(known, share))
+}
+
+function isOfSet({ set }: KnownShareSet, { memberId }: Share): boolean {
+  return isSame(set.memberId, memberId)
+}
+
+/** Why a share does not count. Of a set that was removed the keyring may still have the name, which says more than its id. */
+export function faultOf(keyring: Keyring, share: Share | undefined, error: ShamirError): ShamirError {
+  if (error.code !== 'SHAMIR_OTHER_SET' || share === undefined) return error
+  const removed = keyring.members.find(({ state, memberId }) => state === 'removed' && isSame(memberId, share.memberId))
+  const seal = removed && sealOf(keyring, removed)
+  if (seal === undefined) return error
+  return new ShamirError(
+    'SHAMIR_OTHER_SET',
+    `this share is of the set ${removed?.label ?? ''} of the seal ${seal.name}, which was removed: destroy it`,
+    { cause: error },
+  )
+}
+
+/** Does it; where a share is refused that is of a set that was removed, the refusal says so. */
+export function namingRemoved<T>(keyring: Keyring, share: Share, work: () => T): T {
+  try {
+    return work()
+  } catch (error) {
+    throw error instanceof ShamirError ? faultOf(keyring, share, error) : error
+  }
 }
 
 /** All sets by name, to say of a stray share where it belongs. */

@@ -14,7 +14,17 @@ import {
 } from '@sealwright/shamir'
 import { type CeremonyState, type RehearsalResult, type SealOperations } from '../control/operations.ts'
 import { type Custody } from '../keyring/custody.ts'
-import { chosenShamirSeal, type KnownShareSet, namesOf, setFor, setKey, shareSetsOf } from './share-sets.ts'
+import {
+  chosenShamirSeal,
+  faultOf,
+  isOfSeal,
+  type KnownShareSet,
+  namesOf,
+  namingRemoved,
+  setFor,
+  setKey,
+  shareSetsOf,
+} from './share-sets.ts'
 
 /** Shares that nobody adds to are forgotten after so long: people who went home must begin anew. */
 export const COLLECTING_TIMEOUT_MS = 900_000
@@ -93,7 +103,9 @@ export function shareOperations({
       const before =
         collecting.get(key)?.ceremony ??
         beginCeremony({ set: of.set, nonce: randomBytes(NONCE_BYTES).toString('hex'), others: namesOf(sets) })
-      const after = next(before, { kind: 'share', nonce: nonce ?? before.nonce, share })
+      const after = namingRemoved(keyring, share, () =>
+        next(before, { kind: 'share', nonce: nonce ?? before.nonce, share }),
+      )
       switch (after.kind) {
         case 'collecting':
           keep(of, after)
@@ -131,17 +143,24 @@ export function shareOperations({
     },
 
     async rehearse({ sealName, shares: texts }): Promise<RehearsalResult> {
-      const sets = shareSetsOf(await custody.known())
+      const keyring = await custody.known()
+      const sets = shareSetsOf(keyring)
       const chosen = chosenShamirSeal(sets, configured(), sealName)
       const shares = parseAll(texts)
-      const [first] = shares
+      // A card of a set that is no more must not decide which set is meant.
+      const first = shares.find(share => isOfSeal(sets, chosen, share)) ?? shares[0]
       if (first === undefined) return { sealName: chosen, setLabel: '', threshold: 0, shares: [], isQuorum: false }
       const of = setFor(sets, chosen, first)
       const { verdicts, threshold, outcome } = rehearse({ set: of.set, shares, others: namesOf(sets) })
       if (outcome.kind === 'failed') throw outcome.error
       return {
         ...{ sealName: chosen, setLabel: of.label, threshold, isQuorum: outcome.kind === 'proven' },
-        shares: verdicts.map(({ index, kind }) => ({ index, isRight: kind === 'good' })),
+        shares: verdicts.map((verdict, position) => {
+          const { index, kind } = verdict
+          if (kind === 'good') return { index, isRight: true }
+          const { code, message } = faultOf(keyring, shares[position], verdict.error)
+          return { index, isRight: false, fault: { code, message } }
+        }),
       }
     },
 

@@ -1,4 +1,4 @@
-import { memberSetFingerprint } from '@sealwright/control-api'
+import { membersNamed, memberSetFingerprint } from '@sealwright/control-api'
 import { type Keyring, type Member } from '@sealwright/keyring'
 import { type BreakRequest } from '../control/operations.ts'
 import { OperationError } from './errors.ts'
@@ -14,7 +14,8 @@ export interface Parting {
 /**
  * Parts those that are removed from those that stay.
  *
- * @param input.revoked - the one that the break is for, if any. @param input.drop - ids in hex; who is in two seals leaves both.
+ * @param input.revoked - the one that the break is for, if any. @param input.drop - ids in hex, with which who is in two seals leaves both; or
+ *   fingerprints.
  * @throws {@link OperationError} `OPERATION_MEMBER_UNKNOWN`.
  */
 export function partMembers(
@@ -22,14 +23,20 @@ export function partMembers(
   { revoked, drop }: { readonly revoked: Member | undefined; readonly drop: readonly string[] },
 ): Parting {
   const active = keyring.members.filter(({ state }) => state === 'active')
-  const unknown = drop.find(memberId => !active.some(member => hex(member.memberId) === memberId))
+  const listed = active.flatMap(member => {
+    const seal = sealOf(keyring, member)
+    if (seal === undefined) return []
+    return [{ member, memberId: hex(member.memberId), fingerprint: fingerprintOf(seal, member) }]
+  })
+  const { named, unknown } = membersNamed(listed, drop)
   if (unknown !== undefined) {
     throw new OperationError(
       'OPERATION_MEMBER_UNKNOWN',
-      `there is no active member ${unknown}: see sealctl members list`,
+      `${unknown} is the id or fingerprint of no active member, or of two that are not the same: see sealctl members list`,
     )
   }
-  const leaves = (member: Member): boolean => member === revoked || drop.includes(hex(member.memberId))
+  const dropped = new Set([...named].map(({ member }) => member))
+  const leaves = (member: Member): boolean => member === revoked || dropped.has(member)
   return { staying: active.filter(member => !leaves(member)), leaving: active.filter(leaves) }
 }
 

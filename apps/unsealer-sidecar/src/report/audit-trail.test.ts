@@ -1,5 +1,5 @@
 import { type AuditEvent } from '@sealwright/audit'
-import { removeMember, retireGeneration } from '@sealwright/keyring'
+import { relabelMember, removeMember, retireGeneration } from '@sealwright/keyring'
 import { fakeSeal } from '../testing/fake-seal.ts'
 import { begun, enrolled, rotated } from '../testing/keyrings.ts'
 import { auditTrail, changesBetween } from './audit-trail.ts'
@@ -47,6 +47,10 @@ describe('what happened between two keyrings', () => {
     if (member === undefined) throw new Error('no member')
     const without = removeMember({ ...both, place: member })
     expect(kindsOf(changesBetween(both.keyring, without))).toEqual(['member-revoked', 'record-removed'])
+    const relabelled = relabelMember({ ...both, place: member, label: 'node-b' })
+    expect(changesBetween(both.keyring, relabelled)).toMatchObject([
+      { kind: 'member-relabelled', label: 'node-b', formerLabel: 'node' },
+    ])
     const next = await enrolled(rotated(both), [one, two])
     const [oldest] = next.keyring.generations
     if (oldest === undefined) throw new Error('no generation')

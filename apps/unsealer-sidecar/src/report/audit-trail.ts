@@ -86,6 +86,9 @@ function memberChanges(before: Keyring, after: Keyring): readonly AuditEvent[] {
     const facts = { seal: sealNameOf(after, member), memberId: hex(member.memberId), label: member.label }
     if (member.state === 'active' && former?.state !== 'active') return [{ kind: 'member-enrolled', ...facts }]
     if (member.state === 'removed' && former?.state === 'active') return [{ kind: 'member-revoked', ...facts }]
+    if (former !== undefined && former.label !== member.label) {
+      return [{ kind: 'member-relabelled', ...facts, formerLabel: former.label }]
+    }
     return []
   })
 }

@@ -2,6 +2,7 @@ import { destination, type Logger, pino, stdTimeFunctions } from 'pino'
 import { type SealPluginEvent } from '@sealwright/seal-plugin'
 import { type SealAttempt, type SealFailure } from '@sealwright/unseal'
 import { errorCodeOf } from '@sealwright/system-error'
+import { type CustodyErrorCode } from '../keyring/custody-error.ts'
 import { type RefusedKeyring } from '../openbao/leader-key.ts'
 import { createRepeatLimit } from './repeat-limit.ts'
 
@@ -41,7 +42,7 @@ export interface AgentReporter {
    * fails in another way: some stay so for years, such as one that was revoked.
    */
   sealsLookedAfter(failures: ReadonlyMap<string, SealFailure>): void
-  /** The leader encrypts under a key that is not held here. */
+  /** The leader encrypts under a key that is not held here, or its keyring shuts this node out. */
   leaderKeyRefused(refused: RefusedKeyring): void
   /** The audit log cannot be written now. */
   auditNotWritten(cause: unknown): void
@@ -92,7 +93,9 @@ export function agentReporter(log: Logger, now: () => number): AgentReporter {
     leaderKeyRefused({ keyId, code, message }) {
       log.error(
         { keyId, code, reason: message },
-        'the leader encrypts under a key that this node does not have: after a restart OpenBao would stay sealed here',
+        code === ('CUSTODY_SHUT_OUT' satisfies CustodyErrorCode)
+          ? 'the keyring of the leader shuts this node out: after the next rotation OpenBao would stay sealed here'
+          : 'the leader encrypts under a key that this node does not have: after a restart OpenBao would stay sealed here',
       )
     },
     auditNotWritten(cause) {

@@ -9,8 +9,11 @@ export interface StaticDeliveryRun {
   readonly custody: Custody
   readonly log: Logger
   readonly append: (event: AuditEvent) => void
-  /** Whether OpenBao says that it is unsealed. No answer is no. */
-  readonly isUnsealed: (signal: AbortSignal) => Promise<boolean>
+  /**
+   * What OpenBao needs: `key` if it says that it is sealed or empty, or nobody listens there; `nothing` if it is unsealed; `unknown` if
+   * there was no usable answer.
+   */
+  readonly openBaoNeed: (signal: AbortSignal) => Promise<'key' | 'nothing' | 'unknown'>
 }
 
 const OPENING_WAIT_MS = 60_000

@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { createHash, createHmac, hkdfSync, randomBytes } from 'node:crypto'
 import {
   activateGeneration,
   addGeneration,
@@ -13,6 +13,7 @@ import {
 import { Secret } from '@sealwright/secret'
 import { type FakeSeal } from './fake-seal.ts'
 
+const MAC_BYTES = 32
 const { signal } = new AbortController()
 const surroundings = { now: Date.now, randomBytes, signal }
 
@@ -82,6 +83,15 @@ export async function handingOut(holding: Holding, seals: readonly FakeSeal[]): 
 export async function broken(holding: Holding, seals: readonly FakeSeal[]): Promise<Holding> {
   const { id, ...handedOut } = await handingOut(holding, seals)
   return { keyring: activateGeneration({ ...handedOut, id }), sealKeys: handedOut.sealKeys }
+}
+
+/** As whoever has the current seal key makes it: docs/formats/keyring.md §6.2 and §6.4. */
+export function withMac({ keyring, sealKeys }: Holding): Keyring {
+  const macKey = sealKeys
+    .of(currentGeneration(keyring).id)
+    .reveal(key => hkdfSync('sha256', key, keyring.clusterId, 'sealwright keyring v1 mac key', MAC_BYTES))
+  const contents = encodeKeyring(keyring).subarray(0, -MAC_BYTES)
+  return { ...keyring, mac: Uint8Array.from(createHmac('sha256', Buffer.from(macKey)).update(contents).digest()) }
 }
 
 /** The bytes of a keyring as another node sends them. */

@@ -42,6 +42,7 @@ export const EVENT_FIELDS = {
 
   'member-enrolled': { ...MEMBER, label: 'text', ...CALLER },
   'member-revoked': { ...MEMBER, label: 'text', ...CALLER },
+  'member-relabelled': { ...MEMBER, label: 'text', formerLabel: 'text', ...CALLER },
 
   'shares-created': { seal: 'text', shareSet: 'text', shares: 'count', threshold: 'count', ...CALLER },
   'share-entered': { ...CEREMONY, shareSet: 'text', index: 'count', entered: 'count', threshold: 'count', ...CALLER },

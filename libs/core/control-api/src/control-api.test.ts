@@ -83,6 +83,13 @@ describe('the verdict', () => {
     expect(judge({ ...status, refusedKeyring: unproven })).toMatchObject({
       reasons: [expect.anything(), expect.stringContaining('state clusterId in node.yaml')],
     })
+    const shutOut = { ...refusedKeyring, code: 'CUSTODY_SHUT_OUT', message: 'see the runbook' }
+    expect(judge({ ...status, refusedKeyring: shutOut })).toMatchObject({
+      reasons: [
+        expect.stringMatching(/shuts this node out, .* after the next rotation OpenBao would stay sealed here$/),
+        'its keyring does not help here: CUSTODY_SHUT_OUT: see the runbook',
+      ],
+    })
   })
 
   it('does not call a seal fit that was never tried', () => {
@@ -119,6 +126,11 @@ describe('the verdict', () => {
       'OpenBao does not answer',
       { openbao: { state: 'unreachable', address: 'a', code: 'OPENBAO_UNREACHABLE', message: 'refused' } },
       'OpenBao does not answer: refused',
+    ],
+    [
+      'OpenBao fails and says nothing',
+      { openbao: { state: 'unreachable', address: 'a', code: 'OPENBAO_FAILING', message: '' } },
+      'OpenBao does not answer: it fails and does not say why (OPENBAO_FAILING); after a snapshot was restored',
     ],
   ])('is not ready when %s', (_what, change, reason) => {
     const verdict = judge({ ...status, ...change })

@@ -1,7 +1,12 @@
 export { ControlApiError, type ControlApiErrorCode } from './errors.ts'
 export { decodeFacts, encodeFacts } from './facts.ts'
 export { judge, type Verdict } from './judge.ts'
-export { type FingerprintedMember, memberFingerprint, memberSetFingerprint } from './member-fingerprints.ts'
+export {
+  type FingerprintedMember,
+  memberFingerprint,
+  membersNamed,
+  memberSetFingerprint,
+} from './member-fingerprints.ts'
 export {
   type AnswerBody,
   BYTES_TYPE,

@@ -1,5 +1,10 @@
 import fc from 'fast-check'
-import { type FingerprintedMember, memberFingerprint, memberSetFingerprint } from './member-fingerprints.ts'
+import {
+  type FingerprintedMember,
+  memberFingerprint,
+  membersNamed,
+  memberSetFingerprint,
+} from './member-fingerprints.ts'
 
 const filled = (byteLength: number, value: number): Uint8Array => new Uint8Array(byteLength).fill(value)
 
@@ -59,6 +64,30 @@ describe('the fingerprint of a set of members', () => {
     const [one, other] = [node, board].map(memberFingerprint)
     const sets = [[], [one], [other], [one, other], [one, one]].map(set => set.filter(member => member !== undefined))
     expect(new Set(sets.map(memberSetFingerprint)).size).toBe(sets.length)
+  })
+})
+
+describe('a member that people name', () => {
+  const listed = [
+    { memberId: 'a', fingerprint: '1' },
+    { memberId: 'b', fingerprint: '2' },
+    // In a seal of their own an intruder lists what they like.
+    { memberId: 'b', fingerprint: '3' },
+    { memberId: '1', fingerprint: '4' },
+  ]
+
+  it.each([
+    ['by its id, in whichever seals it is', ['b'], ['2', '3']],
+    ['by its fingerprint, when another bears its id', ['3'], ['3']],
+    ['twice', ['a', 'a', '2'], ['1', '2']],
+  ])('is found %s', (_how, names, found) => {
+    const { named, unknown } = membersNamed(listed, names)
+    expect([[...named].map(({ fingerprint }) => fingerprint), unknown]).toEqual([found, undefined])
+  })
+
+  it('is unknown if nothing is called so, or two things are', () => {
+    expect(membersNamed(listed, ['a', 'c']).unknown).toBe('c')
+    expect(membersNamed(listed, ['1']).unknown).toBe('1')
   })
 })
 

@@ -40,6 +40,27 @@ export function memberSetFingerprint(fingerprints: readonly string[]): string {
   return fingerprint([SET_DOMAIN, ...fingerprints.toSorted()])
 }
 
+/**
+ * Which members are meant by names that people give: each is the id of a member, in whichever seals it is, or the fingerprint of one. An
+ * intruder may list the id of another in a seal of their own: only fingerprints tell the two apart.
+ *
+ * @returns those members; or the first name that is of none, or is the id of one and the fingerprint of another.
+ */
+export function membersNamed<M extends { readonly memberId: string; readonly fingerprint: string }>(
+  members: readonly M[],
+  names: readonly string[],
+): { readonly named: ReadonlySet<M>; readonly unknown?: string } {
+  const named = new Set<M>()
+  for (const name of names) {
+    const byId = members.filter(({ memberId }) => memberId === name)
+    const byFingerprint = members.filter(each => each.fingerprint === name)
+    const found = [...byId, ...byFingerprint]
+    if (found.length === 0 || (byId.length > 0 && byFingerprint.length > 0)) return { named, unknown: name }
+    for (const member of found) named.add(member)
+  }
+  return { named }
+}
+
 function fingerprint(fields: readonly (string | Uint8Array)[]): string {
   const hash = createHash('sha256')
   for (const field of fields) {

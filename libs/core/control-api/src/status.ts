@@ -16,12 +16,27 @@ const sealHealthView = v.variant('state', [
   }),
 ])
 
+const shareSetView = v.object({
+  label: v.string(),
+  threshold: v.pipe(v.number(), v.description('how many shares it takes')),
+  count: v.pipe(v.number(), v.description('how many there are')),
+  entered: v.pipe(v.array(v.number()), v.description('numbers of the shares that are in now')),
+})
+
 const sealView = v.object({
   name: v.string(),
   type: v.string(),
   priority: v.number(),
   disabled: v.boolean(),
   health: sealHealthView,
+  sets: v.optional(
+    v.pipe(
+      v.array(shareSetView),
+      v.description(
+        'of a Shamir seal, in a status only: its sets of shares, by the store while this node is sealed; absent if nobody can say',
+      ),
+    ),
+  ),
 })
 
 const openBaoView = v.variant('state', [
@@ -48,15 +63,13 @@ const refusedKeyringView = v.pipe(
   v.object({
     code: v.string(),
     message: v.string(),
-    keyId: v.pipe(
-      v.string(),
-      v.description('of the key under which the leader encrypts, and which this node does not have'),
-    ),
+    keyId: v.pipe(v.string(), v.description('of the key under which the leader encrypts')),
     since: isoTime,
   }),
   v.description(
     'the leader of OpenBao encrypts under a key that is not in the keyring here, since the one that it sends along was refused or does not ' +
-      'help: after a restart OpenBao would stay sealed here. Absent once the key is held; looked at anew at each `agent.learnIntervalMs`',
+      'help: after a restart OpenBao would stay sealed here. Absent once the key is held. With `CUSTODY_SHUT_OUT` the key may be held, and that of ' +
+      'the next rotation will not be. Looked at anew at each `agent.learnIntervalMs`',
   ),
 )
 
@@ -65,13 +78,6 @@ const autoUnsealHealth = v.pipe(
   sealHealthView,
   v.description('what the last real unwrap through the seal found; a Shamir seal is never tried'),
 )
-
-const shareSetView = v.object({
-  label: v.string(),
-  threshold: v.pipe(v.number(), v.description('how many shares it takes')),
-  count: v.pipe(v.number(), v.description('how many there are')),
-  entered: v.pipe(v.array(v.number()), v.description('numbers of the shares that are in now')),
-})
 
 export const namedSealStatusView = v.object({
   name: v.string(),

@@ -3,13 +3,14 @@ import { type Secret } from '@sealwright/secret'
 import { hex } from './bytes.ts'
 import { KeyringError } from './keyring-error.ts'
 import { type KeyringContents, type KeyringRecord, requireGeneration } from './keyring.ts'
-import { compareGenerations, currentGeneration, reachableFrom } from './lineage.ts'
+import { compareGenerations, currentGeneration, lineageOf, reachableFrom } from './lineage.ts'
 import { followLink } from './link.ts'
 
 /**
  * Chooses the records that open a keyring, before any member is asked: first the oldest one from which links lead to the current
- * generation; then the others, oldest first, each of which may add generations that old blobs still need. Those of pending
- * generations are not among them: no blob names one.
+ * generation; then the others, each of which may add generations that old blobs still need: those that the current one comes after, then
+ * those beside the lineage, which a stranger may have planted, the oldest first. Those of pending generations are not among them: no blob
+ * names one.
  *
  * @param records - of one member.
  * @returns At least one record.
@@ -28,7 +29,10 @@ export function planRecords(contents: KeyringContents, records: readonly Keyring
     )
   }
   const others = oldestFirst.filter(each => each !== first && each.generation.state !== 'pending')
-  return [first, ...others].map(({ record }) => record)
+  const lineage = new Set(lineageOf(contents, current).map(({ id }) => hex(id)))
+  const isInLineage = ({ generation }: (typeof others)[number]): boolean => lineage.has(hex(generation.id))
+  const beside = others.filter(each => !isInLineage(each))
+  return [first, ...others.filter(isInLineage), ...beside].map(({ record }) => record)
 }
 
 /**

@@ -20,7 +20,8 @@ export {
   type Seal,
 } from './keyring.ts'
 export { currentGeneration, FIRST_GENERATION, leadsToCurrent, rootGenerations } from './lineage.ts'
-export { type MemberPlace, reachedGenerations, removeMember, removeSeal } from './remove.ts'
+export { relabelMember } from './relabel.ts'
+export { isMissed, type MemberPlace, reachedGenerations, removeMember, removeMembers, removeSeal } from './remove.ts'
 export { openKeyring, OpenKeyring, type OpenOptions } from './open-keyring.ts'
 export { assertLeavesRoom } from './room.ts'
 export { type StaticBlob } from './static-blob.ts'
@@ -34,4 +35,12 @@ export {
   type RecordMethod,
 } from './registry.ts'
 export { ID_BYTES, KEY_BYTES, type SealMember, type SealType } from './seal.ts'
-export { followSealKeys, matchSealKey, proveRecords, SealKeys, unwrapSealKeys, type UnwrapInput } from './seal-keys.ts'
+export {
+  findKeyGeneration,
+  followSealKeys,
+  matchSealKey,
+  proveRecords,
+  SealKeys,
+  unwrapSealKeys,
+  type UnwrapInput,
+} from './seal-keys.ts'

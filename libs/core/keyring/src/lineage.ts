@@ -71,10 +71,26 @@ export function breakPoint(contents: KeyringContents, isHeld: (generation: Gener
  *
  * Each keyring is taken by itself. States are not signed: in a union of the two, whoever holds a key from before the break
  * could hide the break by calling its generation retired.
+ *
+ * Breaks are told apart by their keys: see {@link breakOf}.
  */
 export function isGivenUp(contents: KeyringContents, generation: Generation, other: KeyringContents): boolean {
-  const seen = new Set(lineageOf(contents, generation).map(({ id }) => hex(id)))
-  return lineageOf(other, currentGeneration(other)).some(({ step, id }) => step === 'broken' && !seen.has(hex(id)))
+  const seen = new Set(lineageOf(contents, generation).flatMap(breakOf))
+  return lineageOf(other, currentGeneration(other))
+    .flatMap(breakOf)
+    .some(each => !seen.has(each))
+}
+
+/**
+ * What a break is known by: the id and the signing key of its generation. Nothing goes on from it without that key, so whoever has it in
+ * their lineage has learned of the break.
+ *
+ * The id alone is not enough: whoever has the parent's key can sign that id again, with a signing key of their own to go on from. The whole
+ * statement is too much: the same forger could sign another key id for the genuine key, and two nodes that each hold one of the two would
+ * never learn of each other's breaks.
+ */
+function breakOf({ step, id, signingKey }: Generation): readonly string[] {
+  return step === 'broken' ? [`${hex(id)} ${hex(signingKey)}`] : []
 }
 
 /**
@@ -85,9 +101,9 @@ export function isGivenUp(contents: KeyringContents, generation: Generation, oth
  */
 export function rootGenerations(contents: KeyringContents): readonly Generation[] {
   const active = contents.generations.filter(({ state }) => state === 'active')
-  return active.filter(({ id }) =>
-    active.every(other => other.id === id || !reachableFrom(contents, other.id).has(hex(id))),
-  )
+  const starts = new Set(active.map(({ id }) => hex(id)))
+  const linked = linkedFrom(contents, starts)
+  return active.filter(({ id }) => !linked.has(hex(id)))
 }
 
 /** Whether one of these records leads to the current generation. */
@@ -101,12 +117,23 @@ export function leadsToCurrent(
 
 /** Ids, in hex, of all generations whose key follows from that of `start` over links, itself among them. */
 export function reachableFrom(contents: KeyringContents, start: Uint8Array): ReadonlySet<string> {
-  const reached = new Set([hex(start)])
+  return reachableFromAny(contents, new Set([hex(start)]))
+}
+
+/** As {@link reachableFrom} for many at once, by their ids in hex. */
+export function reachableFromAny(contents: KeyringContents, starts: ReadonlySet<string>): ReadonlySet<string> {
+  return new Set([...starts, ...linkedFrom(contents, starts)])
+}
+
+/** Ids, in hex, of the generations that a way of one link or more leads to from one of `starts`. In one pass, however many there are. */
+function linkedFrom(contents: KeyringContents, starts: ReadonlySet<string>): ReadonlySet<string> {
+  const reached = new Set<string>()
   if (contents.links.length === 0) return reached
   const linked = new Set(contents.links.map(({ toId }) => hex(toId)))
   // Listed by number, so that a parent always comes before its children.
   for (const { id, parentId } of contents.generations) {
-    if (linked.has(hex(id)) && reached.has(hex(parentId))) reached.add(hex(id))
+    const [own, parent] = [hex(id), hex(parentId)]
+    if (linked.has(own) && (starts.has(parent) || reached.has(parent))) reached.add(own)
   }
   return reached
 }

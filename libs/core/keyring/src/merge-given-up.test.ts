@@ -173,16 +173,6 @@ describe('whoever has the key from before a break, and signs once more', () => {
     },
   )
 
-  it('cannot give the first generation another key id', async () => {
-    const { before, after } = await sides()
-    const generations = before.keyring.generations.map(each =>
-      resigned(before.keyring, each, { signer: key(), change: { keyId: 'other' } }),
-    )
-    const forged = changed(before, { generations })
-    const open = await opened(after.keyring, one)
-    expect(codeNow(() => open.mergedWith(forged.keyring))).toBe('KEYRING_DIVERGED')
-  })
-
   it('cannot begin the lineage anew under another id', async () => {
     const { keyring } = await begun(one)
     const [first] = keyring.generations.map(each =>

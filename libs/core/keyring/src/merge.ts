@@ -17,19 +17,20 @@ const NAME_SUFFIX_DIGITS = 8
  * Nothing that anybody knows is lost: of generations, seals, members, records and links all are kept. Where both have an entry,
  * the greater encoding wins: that is the higher entry version, then `removed` before `active`. A generation is in the later of
  * its two states. If one side has broken the chain and the other does not know of it, then the other, which may be in wrong
- * hands, has no say: the result is the side that has.
+ * hands, has no say, whatever it says of any generation: the result is the side that has.
  *
- * @throws {@link KeyringError} `KEYRING_DIVERGED` if each side broke the chain in another place, or says of a generation what the
- *   other does not; as `encodeContents` if the result breaks a rule, such as `KEYRING_TOO_LARGE` or `KEYRING_NO_WAY_IN`.
+ * @throws {@link KeyringError} `KEYRING_DIVERGED` if each side broke the chain in another place, or if, with no break between them,
+ *   they say different things of one generation; as `encodeContents` if the result breaks a rule, such as `KEYRING_TOO_LARGE` or `KEYRING_NO_WAY_IN`.
  * @see docs/formats/keyring.md §9
  */
 export function mergeContents(a: KeyringContents, b: KeyringContents): KeyringContents {
-  const generations = mergeGenerations(a, b)
+  // Before anything is united: who has no say must not be able to contradict, either.
   const aIsGivenUp = isGivenUp(a, currentGeneration(a), b)
   const bIsGivenUp = isGivenUp(b, currentGeneration(b), a)
   if (aIsGivenUp && bIsGivenUp) throw diverged('the chain was broken in two places at once')
   if (aIsGivenUp) return counted(tidy(b), [b])
   if (bIsGivenUp) return counted(tidy(a), [a])
+  const generations = mergeGenerations(a, b)
   if (new Set(generations.map(({ keyId }) => keyId)).size !== generations.length) {
     throw diverged('two generations were given one key id')
   }

@@ -43,7 +43,7 @@ export class OpenKeyring {
   readonly current: Generation
   /** See {@link SealKeys.isOriginProven}. */
   readonly isOriginProven: boolean
-  /** By the id of their generation, in hex. */
+  /** By the id of their generation, in hex; with a former key id after it where there is one. */
   readonly #subkeys: Map<string, Subkeys>
 
   private constructor(keyring: Keyring, subkeys: Map<string, Subkeys>, isOriginProven: boolean) {
@@ -191,8 +191,8 @@ export class OpenKeyring {
   }
 
   /**
-   * Those of all generations that the merged contents list. What was held here stays beyond that, in the last place: blobs of
-   * a branch that was given up can still be saved.
+   * Those of all generations that the merged contents list, by the key ids that these say. What was held here stays beyond that, in the
+   * last place, also a key under the id that a side which was given up knew it by: blobs from there can still be saved.
    */
   #unitedSubkeys({ generations }: KeyringContents, other: OpenKeyring): Map<string, Subkeys> {
     const united = new Map<string, Subkeys>()
@@ -203,9 +203,14 @@ export class OpenKeyring {
       const subkeys = mine ?? theirs
       if (subkeys === undefined) continue
       const staticKey = mayHaveStaticBlobs(generation) ? (mine?.staticKey ?? theirs?.staticKey) : undefined
-      united.set(id, { ...subkeys, staticKey })
+      united.set(id, { ...subkeys, keyId: generation.keyId, staticKey })
     }
-    for (const [id, subkeys] of this.#subkeys) if (!united.has(id)) united.set(id, subkeys)
+    for (const [id, subkeys] of this.#subkeys) {
+      const listed = united.get(id)
+      if (listed === undefined) united.set(id, subkeys)
+      else if (listed.keyId !== subkeys.keyId)
+        united.set(`${id} as ${subkeys.keyId}`, { ...subkeys, staticKey: undefined })
+    }
     return united
   }
 

@@ -1,7 +1,11 @@
-import { findSeal, type Generation } from './keyring.ts'
-import { compareGenerations, rootGenerations } from './lineage.ts'
-import { removeMember, removeSeal } from './remove.ts'
+import fc from 'fast-check'
+
+import { hex, sameBytes } from './bytes.ts'
+import { findSeal, type Generation, type Keyring } from './keyring.ts'
+import { compareGenerations, reachableFrom, rootGenerations } from './lineage.ts'
+import { removeMember, removeMembers, removeSeal } from './remove.ts'
 import { fakeMember } from './testing/fake-member.ts'
+import { withChain, withGenerations } from './testing/flood.ts'
 import {
   begun,
   broken,
@@ -9,6 +13,7 @@ import {
   codeNow,
   codeOf,
   enrolled,
+  heldBy,
   opened,
   pending,
   recordFor,
@@ -71,6 +76,20 @@ describe('a member that is removed', () => {
     expect(codeNow(() => removeMember({ ...planted, place }))).toBe('KEYRING_NO_WAY_IN')
   })
 
+  it('is removed, too, where it alone opens a generation of the lineage whose key nobody has here', async () => {
+    // Somebody with the first key leaves out the link to their generation, and goes on from it with a record for the TPM.
+    const theirs = rotated(await begun(one))
+    const { id } = theirs.generation
+    const links = (keyring: Keyring) => keyring.links.filter(({ toId }) => !sameBytes(toId, id))
+    const after = await enrolled(await enrolled(rotated(theirs), [one]), [two], id)
+    const planted = changed(after, { links: links(after.keyring) }).keyring
+    const sealKeys = await unwrap(planted, one)
+    expect(heldBy(planted, sealKeys)).toEqual(['1', '3'])
+    const sealId = idOf(planted, 'tpm')
+    const without = removeMember({ keyring: planted, sealKeys, place: { sealId, memberId: two.memberId } })
+    expect((await opened(without, one)).current.number).toBe(3)
+  })
+
   it('can be let in again', async () => {
     const before = await enrolled(await begun(one), [two])
     const place = { sealId: idOf(before.keyring, 'tpm'), memberId: two.memberId }
@@ -78,6 +97,34 @@ describe('a member that is removed', () => {
     const again = await enrolled(gone, [two])
     expect((await opened(gone.keyring, one)).mergedWith(again.keyring).keyring).toEqual(again.keyring)
     await expect(opened(again.keyring, two)).resolves.toBeDefined()
+  })
+})
+
+describe('members that are removed together', () => {
+  const three = fakeMember('node-3')
+
+  it('leave as one after the other would, in one revision', async () => {
+    const before = await enrolled(await begun(one), [two, three])
+    const sealId = idOf(before.keyring, 'tpm')
+    const places = [two, three].map(({ memberId }) => ({ sealId, memberId }))
+    const together = removeMembers({ ...before, places: [...places, ...places] })
+    let single = before.keyring
+    for (const place of places) single = removeMember({ ...before, keyring: single, place })
+    expect(together).toEqual({ ...single, revision: before.keyring.revision + 1, mac: together.mac })
+    await expect(opened(together, one)).resolves.toBeDefined()
+    expect(removeMembers({ ...before, places: [] })).toBe(before.keyring)
+  })
+
+  it('all stay if one of them is not listed, or if nobody else would open', async () => {
+    const before = await enrolled(await begun(one), [two])
+    const sealId = idOf(before.keyring, 'tpm')
+    const places = [one, two].map(({ memberId }) => ({ sealId, memberId }))
+    expect(codeNow(() => removeMembers({ ...before, places }))).toBe('KEYRING_NO_WAY_IN')
+    const strange = [
+      { sealId, memberId: two.memberId },
+      { sealId, memberId: three.memberId },
+    ]
+    expect(codeNow(() => removeMembers({ ...before, places: strange }))).toBe('KEYRING_INPUT_INVALID')
   })
 })
 
@@ -91,6 +138,21 @@ describe('a seal that is removed', () => {
     const last = { ...before, keyring }
     expect(codeNow(() => removeSeal({ ...last, sealId: idOf(keyring, 'hsm') }))).toBe('KEYRING_NO_WAY_IN')
     expect(codeNow(() => removeSeal({ ...last, sealId: idOf(before.keyring, 'tpm') }))).toBe('KEYRING_INPUT_INVALID')
+  })
+
+  it('stays while it alone opens a generation of the lineage whose key nobody has here: that one is retired first', async () => {
+    const before = await broken(await withRecord(await begun(one), inToken), [two])
+    const { generations } = before.keyring
+    const keyring = removeMember({ ...before, place: { sealId: idOf(before.keyring, 'tpm'), memberId: one.memberId } })
+    const later = { keyring, sealKeys: await unwrap(keyring, two) }
+    const sealId = idOf(keyring, 'hsm')
+    expect(heldBy(keyring, later.sealKeys)).toEqual(['2'])
+    expect(codeNow(() => removeSeal({ ...later, sealId }))).toBe('KEYRING_NO_WAY_IN')
+    expect(() => removeSeal({ ...later, sealId })).toThrow(/nobody here has the key of 1 .*sealctl rotate retire/)
+    const [first] = generations
+    if (first === undefined) throw new Error('no generation')
+    const after = removeSeal({ ...retired(later, first), sealId })
+    expect((await opened(after, two)).current.number).toBe(2)
   })
 })
 
@@ -106,5 +168,30 @@ describe('the generations that a new member needs records of', () => {
     expect(rootGenerations(retired(third, oldest).keyring).map(({ number }) => number)).toEqual([2])
     const fourth = await broken(third, [one])
     expect(rootGenerations(fourth.keyring).map(({ number }) => number)).toEqual([1, 4])
+  })
+
+  it('are those alone that no links lead to from another active one, however the links are and whoever is retired', async () => {
+    const { keyring } = withChain(await begun(one), 8)
+    fc.assert(
+      fc.property(fc.array(fc.boolean(), { minLength: 17, maxLength: 17 }), choices => {
+        const generations = keyring.generations.map((each, index) => {
+          const isRetired = index < 8 && choices[index] === true
+          return { ...each, state: isRetired ? ('retired' as const) : each.state }
+        })
+        const contents = { ...keyring, generations, links: keyring.links.filter((_link, index) => choices[8 + index]) }
+        const active = generations.filter(({ state }) => state === 'active')
+        const leads = (from: Generation, to: Generation) =>
+          from !== to && reachableFrom(contents, from.id).has(hex(to.id))
+        expect(rootGenerations(contents)).toEqual(active.filter(to => !active.some(from => leads(from, to))))
+      }),
+    )
+  })
+
+  it('are found among as many as somebody has planted', async () => {
+    const planted = withGenerations(await begun(one), 215, { step: 'chained' }).keyring.generations
+    const { keyring } = withChain(await begun(one), 8)
+    const all = [...keyring.generations, ...planted.filter(({ number }) => number === 2)].sort(compareGenerations)
+    const contents = { ...keyring, generations: all.map(each => ({ ...each, state: 'active' as const })) }
+    expect(rootGenerations(contents)).toHaveLength(216)
   })
 })

@@ -1,9 +1,9 @@
 import { activateGeneration, addGeneration, type Holding, retireGeneration } from './add-generation.ts'
 import { decodeKeyring, encodeKeyring } from './codec.ts'
-import { type Keyring, MAX_GENERATIONS, MAX_MEMBERS, type Member, memberKey } from './keyring.ts'
+import { type Keyring, MAX_GENERATIONS, MAX_MEMBERS, memberKey } from './keyring.ts'
 import { currentGeneration } from './lineage.ts'
 import { type OpenKeyring } from './open-keyring.ts'
-import { removeMember } from './remove.ts'
+import { removeMembers } from './remove.ts'
 import { assertLeavesRoom } from './room.ts'
 import { followSealKeys } from './seal-keys.ts'
 import { fakeMember } from './testing/fake-member.ts'
@@ -45,21 +45,7 @@ async function brokenWithoutStrangers(holding: Holding): Promise<Holding> {
   const { keyring } = holding
   const known = new Set([one, two].map(({ memberId }) => toKey(keyring, memberId)))
   const strangers = keyring.members.filter(each => each.state === 'active' && !known.has(memberKey(each)))
-  const [first, ...others] = strangers
-  if (first === undefined) return broken(holding, [one, two])
-  const without = { ...holding, keyring: removeMember({ ...holding, place: first }) }
-  return broken(withRemoved(without, others), [one, two])
-}
-
-/** As one removal after the other makes it, but in one go. */
-function withRemoved(holding: Holding, gone: readonly Member[]): Holding {
-  const { members, records } = holding.keyring
-  const isGone = (entry: Pick<Member, 'sealId' | 'memberId'>) => gone.some(each => memberKey(each) === memberKey(entry))
-  const emptied = { state: 'removed', wrappingKey: new Uint8Array(), data: new Uint8Array() } as const
-  return changed(holding, {
-    members: members.map(each => (isGone(each) ? { ...each, ...emptied, entryVersion: each.entryVersion + 1 } : each)),
-    records: records.filter(each => !isGone(each)),
-  })
+  return broken({ ...holding, keyring: removeMembers({ ...holding, places: strangers }) }, [one, two])
 }
 
 function toKey({ members }: Keyring, memberId: Uint8Array): string {

@@ -5,7 +5,7 @@ import { hex } from './bytes.ts'
 import { climb, planRecords } from './climb.ts'
 import { assertSealKey, deriveMacKey, isKeyOf } from './key-schedule.ts'
 import { KeyringError } from './keyring-error.ts'
-import { findRecords, type Keyring, type KeyringRecord, requireGeneration } from './keyring.ts'
+import { findRecords, type Generation, type Keyring, type KeyringRecord, requireGeneration } from './keyring.ts'
 import { currentGeneration } from './lineage.ts'
 import { provesOrigin } from './registry.ts'
 import { type SealMember } from './seal.ts'
@@ -71,7 +71,15 @@ export interface UnwrapInput {
   readonly sealId: Uint8Array
   readonly member: Pick<SealMember, 'memberId' | 'unsealKek'>
   readonly signal: AbortSignal
+  /**
+   * Whether another record may be tried after one beyond the first has failed with this: not if that may have cost a try of a PIN. Yes for
+   * everything if left out.
+   */
+  readonly mayGoOn?: (error: unknown) => boolean
 }
+
+/** For how many records beyond the first a member is asked: whoever had an old key can plant as many as a keyring holds. */
+const MAX_LATER_RECORDS = 32
 
 /**
  * Unwraps the seal keys through one member: the oldest of its records from which links lead to the current generation, and then
@@ -79,7 +87,7 @@ export interface UnwrapInput {
  *
  * What the member throws on the first record (a wrong PIN, a PCR that drifted, an abort) passes through as it is, and no other
  * record is tried: one more attempt with a wrong PIN could lock the device. Records beyond the first only add old generations:
- * one that does not open is left out.
+ * one that does not open is left out, and so are all that come after one at which `mayGoOn` says no, or after 32 that the member was asked for.
  *
  * @param keyring - decoded: its lineage was checked.
  * @returns The keys of every generation that was reached, the current one among them; owned by the caller, who wipes them.
@@ -87,7 +95,7 @@ export interface UnwrapInput {
  *   `KEYRING_AUTH_FAILED`.
  */
 export async function unwrapSealKeys(input: UnwrapInput): Promise<SealKeys> {
-  const { keyring, signal } = input
+  const { keyring, signal, mayGoOn = () => true } = input
   const held = new Map<string, Secret>()
   let isOriginProven = false
 
@@ -107,12 +115,16 @@ export async function unwrapSealKeys(input: UnwrapInput): Promise<SealKeys> {
   try {
     const [first, ...others] = planRecords(keyring, recordsOf(input))
     if (first !== undefined) await open(first)
+    let asked = 0
     for (const record of others) {
       if (held.has(hex(record.generationId))) continue
+      if (asked === MAX_LATER_RECORDS) break
+      asked += 1
       try {
         await open(record)
-      } catch {
+      } catch (error) {
         signal.throwIfAborted()
+        if (!mayGoOn(error)) break
       }
     }
     return authenticated(keyring, held, isOriginProven)
@@ -171,8 +183,7 @@ async function unwrapThrough({ keyring, member, signal }: UnwrapInput, record: K
  *   `KEYRING_LINK_BROKEN` or `KEYRING_AUTH_FAILED`.
  */
 export function matchSealKey({ keyring, sealKey }: { readonly keyring: Keyring; readonly sealKey: Secret }): SealKeys {
-  assertSealKey(sealKey)
-  const generation = keyring.generations.find(candidate => isKeyOf(candidate, sealKey))
+  const generation = findKeyGeneration({ keyring, sealKey })
   if (generation === undefined) {
     throw new KeyringError('KEYRING_OTHER_KEY', 'the given seal key belongs to another keyring')
   }
@@ -185,6 +196,24 @@ export function matchSealKey({ keyring, sealKey }: { readonly keyring: Keyring; 
     wipeAll(held)
     throw error
   }
+}
+
+/**
+ * The generation that a plain seal key is of, whether or not it still leads anywhere; `undefined` for the key of another keyring. The MAC is
+ * not checked.
+ *
+ * @param input.sealKey - stays the caller's.
+ * @throws {@link KeyringError} `KEYRING_SEAL_KEY_INVALID`.
+ */
+export function findKeyGeneration({
+  keyring,
+  sealKey,
+}: {
+  readonly keyring: Keyring
+  readonly sealKey: Secret
+}): Generation | undefined {
+  assertSealKey(sealKey)
+  return keyring.generations.find(candidate => isKeyOf(candidate, sealKey))
 }
 
 /**

@@ -3,8 +3,9 @@ import { KeyringError } from '@sealwright/keyring'
 import { PcrPoliciesError } from '@sealwright/pcr-policies'
 import { ProgramError } from '@sealwright/program'
 import { StoreError } from '@sealwright/seal-store'
+import { Pkcs11Error } from '@sealwright/pkcs11'
 import { TpmError } from '@sealwright/tpm'
-import { classifySealFailure } from './classify.ts'
+import { classifySealFailure, mayHaveCostTry } from './classify.ts'
 import { SignedPolicyError } from './signed-policy/error.ts'
 
 describe('what stopped a seal', () => {
@@ -35,4 +36,22 @@ describe('what stopped a seal', () => {
       expect(thrown).toBe(error)
     },
   )
+})
+
+describe('a try of a PIN', () => {
+  it.each([
+    [new TpmError('TPM_PIN_WRONG', 'no'), true],
+    [new TpmError('TPM_PIN_UNKNOWN', 'no'), true],
+    [new TpmError('TPM_LOCKOUT', 'no'), true],
+    [new Pkcs11Error('PKCS11_PIN_WRONG', 'no'), true],
+    [new TpmError('TPM_PIN_REQUIRED', 'no'), false],
+    [new Pkcs11Error('PKCS11_PIN_REQUIRED', 'no'), false],
+    [new TpmError('TPM_POLICY_WEAKER', 'no'), false],
+    [new TpmError('TPM_PIN_HELD_BACK', 'no'), false],
+    [new TpmError('TPM_PCR_MISMATCH', 'no'), false],
+    [new Error('a bug'), false],
+    [undefined, false],
+  ])('may have been counted at %s: %s', (error, isCounted) => {
+    expect(mayHaveCostTry(error)).toBe(isCounted)
+  })
 })

@@ -1,5 +1,5 @@
 export { adoptKeyring, type Adopted } from './adopt.ts'
-export { classifySealFailure } from './classify.ts'
+export { classifySealFailure, mayHaveCostTry } from './classify.ts'
 export { type ConfiguredSeal, type EnrolledDevice, type SealContext } from './configured-seal.ts'
 export {
   configuredSeals,

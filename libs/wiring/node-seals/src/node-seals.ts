@@ -8,7 +8,7 @@ import {
 } from '@sealwright/keyring'
 import { type NodeConfig } from '@sealwright/node-config'
 import { type SealFailure } from '@sealwright/unseal'
-import { classifySealFailure } from './classify.ts'
+import { classifySealFailure, mayHaveCostTry } from './classify.ts'
 import { type ConfiguredSeal, type SealContext } from './configured-seal.ts'
 import { pkcs11Seal } from './pkcs11-seal.ts'
 import { tpmSeal } from './tpm-seal.ts'
@@ -39,6 +39,8 @@ export function configuredSeals(
     .sort((a, b) => a.priority - b.priority)
 }
 
+const mayGoOn = (error: unknown): boolean => !mayHaveCostTry(error)
+
 /**
  * Opens a keyring through one seal, for real.
  *
@@ -48,7 +50,7 @@ export async function openThrough(seal: ConfiguredSeal, keyring: Keyring, signal
   return await seal.withRecordedMember(
     keyring,
     signal,
-    async (member, sealId) => await openKeyring({ keyring, sealId, member, signal }),
+    async (member, sealId) => await openKeyring({ keyring, sealId, member, signal, mayGoOn }),
   )
 }
 
@@ -61,7 +63,7 @@ export async function unwrapThrough(seal: ConfiguredSeal, keyring: Keyring, sign
   return await seal.withRecordedMember(
     keyring,
     signal,
-    async (member, sealId) => await unwrapSealKeys({ keyring, sealId, member, signal }),
+    async (member, sealId) => await unwrapSealKeys({ keyring, sealId, member, signal, mayGoOn }),
   )
 }
 

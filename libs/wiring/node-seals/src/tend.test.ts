@@ -3,6 +3,7 @@ import {
   activateGeneration,
   addGeneration,
   addRecord,
+  currentGeneration,
   findSeal,
   type Keyring,
   matchSealKey,
@@ -40,6 +41,8 @@ async function tended(keyring: Keyring, sealKeys: SealKeys, seals = [seal]): Pro
   return await tendSeals({ ...surroundings, keyring, sealKeys, seals, label: 'another-name' })
 }
 
+const keyIdsOf = ({ generations }: Keyring): readonly string[] => generations.map(({ keyId }) => keyId)
+
 /** The keyring with one chained generation more, and its keys. */
 function rotated(keyring: Keyring, sealKeys: SealKeys) {
   const added = addGeneration({ keyring, sealKeys, step: 'chained', randomBytes })
@@ -64,7 +67,7 @@ describe('tending a seal', () => {
       [keyring, matchSealKey({ keyring, sealKey: here.sealKey })],
       [next.keyring, next.sealKeys],
     ] as const) {
-      expect(mayNeedTending(each, [seal])).toBe(false)
+      expect(mayNeedTending(each, [seal], keyIdsOf(each))).toBe(false)
       expect(await tended(each, sealKeys)).toMatchObject({ keyring: each, renewed: [] })
     }
   })
@@ -76,7 +79,7 @@ describe('tending a seal', () => {
     if (old === undefined) throw new Error('no generation')
     const keyring = retireGeneration({ ...next, id: old.id })
     expect(keyring.records).toHaveLength(1)
-    expect(mayNeedTending(keyring, [seal])).toBe(true)
+    expect(mayNeedTending(keyring, [seal], keyIdsOf(keyring))).toBe(true)
 
     const { keyring: after, renewed } = await tended(keyring, next.sealKeys)
     expect(renewed).toEqual(['tpm'])
@@ -97,11 +100,32 @@ describe('tending a seal', () => {
     const made = { keyring: own, sealKeys, sealName: 'tpm', member: remote, label: 'node' }
     const keyring = await addRecord({ ...made, method: remote.method, ...surroundings })
     expect(keyring.records.map(({ method }) => method)).toEqual(['tpm-imported'])
-    expect(mayNeedTending(keyring, [seal])).toBe(true)
+    expect(mayNeedTending(keyring, [seal], keyIdsOf(keyring))).toBe(true)
 
     const after = await tended(keyring, sealKeys)
     expect(after.keyring.records.map(({ method }) => method)).toEqual(['tpm-sealed'])
     expect(await opening(seal, after.keyring)).toBe('opens')
+  })
+
+  it('looks for nothing that is of a generation which nobody has the key of here', async () => {
+    const own = await here.enrol(seal)
+    const [record, member] = [own.records[0], own.members[0]]
+    if (record === undefined || member === undefined) throw new Error('no record')
+    const first = matchSealKey({ keyring: own, sealKey: here.sealKey })
+    const next = rotated(own, first)
+    const { id, keyId } = currentGeneration(next.keyring)
+    const remote = tpmRemoteMember({ wrappingKey: member.wrappingKey, like: record.sealedKek, randomBytes })
+    const made = { ...next, sealName: 'tpm', member: remote, label: 'node', generationId: id }
+    const withRecord = await addRecord({ ...made, method: remote.method, ...surroundings })
+    const withoutLink = { ...next.keyring, links: [] }
+    const others = keyIdsOf(next.keyring).filter(each => each !== keyId)
+    for (const [keyring, missing] of [
+      [withRecord, 'a record of its own'],
+      [withoutLink, 'a record'],
+    ] as const) {
+      expect([missing, mayNeedTending(keyring, [seal], keyIdsOf(keyring))]).toEqual([missing, true])
+      expect([missing, mayNeedTending(keyring, [seal], others)]).toEqual([missing, false])
+    }
   })
 
   it('makes the records of a seal anew where it is asked to, and those of no other', async () => {
@@ -126,6 +150,8 @@ describe('tending a seal', () => {
     const after = await tended(keyring, sealKeys, [seal, second])
     expect(after.renewed).toEqual(['second'])
     expect(await opening(second, after.keyring)).toBe('opens')
+    // It is the same TPM, so it is called the same.
+    expect(after.keyring.members.map(({ label }) => label)).toEqual(['node', 'node'])
 
     const stranger = tpmSeals(tpms[1]?.socketPath ?? '').only()
     const refused = await tended(keyring, sealKeys, [stranger])
@@ -138,7 +164,7 @@ describe('tending a seal', () => {
     const both = await here.enrol(second, await here.enrol(seal))
     const sealKeys = matchSealKey({ keyring: both, sealKey: here.sealKey })
     const keyring = revoked(both, sealKeys, 'second')
-    expect(mayNeedTending(keyring, [seal, second])).toBe(false)
+    expect(mayNeedTending(keyring, [seal, second], keyIdsOf(keyring))).toBe(false)
     const elsewhere = tpmSeals(tpms[1]?.socketPath ?? '').only({ name: 'second' })
     const silent = here.only({ name: 'second', tpm: { socket: '/nowhere' } })
     for (const each of [second, elsewhere, silent]) {

@@ -23,7 +23,7 @@ export interface TendInput extends Surroundings {
   readonly sealKeys: SealKeys
   /** The seals to look after. */
   readonly seals: readonly ConfiguredSeal[]
-  /** For a member that is new, such as the node's name; one that is listed keeps its own. */
+  /** For a member that is new, such as the node's name; a device that is listed keeps its own, in another seal, too. */
   readonly label: string
   /** Whether an operator wants seals and members back that were removed. Default: no. */
   readonly readdRemoved?: boolean
@@ -46,8 +46,14 @@ export interface Tended {
   readonly failures: ReadonlyMap<string, SealFailure>
 }
 
-/** Whether {@link tendSeals} may find something to do. Asks no device: some of the members may be of other nodes. */
-export function mayNeedTending(keyring: Keyring, seals: readonly ConfiguredSeal[]): boolean {
+/**
+ * Whether {@link tendSeals} may find something to do. Asks no device: some of the members may be of other nodes.
+ *
+ * @param keyIds - of the generations that are held. Of others no record can be made here: somebody may have planted hundreds.
+ */
+export function mayNeedTending(keyring: Keyring, seals: readonly ConfiguredSeal[], keyIds: readonly string[]): boolean {
+  const held = keyring.generations.filter(({ keyId }) => keyIds.includes(keyId)).map(({ id }) => id)
+  const roots = rootGenerations(keyring).flatMap(({ id }) => (includesId(held, id) ? [id] : []))
   return seals.some(({ name }) => {
     const seal = findSeal(keyring, name)
     if (seal === undefined) return !wasRemoved(keyring, name)
@@ -56,8 +62,10 @@ export function mayNeedTending(keyring: Keyring, seals: readonly ConfiguredSeal[
       .filter(member => member.state === 'active' && sealId.equals(member.sealId))
       .some(
         member =>
-          lackingGenerations(keyring, member, undefined).length > 0 ||
-          findRecords(keyring, member).some(({ method }) => method === 'tpm-imported'),
+          lackingGenerations(keyring, { roots, place: member, method: undefined }).length > 0 ||
+          findRecords(keyring, member).some(
+            ({ method, generationId }) => method === 'tpm-imported' && includesId(held, generationId),
+          ),
       )
   })
 }
@@ -146,17 +154,25 @@ async function withOwnRecords(input: TendInput, { name }: ConfiguredSeal, member
   assertLetIn(input, name, listed)
   const generationIds =
     place === undefined
-      ? rootGenerations(keyring).map(({ id }) => id)
+      ? rootIds(keyring)
       : input.renew?.has(name) === true
         ? recordedGenerations(keyring, place)
-        : lackingGenerations(keyring, place, member.method)
+        : lackingGenerations(keyring, { roots: rootIds(keyring), place, method: member.method })
   for (const generationId of generationIds) {
     // A generation out of reach from here is given by whoever reaches it.
     if (!sealKeys.has(generationId)) continue
-    const record = { sealName: name, member, method: member.method, label: listed?.label ?? label }
+    const called = listed?.label ?? labelOfDevice(keyring, member) ?? label
+    const record = { sealName: name, member, method: member.method, label: called }
     keyring = await addRecord({ ...record, keyring, sealKeys, generationId, now, randomBytes, signal })
   }
   return keyring
+}
+
+/** What a device is called in the seals that it is an active member of already, if that is one name. */
+function labelOfDevice({ members }: Keyring, { memberId }: SealMember): string | undefined {
+  const same = members.filter(each => each.state === 'active' && Buffer.compare(each.memberId, memberId) === 0)
+  const [label, ...others] = new Set(same.map(each => each.label))
+  return others.length === 0 ? label : undefined
 }
 
 /** The generations of which a member should have a record, or has one. */
@@ -164,28 +180,37 @@ function recordedGenerations(
   keyring: Keyring,
   place: { readonly sealId: Uint8Array; readonly memberId: Uint8Array },
 ): readonly Uint8Array[] {
-  const roots = rootGenerations(keyring).map(({ id }) => id)
+  const roots = rootIds(keyring)
   const others = findRecords(keyring, place).map(({ generationId }) => generationId)
-  return [...roots, ...others.filter(id => !roots.some(root => Buffer.compare(root, id) === 0))]
+  return [...roots, ...others.filter(id => !includesId(roots, id))]
 }
 
 /**
  * The generations of which a member should have a record and has none, or none that it made itself.
  *
- * @param method - how the member makes records; `undefined`: any record will do.
+ * @param wanted.roots - ids of the generations that every member should have one of.
+ * @param wanted.method - how the member makes records; `undefined`: any record will do.
  */
 function lackingGenerations(
   keyring: Keyring,
-  place: { readonly sealId: Uint8Array; readonly memberId: Uint8Array },
-  method: RecordMethod | undefined,
+  wanted: {
+    readonly roots: readonly Uint8Array[]
+    readonly place: { readonly sealId: Uint8Array; readonly memberId: Uint8Array }
+    readonly method: RecordMethod | undefined
+  },
 ): readonly Uint8Array[] {
+  const { roots, place, method } = wanted
   const records = findRecords(keyring, place)
   const own = records.filter(record => method === undefined || record.method === method)
-  const has = (list: typeof records, id: Uint8Array): boolean =>
-    list.some(({ generationId }) => Buffer.compare(generationId, id) === 0)
-  const roots = rootGenerations(keyring).map(({ id }) => id)
   const madeByOthers = records.filter(record => !own.includes(record)).map(({ generationId }) => generationId)
-  return [...roots, ...madeByOthers.filter(id => !roots.some(root => Buffer.compare(root, id) === 0))].filter(
-    id => !has(own, id),
-  )
+  const ownIds = own.map(({ generationId }) => generationId)
+  return [...roots, ...madeByOthers.filter(id => !includesId(roots, id))].filter(id => !includesId(ownIds, id))
+}
+
+function rootIds(keyring: Keyring): readonly Uint8Array[] {
+  return rootGenerations(keyring).map(({ id }) => id)
+}
+
+function includesId(ids: readonly Uint8Array[], id: Uint8Array): boolean {
+  return ids.some(each => Buffer.compare(each, id) === 0)
 }

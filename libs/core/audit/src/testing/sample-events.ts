@@ -28,6 +28,7 @@ export const SAMPLE_EVENTS: { readonly [Kind in AuditEventKind]: AuditEvent & { 
   'record-removed': { kind: 'record-removed', ...record },
   'member-enrolled': { kind: 'member-enrolled', ...member, label: 'node-4', ...caller },
   'member-revoked': { kind: 'member-revoked', ...member, label: 'node-4', ...caller },
+  'member-relabelled': { kind: 'member-relabelled', ...member, label: 'node-d', formerLabel: 'node-4', ...caller },
   'shares-created': { kind: 'shares-created', seal: 'people', shareSet: 'red', shares: 5, threshold: 3, ...caller },
   'share-entered': {
     kind: 'share-entered',

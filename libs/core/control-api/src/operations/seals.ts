@@ -10,6 +10,7 @@ export const SEAL_OPERATIONS = {
     method: 'GET',
     path: '/v1/sys/seals',
     summary: 'Every seal of the keyring, and every seal of this node’s configuration.',
+    description: 'While this node is sealed only those of its configuration are known, and nobody’s members.',
     answer: { kind: 'json', schema: listedSealsView },
     refusals: [],
   },
@@ -110,6 +111,12 @@ export const SEAL_OPERATIONS = {
     parameters: namedSeal,
     body: { kind: 'json', schema: v.strictObject({ memberId }) },
     answer: { kind: 'json', schema: confirmedView },
-    refusals: ['CUSTODY_SEALED', 'KEYRING_NAME_TAKEN', 'KEYRING_NO_ROOM', 'OPERATION_MEMBER_UNKNOWN'],
+    refusals: [
+      'CUSTODY_SEALED',
+      'KEYRING_NAME_TAKEN',
+      'KEYRING_NO_ROOM',
+      'OPERATION_INVALID',
+      'OPERATION_MEMBER_UNKNOWN',
+    ],
   },
 } as const satisfies Readonly<Record<string, Operation>>

@@ -18,7 +18,15 @@ export const rehearsalView = v.object({
   seal: v.string(),
   setLabel: v.string(),
   threshold: v.number(),
-  shares: v.array(v.object({ index: v.number(), right: v.boolean() })),
+  shares: v.array(
+    v.object({
+      index: v.number(),
+      right: v.boolean(),
+      fault: v.optional(
+        v.pipe(v.object({ code: v.string(), message: v.string() }), v.description('why it does not count')),
+      ),
+    }),
+  ),
   quorum: v.pipe(v.boolean(), v.description('these shares would open the seal')),
 })
 

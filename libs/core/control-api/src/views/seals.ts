@@ -34,7 +34,14 @@ export const listedSealView = v.object({
     ),
   ),
   opened: v.pipe(v.boolean(), v.description('it opened the keyring that this node holds')),
-  members: v.array(memberView),
+  members: v.optional(
+    v.pipe(
+      v.array(memberView),
+      v.description(
+        'the active ones; none: it has no record yet. Absent while this node is sealed: its keyring is not open, and they are unknown',
+      ),
+    ),
+  ),
 })
 
 export const listedSealsView = v.object({ seals: v.array(listedSealView) })
