@@ -5,7 +5,7 @@ import {
   type SealedNode,
   type SealedNodeConfig,
 } from '@sealwright/testing-cluster'
-import { waitUntil } from '@sealwright/testing-rig'
+import { waitUntil, waitUntilApplied as waitUntilServersApplied } from '@sealwright/testing-rig'
 import { type TestScope } from './test-scope.ts'
 
 /** Nodes whose OpenBao servers form a cluster, and a token that may do anything there. */
@@ -56,22 +56,6 @@ export async function waitUntilReplicated(formed: FormedCluster): Promise<void> 
  * killed between them calls its key invalid, and needs to join anew.
  */
 export async function waitUntilApplied(active: SealedNode, nodes: readonly SealedNode[]): Promise<void> {
-  const { raft_committed_index: written } = await raftIndexes(active)
-  await waitUntil(
-    async () => {
-      const all = await Promise.all(nodes.map(raftIndexes))
-      return all.every(({ raft_applied_index: applied }) => applied >= written)
-    },
-    { what: `all servers to have applied ${written}`, timeoutMs: FORM_TIMEOUT_MS },
-  )
-}
-
-interface RaftIndexes {
-  readonly raft_committed_index: number
-  readonly raft_applied_index: number
-}
-
-async function raftIndexes(node: SealedNode): Promise<RaftIndexes> {
-  const { body } = await node.openBao().request({ path: 'sys/leader' })
-  return body as RaftIndexes
+  const servers = nodes.map(node => node.openBao())
+  await waitUntilServersApplied(active.openBao(), servers, { timeoutMs: FORM_TIMEOUT_MS })
 }

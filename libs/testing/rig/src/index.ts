@@ -23,6 +23,7 @@ export {
   type StartOptions,
   startOpenBao,
 } from './openbao.ts'
+export { waitUntilApplied } from './replication.ts'
 export { requestOpenBao, type RigRequest, type RigResponse } from './openbao-request.ts'
 export {
   type ByteHook,

@@ -8,6 +8,7 @@ import {
   startOpenBao,
   temporaryFolder,
   type TemporaryFolder,
+  waitUntilApplied,
 } from '@sealwright/testing-rig'
 import { closeTransits, type Fields, prepareTransit, reads, transitOf, USE_ONLY } from '../testing/second-openbao.ts'
 import { TransitError } from './error.ts'
@@ -68,6 +69,8 @@ it('works with a standby alone, and goes on with the token it has while there is
   const sealed = await member.sealKek(kek, call)
   expect((await member.unsealKek(sealed, { ...call, method: 'transit' })).equals(kek)).toBe(true)
 
+  // Until then it was the leader that knew the token, behind the standby.
+  await waitUntilApplied(leader, [standby], { timeoutMs: 30_000 })
   leader.kill()
   await leader.process().exited
   const codes: string[] = []
