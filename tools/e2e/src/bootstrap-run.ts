@@ -97,6 +97,8 @@ export async function startBootstrap(
       sealKeyPath,
       '--connector',
       node.pluginDirectory,
+      '--label',
+      node.name,
       ...extraArgs,
     ],
     logDirectory: node.directory,

@@ -38,7 +38,7 @@ describe('a TPM that is not what it was', () => {
     await boot(node)
     await expectSealed(node, {
       code: 'TPM_CLEARED',
-      message: 'this TPM was cleared since sealing, and can never open the blob again: open by another seal, and enrol',
+      message: 'this TPM was cleared since sealing, and can never open the blob again: open by another seal and enrol',
       retrying: true,
     })
     await expect(storeEntries(node.storePath)).resolves.toEqual(before)

@@ -3,7 +3,7 @@ import { type SealFacts } from '@sealwright/raft-snapshot'
 import { decodeSealBlob } from '@sealwright/seal-plugin'
 import { temporaryFolder, type TemporaryFolder } from '@sealwright/testing-rig'
 import { fakeSeal, type FakeSeal } from '../testing/fake-seal.ts'
-import { begun, flipped, sealKeyNamed } from '../testing/keyrings.ts'
+import { begun, broken, bytesOf, flipped, type Holding, sealKeyNamed } from '../testing/keyrings.ts'
 import { testNode, type TestNode } from '../testing/test-node.ts'
 import { retireByFacts } from './retire.ts'
 
@@ -15,12 +15,14 @@ const ROOT_KEY = new Uint8Array(60).fill(7)
 let folder: TemporaryFolder
 let seal: FakeSeal
 let node: TestNode
+let first: Holding
 
 beforeEach(async () => {
   folder = await temporaryFolder()
   seal = fakeSeal()
   node = testNode({ storePath: folder.join('seal'), seals: [seal], opening: { opensStaticBlobs: true } })
-  await node.store((await begun([seal])).keyring)
+  first = await begun([seal])
+  await node.store(first.keyring)
   await node.tryToOpen()
 })
 
@@ -132,6 +134,18 @@ describe('retiring by a snapshot', () => {
     await node.rotate()
     await retire(snapshotOf(encrypted(ROOT_KEY)))
     await expect(retire(snapshotOf(by1))).rejects.toMatchObject({ code: 'OPERATION_SNAPSHOT_REFUSED' })
+  })
+
+  it('refuses a snapshot that needs a key which a break elsewhere has given up: it is in memory alone', async () => {
+    await node.rotate()
+    const givenUp = encrypted(ROOT_KEY)
+    await node.absorb(bytesOf(await broken(first, [seal])))
+    expect(states()).toEqual(['active', 'active'])
+    await expect(retire(snapshotOf(givenUp))).rejects.toMatchObject({
+      code: 'OPERATION_SNAPSHOT_REFUSED',
+      message: expect.stringContaining('which the keyring does not list') as string,
+    })
+    expect(states()).toEqual(['active', 'active'])
   })
 
   it('keeps what the recovery key alone names', async () => {

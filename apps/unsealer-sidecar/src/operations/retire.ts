@@ -138,13 +138,20 @@ function refusing<T>({ what }: NamedBlob, read: () => T): T {
   }
 }
 
-/** A snapshot that names what is retired here already is not of the storage that was judged then. */
+/**
+ * A snapshot that names what is retired here already is not of the storage that was judged then. One that names what the keyring does not
+ * list needs a key that this node has until it restarts, at the most: a break elsewhere has given its generation up.
+ */
 function assertNamedAreActive({ generations }: Keyring, named: ReadonlySet<string | undefined>): void {
-  for (const { keyId, state } of generations) {
-    if (state !== 'retired' || !named.has(keyId)) continue
+  for (const keyId of named) {
+    const listed = generations.filter(generation => generation.keyId === keyId)
+    if (listed.some(({ state }) => state === 'active')) continue
     throw new OperationError(
       'OPERATION_SNAPSHOT_REFUSED',
-      `nothing was retired: the snapshot needs the key ${keyId}, which is retired here: it is not of this cluster as it is now`,
+      listed.length > 0
+        ? `nothing was retired: the snapshot needs the key ${keyId}, which is retired here: it is not of this cluster as it is now`
+        : `nothing was retired: the snapshot needs the key ${keyId ?? 'of the first generation'}, which the keyring does not list: have OpenBao ` +
+            're-wrap on a node that still opens it, before any restart (bao write -f sys/rotate/root, bao operator step-down), and take another snapshot',
     )
   }
 }

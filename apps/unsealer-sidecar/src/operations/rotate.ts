@@ -36,9 +36,11 @@ export async function rotateChained(unlocked: Unlocked, signal: AbortSignal): Pr
   try {
     const { generation, sealKeys } = next
     const keyring = activateGeneration({ keyring: next.keyring, sealKeys, id: generation.id })
-    const members = keyring.members.filter(
-      member => member.state === 'active' && sealOf(keyring, member)?.sealType === 'shamir',
-    )
+    const members = keyring.members.filter(member => {
+      const seal = sealOf(keyring, member)
+      // A set in a seal that was removed gets nothing: a record for it would bring the seal back.
+      return member.state === 'active' && seal?.state === 'active' && seal.sealType === 'shamir'
+    })
     const made = await wrapForMembers({ keyring, sealKeys, generation, members, seals: [] }, signal)
     return { ...made, sealKeys, generation, dropped: [] }
   } catch (error) {
