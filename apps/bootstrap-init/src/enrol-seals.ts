@@ -3,13 +3,13 @@ import {
   createKeyring,
   currentGeneration,
   findKeyGeneration,
+  findMember,
   findRecords,
   findSeal,
   type Keyring,
   type KeyringRecord,
   leadsToCurrent,
   matchSealKey,
-  type Member,
   type RecordInput,
   type SealMember,
   type Surroundings,
@@ -115,14 +115,6 @@ function isSealRemoved(keyring: Keyring, sealName: string): boolean {
 
 function isMemberRemoved(keyring: Keyring, sealName: string, { memberId }: SealMember): boolean {
   return findMember(keyring, sealName, memberId)?.state === 'removed'
-}
-
-/** As it is listed in the seal of this name, removed or not. */
-function findMember(keyring: Keyring, sealName: string, memberId: Uint8Array): Member | undefined {
-  const seal = findSeal(keyring, sealName)
-  return keyring.members.find(
-    member => seal !== undefined && isSame(member.sealId, seal.sealId) && isSame(member.memberId, memberId),
-  )
 }
 
 function removedFailure(sealName: string): SealFailure {

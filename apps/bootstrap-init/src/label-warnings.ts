@@ -1,4 +1,5 @@
-import { findSeal } from '@sealwright/keyring'
+import { findMember, findSeal } from '@sealwright/keyring'
+import { labelIgnored } from '@sealwright/node-seals'
 import { type BootstrapReport } from './bootstrap.ts'
 
 /**
@@ -13,19 +14,9 @@ export function labelWarnings(
   return seals.flatMap(report => {
     // Only what has opened is known to be this machine's, and the keyring to be genuine.
     if (report.state !== 'opens' || label === undefined) return []
-    const seal = findSeal(keyring, report.name)
-    const member = keyring.members.find(
-      ({ sealId, memberId }) =>
-        seal?.sealType === 'tpm' && isSame(sealId, seal.sealId) && isSame(memberId, report.memberId),
-    )
+    if (findSeal(keyring, report.name)?.sealType !== 'tpm') return []
+    const member = findMember(keyring, report.name, report.memberId)
     if (member === undefined || member.label === label) return []
-    return [
-      `--label ${label} was ignored: the TPM of this node is a member of the seal ${report.name} already, and is called ${member.label}. To call ` +
-        `it ${label}, with the agent running: sealctl init --seal ${report.name} --label ${label}`,
-    ]
+    return [labelIgnored({ sealName: report.name, wanted: label, called: member.label })]
   })
-}
-
-function isSame(one: Uint8Array, other: Uint8Array): boolean {
-  return Buffer.compare(one, other) === 0
 }

@@ -1,3 +1,5 @@
+import { howToRelabel, labelIgnored } from '@sealwright/node-seals'
+
 /**
  * Says of a TPM that was taken in whether rotations will know which server it is in: they look for a TPM that is called as raft calls the
  * server.
@@ -12,17 +14,11 @@ export function labelWarnings(
   servers: readonly string[] | undefined,
 ): readonly string[] {
   return [...labels].flatMap(([sealName, label]) => {
-    const toRename = (name: string) => `with the agent running: sealctl init --seal ${sealName} --label ${name}`
-    if (wanted !== undefined && label !== wanted) {
-      return [
-        `--label ${wanted} was ignored: the TPM of this node is a member of the seal ${sealName} already, and is called ${label}. To call it ` +
-          `${wanted}, ${toRename(wanted)}`,
-      ]
-    }
+    if (wanted !== undefined && label !== wanted) return [labelIgnored({ sealName, wanted, called: label })]
     if (servers === undefined || servers.includes(label)) return []
     return [
       `the TPM of this node is called ${label} in the seal ${sealName}, and no server of the snapshot is (${servers.join(', ')}). If OpenBao's ` +
-        `node_id here is another one, call it so, or no rotation can be finished: ${toRename('NODE_ID')}`,
+        `node_id here is another one, call it so, or no rotation can be finished: ${howToRelabel(sealName, 'NODE_ID')}`,
     ]
   })
 }

@@ -1,5 +1,5 @@
 import { hostname } from 'node:os'
-import { findSeal, type Keyring } from '@sealwright/keyring'
+import { findMember, type Keyring } from '@sealwright/keyring'
 import { type NodeConfig } from '@sealwright/node-config'
 import { adoptKeyring, type Adopted, type ConfiguredSeal, unwrapThroughAny } from '@sealwright/node-seals'
 import { type Secret } from '@sealwright/secret'
@@ -68,15 +68,8 @@ function noticing(seal: ConfiguredSeal, memberIds: Map<string, Uint8Array>): Con
 function labelsOf(keyring: Keyring, memberIds: ReadonlyMap<string, Uint8Array>): ReadonlyMap<string, string> {
   return new Map(
     [...memberIds].flatMap(([sealName, id]) => {
-      const sealId = findSeal(keyring, sealName)?.sealId
-      const member = keyring.members.find(
-        each =>
-          sealId !== undefined &&
-          Buffer.compare(each.sealId, sealId) === 0 &&
-          Buffer.compare(each.memberId, id) === 0 &&
-          each.state === 'active',
-      )
-      return member === undefined ? [] : [[sealName, member.label] as const]
+      const member = findMember(keyring, sealName, id)
+      return member?.state === 'active' ? [[sealName, member.label] as const] : []
     }),
   )
 }

@@ -1,19 +1,11 @@
 import { randomFillSync } from 'node:crypto'
-import {
-  addRecord,
-  encodeKeyring,
-  findSeal,
-  type Keyring,
-  type Member,
-  rootGenerations,
-  type Seal,
-} from '@sealwright/keyring'
+import { addRecord, encodeKeyring, findMember, findSeal, rootGenerations } from '@sealwright/keyring'
 import { decodeEnrolmentRequest, enrolmentFingerprint, enrolmentMember } from '@sealwright/node-seals'
 import { allocateKeyBytes } from '@sealwright/secret'
 import { type SealOperations } from '../control/operations.ts'
 import { type Custody } from '../keyring/custody.ts'
 import { OperationError } from './errors.ts'
-import { factsOf, isSame } from './facts.ts'
+import { listedMember } from './facts.ts'
 
 /**
  * Gives a new node a way in, by the public key of its TPM: it replaces that record by one of its own as soon as it has the keyring.
@@ -44,7 +36,7 @@ export async function approveEnrolment(
       )
     }
     // The same TPM may be a member of another seal.
-    if (listedMember(before, seal, member.memberId)?.state === 'active') {
+    if (findMember(before, request.sealName, member.memberId)?.state === 'active') {
       throw new OperationError('OPERATION_INVALID', 'this TPM is a member already: nothing was changed')
     }
     let keyring = before
@@ -59,14 +51,7 @@ export async function approveEnrolment(
     }
     return { keyring, sealKeys }
   }, signal)
-  const seal = findSeal(keyring, request.sealName)
-  const listed = seal === undefined ? undefined : listedMember(keyring, seal, member.memberId)
-  if (seal === undefined || listed === undefined) throw new TypeError('the new member is listed')
-  return { member: factsOf(keyring, seal, listed), keyring: encodeKeyring(keyring) }
-}
-
-function listedMember(keyring: Keyring, seal: Seal, memberId: Uint8Array): Member | undefined {
-  return keyring.members.find(each => isSame(each.sealId, seal.sealId) && isSame(each.memberId, memberId))
+  return { member: listedMember(keyring, request.sealName, member.memberId), keyring: encodeKeyring(keyring) }
 }
 
 function withoutDashes(text: string): string {

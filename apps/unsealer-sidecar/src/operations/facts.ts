@@ -2,6 +2,7 @@ import { memberFingerprint } from '@sealwright/control-api'
 import {
   currentGeneration,
   findGeneration,
+  findMember,
   findRecords,
   findSeal,
   isQuantumExposed,
@@ -26,7 +27,7 @@ export function memberFacts(keyring: Keyring): readonly MemberFacts[] {
 }
 
 /** Facts of one member that the keyring lists. */
-export function factsOf(keyring: Keyring, seal: Seal, member: Member): MemberFacts {
+function factsOf(keyring: Keyring, seal: Seal, member: Member): MemberFacts {
   const { threshold, shares } = sharesOf(keyring, seal, member)
   return {
     ...nameOf(seal, member),
@@ -47,9 +48,7 @@ export function fingerprintOf({ sealType }: Seal, member: Member): string {
 /** Facts of a member that the keyring lists as one of this seal. */
 export function listedMember(keyring: Keyring, sealName: string, memberId: Uint8Array): MemberFacts {
   const seal = findSeal(keyring, sealName)
-  const member = keyring.members.find(
-    candidate => isSame(candidate.memberId, memberId) && sealOf(keyring, candidate)?.name === sealName,
-  )
+  const member = findMember(keyring, sealName, memberId)
   if (member === undefined || seal === undefined) throw new TypeError(`the keyring lists no such member of ${sealName}`)
   return factsOf(keyring, seal, member)
 }

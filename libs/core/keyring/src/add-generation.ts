@@ -138,6 +138,7 @@ function inState(
   return authenticate(contents, macKeyOfCurrent(contents, sealKeys))
 }
 
-function macKeyOfCurrent(contents: KeyringContents, sealKeys: SealKeys) {
+/** The key of the MAC of a keyring as it is: from its current seal key. */
+export function macKeyOfCurrent(contents: KeyringContents, sealKeys: SealKeys) {
   return deriveMacKey(sealKeys.of(currentGeneration(contents).id), contents.clusterId)
 }

@@ -5,6 +5,7 @@ export { createKeyring } from './create-keyring.ts'
 export { KeyringError, type KeyringErrorCode } from './keyring-error.ts'
 export {
   findGeneration,
+  findMember,
   findRecords,
   findSeal,
   findSealRecords,

@@ -134,6 +134,14 @@ export function findSeal(keyring: KeyringContents, name: string): Seal | undefin
   return keyring.seals.find(seal => seal.state === 'active' && seal.name === name)
 }
 
+/** The member as the active seal of this name lists it, removed or not. One device may be a member of several seals. */
+export function findMember(keyring: KeyringContents, sealName: string, memberId: Uint8Array): Member | undefined {
+  const seal = findSeal(keyring, sealName)
+  return keyring.members.find(
+    member => seal !== undefined && sameBytes(member.sealId, seal.sealId) && sameBytes(member.memberId, memberId),
+  )
+}
+
 /** The records of one member of one seal. */
 export function findRecords(
   keyring: KeyringContents,

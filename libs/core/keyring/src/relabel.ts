@@ -1,11 +1,9 @@
-import { type Holding } from './add-generation.ts'
+import { type Holding, macKeyOfCurrent } from './add-generation.ts'
 import { assertAuthentic, authenticate } from './authenticate.ts'
 import { isName } from './byte-reader.ts'
 import { hex } from './bytes.ts'
-import { deriveMacKey } from './key-schedule.ts'
 import { KeyringError } from './keyring-error.ts'
 import { type Keyring, memberKey } from './keyring.ts'
-import { currentGeneration } from './lineage.ts'
 import { type MemberPlace } from './remove.ts'
 import { assertOrdinaryGrowth } from './room.ts'
 
@@ -26,7 +24,7 @@ export function relabelMember({
   if (!isName(label)) {
     throw new KeyringError('KEYRING_INPUT_INVALID', 'the label is not 1 to 64 printable ASCII characters')
   }
-  const macKey = deriveMacKey(sealKeys.of(currentGeneration(keyring).id), keyring.clusterId)
+  const macKey = macKeyOfCurrent(keyring, sealKeys)
   assertAuthentic(keyring, macKey)
   const key = memberKey(place)
   const member = keyring.members.find(each => each.state === 'active' && memberKey(each) === key)

@@ -1,7 +1,6 @@
 import { assertAuthentic, authenticate } from './authenticate.ts'
-import { type Holding } from './add-generation.ts'
+import { type Holding, macKeyOfCurrent } from './add-generation.ts'
 import { hex, sameBytes } from './bytes.ts'
-import { deriveMacKey } from './key-schedule.ts'
 import { KeyringError } from './keyring-error.ts'
 import { type Keyring, type KeyringContents, type Member, memberKey, type Generation } from './keyring.ts'
 import { currentGeneration, lineageOf, reachableFromAny } from './lineage.ts'
@@ -86,7 +85,7 @@ function changed(
   change: Partial<KeyringContents>,
   isNeeded: (generation: Generation) => boolean,
 ): Keyring {
-  const macKey = deriveMacKey(sealKeys.of(currentGeneration(keyring).id), keyring.clusterId)
+  const macKey = macKeyOfCurrent(keyring, sealKeys)
   assertAuthentic(keyring, macKey)
   const contents = tidy({ ...keyring, ...change, revision: keyring.revision + 1 })
   const reached = new Set(reachedGenerations(contents, contents.records))

@@ -39,3 +39,4 @@ export {
 } from './signed-policy/policies-file.ts'
 export { resealTpm, type Resealed } from './signed-policy/reseal.ts'
 export { tpmAccess } from './tpm-access.ts'
+export { howToRelabel, labelIgnored } from './label-ignored.ts'

@@ -1,5 +1,6 @@
 import {
   addRecord,
+  findMember,
   findRecords,
   findSeal,
   findSealRecords,
@@ -145,12 +146,7 @@ async function withOwnRecords(input: TendInput, { name }: ConfiguredSeal, member
   let { keyring } = input
   const seal = findSeal(keyring, name)
   const place = seal === undefined ? undefined : { sealId: seal.sealId, memberId: member.memberId }
-  const listed = keyring.members.find(
-    entry =>
-      place !== undefined &&
-      Buffer.compare(entry.sealId, place.sealId) === 0 &&
-      Buffer.compare(entry.memberId, place.memberId) === 0,
-  )
+  const listed = findMember(keyring, name, member.memberId)
   assertLetIn(input, name, listed)
   const generationIds =
     place === undefined

@@ -27,8 +27,8 @@ export const SEAL_OPERATIONS = {
     path: '/v1/sys/seals/:name',
     summary: 'Removes a seal with all its records, unless a node is known to need it.',
     description:
-      'Refused unless another automatic seal of this node opens at this moment, for real; if this node was opened by the seal or has it ' +
-      'in its configuration; and if a generation of the key in use, or the TPM of a node, would be without any record of an automatic ' +
+      'Refused unless another automatic seal of this node opens at this moment, for real; if this node has the seal in its ' +
+      'configuration; and if a generation of the key in use, or the TPM of a node, would be without any record of an automatic ' +
       'seal. Shares of people are never counted. Which seal another node was opened by cannot be seen from here: while the seal has ' +
       'records, `checkedNode` names every server of which an operator has seen that another seal opens it. For a seal of type tpm ' +
       'all that it has members of, for any other one all that have a TPM, and at least one. Copies of the keyring that were made before still ' +

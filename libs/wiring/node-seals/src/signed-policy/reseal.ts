@@ -4,6 +4,7 @@ import {
   assertOrigin,
   decodeKeyring,
   encodeKeyring,
+  findMember,
   findRecords,
   findSeal,
   type Keyring,
@@ -111,10 +112,7 @@ async function withNewRecords(
         `this TPM has no record in the seal ${name} that could be made anew: run bootstrap-init on this node`,
       )
     }
-    const isOurs = (other: { readonly memberId: Uint8Array; readonly sealId: Uint8Array }): boolean =>
-      Buffer.compare(other.memberId, member.memberId) === 0 &&
-      Buffer.compare(other.sealId, sealId ?? member.memberId) === 0
-    const label = before.members.find(isOurs)?.label ?? name
+    const label = findMember(before, name, member.memberId)?.label ?? name
     const generations: number[] = []
     let keyring = before
     for (const { generationId } of records) {
