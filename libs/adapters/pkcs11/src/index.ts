@@ -5,7 +5,7 @@ export { type OaepHash } from './oaep-hash.ts'
 export { servePkcs11 } from './child/serve.ts'
 export { Pkcs11Error, type Pkcs11ErrorCode, type Pkcs11ErrorKind } from './errors.ts'
 export { type ExpectedKey, type Pkcs11Identity, readPkcs11Identity } from './identity.ts'
-export { pkcs11MemberId } from './key-reference.ts'
+export { pkcs11MemberId, rsaKeyReference } from './key-reference.ts'
 export { type ProgramOfModule } from './module-process.ts'
 export { type Pkcs11Module, pkcs11Module, type Pkcs11ModuleOptions } from './module.ts'
 export {

@@ -6,12 +6,14 @@ import {
   type RecordMethod,
   type Seal,
 } from '@sealwright/keyring'
-import { decodeSealedKek, pkcs11RemoteMember } from '@sealwright/pkcs11'
+import { decodeSealedKek, Pkcs11Error, pkcs11RemoteMember } from '@sealwright/pkcs11'
 import { shamirRemoteMember } from '@sealwright/shamir'
 import { tpmRemoteMember } from '@sealwright/tpm'
 import { randomFillSync } from 'node:crypto'
 import { allocateKeyBytes } from '@sealwright/secret'
+import { hasErrorCode } from '@sealwright/system-error'
 import { classifySealFailure } from './classify.ts'
+import { isUnreadable } from './seal-records.ts'
 
 /** Who seals for a member that is not here, and how. */
 export type StandIn =
@@ -33,22 +35,19 @@ export function standInFor(keyring: Keyring, seal: Seal, member: Member): StandI
   }
 }
 
-function sealerFor(keyring: Keyring, seal: Seal, { sealId, memberId, wrappingKey }: Member): StandIn {
+function sealerFor(keyring: Keyring, seal: Seal, member: Member): StandIn {
+  const { memberId, wrappingKey } = member
   if (wrappingKey.byteLength === 0) return { kind: 'cannot', reason: 'it has no public key to wrap for' }
-  const [newest] = findRecords(keyring, { sealId, memberId }).toSorted((a, b) => b.createdAtMs - a.createdAtMs)
   switch (seal.sealType) {
-    case 'tpm': {
-      if (newest === undefined) return NO_RECORD
-      const sealer = tpmRemoteMember({ wrappingKey, like: newest.sealedKek, randomBytes: keyBytes })
-      return { kind: 'can', member: sealer, method: sealer.method }
-    }
-    case 'pkcs11': {
-      if (newest === undefined) return NO_RECORD
-      const former = decodeSealedKek(newest.sealedKek)
-      if (former.method !== 'pkcs11-rsa-oaep') return { kind: 'cannot', reason: 'its key is symmetric' }
-      const sealer = pkcs11RemoteMember({ spki: wrappingKey, memberId, oaepHash: former.oaepHash })
-      return { kind: 'can', member: sealer, method: sealer.method }
-    }
+    case 'tpm':
+      return likeNewest(keyring, member, like => tpmRemoteMember({ wrappingKey, like, randomBytes: keyBytes }))
+    case 'pkcs11':
+      return likeNewest(keyring, member, like => {
+        const former = decodeSealedKek(like)
+        if (former.method === 'pkcs11-rsa-oaep')
+          return pkcs11RemoteMember({ spki: wrappingKey, memberId, oaepHash: former.oaepHash })
+        throw new Pkcs11Error('PKCS11_BLOB_MALFORMED', 'its record is of a symmetric key')
+      })
     case 'shamir': {
       const sealer = shamirRemoteMember({ wrappingKey, memberId })
       return { kind: 'can', member: sealer, method: sealer.method }
@@ -58,7 +57,29 @@ function sealerFor(keyring: Keyring, seal: Seal, { sealId, memberId, wrappingKey
   }
 }
 
-const NO_RECORD: StandIn = { kind: 'cannot', reason: 'it has no record that says under which conditions it seals' }
+/**
+ * As the newest record says that can be one of this member: whoever had an old key can have made such as cannot, of any age. One that asks for
+ * more than can be done from here is not passed over: an older one may ask for less than its member does now.
+ */
+function likeNewest(
+  keyring: Keyring,
+  member: Member,
+  sealerLike: (sealedKek: Uint8Array) => RecordInput['member'] & { readonly method: RecordMethod },
+): StandIn {
+  const newestFirst = findRecords(keyring, member).toSorted((a, b) => b.createdAtMs - a.createdAtMs)
+  let notIts: Error | undefined
+  for (const { sealedKek } of newestFirst) {
+    try {
+      const sealer = sealerLike(sealedKek)
+      return { kind: 'can', member: sealer, method: sealer.method }
+    } catch (error) {
+      if (!isUnreadable(error) && !hasErrorCode(error, 'TPM_INVALID_ARGUMENT')) throw error
+      notIts ??= error as Error
+    }
+  }
+  if (notIts !== undefined) throw notIts
+  return { kind: 'cannot', reason: 'it has no record that says under which conditions it seals' }
+}
 
 function keyBytes(count: number): Uint8Array {
   return randomFillSync(allocateKeyBytes(count))
