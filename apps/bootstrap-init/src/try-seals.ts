@@ -74,7 +74,7 @@ async function trySeal(
       }),
   }
   try {
-    if (isEnrolled) await proveThrough(noticed, keyring, signal)
+    if (isEnrolled) await proveThrough(noticed, { keyring }, signal)
     else (await openThrough(noticed, keyring, signal)).close()
     return { name, state: 'opens', memberId }
   } catch (error) {

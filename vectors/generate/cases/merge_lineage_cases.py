@@ -148,6 +148,7 @@ def _diverged(s: Sample) -> list[dict[str, Any]]:
         said("a generation with another step", pending, again(step=BROKEN)),
         said("a generation with another signing key", pending, again(signing_key=s.g1.signing_key)),
         said("two generations of one key id", pending, same_key_id),
+        case("two links to one generation", s.keyring(6, g2, w.failing(to_g2)), s.keyring(5, pending, to_g2)),
         merging(
             "diverged: two first generations",
             *(s.keyring(5), other_first),

@@ -155,9 +155,6 @@ def _links(s: Sample) -> list[dict[str, Any]]:
     by_grandparent = w.link(s.g2, s.g3, key=_link_key_of(w, s.g1))
     wrong_key = w.link(s.g2, s.g3, seal_key=w.drawn("another seal key", 32))
     parent_again = w.link(s.g2, s.g3, seal_key=w.seal_keys[s.g2.id])
-    pending = w.after(s.g3, "g4", state=GEN_PENDING)
-    aside = replace(w.link(s.g3, pending), wrapped_key=_flipped(w.link(s.g3, pending).wrapped_key, -1))
-    past_current = s.w.keyring(9, *s.generations, pending, *s.seals, *s.members, s.of_member, *s.links, aside)
     return [
         case("a link with a bit of the tag changed", flipped),
         case("the first link with a bit of the tag changed", first_flipped, s.g1),
@@ -168,7 +165,6 @@ def _links(s: Sample) -> list[dict[str, Any]]:
         case("a link bound to another cluster", bound(0, w.drawn("another cluster", 16))),
         case("a link bound to another parent", bound(1, s.g1.id)),
         case("a link bound to another generation", bound(2, s.g2.id)),
-        _case(w, "a link past the current generation", past_current, s.member, LINK_BROKEN, [s.of_member]),
     ]
 
 

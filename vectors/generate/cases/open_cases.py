@@ -4,7 +4,7 @@ from itertools import pairwise
 from typing import Any
 
 from cases.sources import COMPUTED
-from format.keyring import Generation, Keyring, Member, Record
+from format.keyring import Generation, Keyring, Link, Member, Record
 from format.refused import Refused
 from format.registry import (
     BROKEN,
@@ -28,6 +28,7 @@ def cases() -> list[dict[str, Any]]:
     return [
         *_every_seal_type(),
         *_links(),
+        *_links_that_fail(),
         *_broken_steps(),
         *_optional_records(),
         *_which_is_current(),
@@ -115,6 +116,44 @@ def _links() -> list[dict[str, Any]]:
         _case(w, "a record of the current generation", keyring, newest, held=from_g3, asked=[r_newest]),
         _case(w, "a record beside the way", keyring, aside, held=[*from_g3, *from_sibling], asked=r_aside[:2]),
         _case(w, "the same member id in another seal", keyring, namesake, held=from_g3, asked=[r_namesake]),
+    ]
+
+
+def _links_that_fail() -> list[dict[str, Any]]:
+    w = Workshop("open, links that fail")
+    g1 = w.first()
+    g2 = w.after(g1, "g2")
+    sibling = w.after(g1, "sibling")
+    nephew = w.after(sibling, "nephew")
+    g3 = w.after(g2, "g3")
+    g4 = w.after(g3, "g4")
+    pending = w.after(g4, "pending", state=GEN_PENDING)
+    generations = [g1, g2, sibling, g3, nephew, g4, pending]
+    seal = w.seal(TPM, "tpm")
+    first, later = w.member(seal, "first"), w.member(seal, "later")
+    r_first, r_later = w.record(first, g1), [w.record(later, g2), w.record(later, g1), w.record(later, g4)]
+    to_g2, to_g3, to_g4 = w.link(g1, g2), w.link(g2, g3), w.link(g3, g4)
+    to_sibling, to_nephew, to_pending = w.link(g1, sibling), w.link(sibling, nephew), w.link(g4, pending)
+
+    def keyring(*links: Link) -> Keyring:
+        return w.keyring(9, *generations, seal, first, later, r_first, *r_later, *links)
+
+    beside = keyring(to_g2, to_g3, to_g4, w.failing(to_sibling), to_nephew, to_pending)
+    past = keyring(to_g2, to_g3, to_g4, to_sibling, to_nephew, w.failing(to_pending))
+    below = keyring(to_g2, w.failing(to_g3), to_g4, to_sibling, to_nephew, to_pending)
+    way = [g1, g2, g3, g4]
+    aside = [sibling, nephew]
+    left_out = "one that fails beside the way: left out with what it leads to"
+    return [
+        _case(w, left_out, beside, first, held=[*way, pending], asked=[r_first]),
+        _case(w, "one that fails past the current generation", past, first, held=[*way, *aside], asked=[r_first]),
+        _case(
+            w,
+            "one that fails on the way: another record leads past it",
+            *(below, later),
+            held=[g1, g2, *aside, g4, pending],
+            asked=[r_later[1], r_later[2]],
+        ),
     ]
 
 

@@ -158,6 +158,10 @@ class Workshop:
         )
         return Link(to.id, wrapped_key)
 
+    def failing(self, link: Link) -> Link:
+        """The link with the last bit of its tag changed."""
+        return replace(link, wrapped_key=link.wrapped_key[:-1] + bytes([link.wrapped_key[-1] ^ 1]))
+
     def blob(self, generation: Generation, aad: bytes, plaintext: bytes) -> bytes:
         return envelope.encrypt(
             envelope.BLOB,

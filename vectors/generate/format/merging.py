@@ -41,7 +41,7 @@ def merge(ours: Keyring, theirs: Keyring, seal_keys: dict[bytes, bytes]) -> Keyr
         seals=_with_names_apart(_united(side.seals for side in sides)),
         members=_united(side.members for side in sides),
         records=_united(side.records for side in sides),
-        links=_united(side.links for side in sides),
+        links=_united_links(sides),
     )
     merged = tidied(_without_records_of_removed(united))
     newest = [side for side in sides if side.revision == merged.revision]
@@ -95,6 +95,14 @@ def _united_generations(sides: tuple[Keyring, Keyring]) -> list[Generation]:
     if sum(generation.number == 1 for generation in generations) > 1:
         raise Refused("KEYRING_DIVERGED", "two first generations")
     return generations
+
+
+def _united_links(sides: tuple[Keyring, Keyring]) -> list[Link]:
+    by_id: dict[bytes, Link] = {}
+    for link in (link for side in sides for link in side.links):
+        if by_id.setdefault(link.to, link) != link:
+            raise Refused("KEYRING_DIVERGED", "a link that is not the same on both sides")
+    return [by_id[to] for to in sorted(by_id)]
 
 
 def _is_given_up(side: Keyring, other: Keyring) -> bool:

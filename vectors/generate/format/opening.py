@@ -2,6 +2,7 @@
 
 import hmac
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from . import envelope, key_schedule
@@ -51,17 +52,17 @@ def open_by_member(keyring: Keyring, seal_id: bytes, member_id: bytes, unseal_ke
     leading = [r for r in records if lineage.links_lead(keyring.links, lineage.by_id[r.generation_id], current)]
     if not leading:
         raise Refused("KEYRING_LINK_BROKEN", "no record from which links lead to the current generation")
-    first = leading[0]
-    held = _climb(keyring, {first.generation_id: _unwrap_record(keyring, first, unseal_kek)})
-    for record in records:
+    held: dict[bytes, bytes] = {}
+    for record in [leading[0], *records]:
         generation = lineage.by_id[record.generation_id]
         if generation.state == GEN_PENDING or generation.id in held:
             continue
         try:
             held = _climb(keyring, {**held, generation.id: _unwrap_record(keyring, record, unseal_kek)})
         except (Refused, MemberFailed):
-            # It would only add an old generation.
-            continue
+            # This reader never knows whether a PIN was counted.
+            if current.id not in held:
+                raise
     return _authenticated(keyring, held)
 
 
@@ -71,10 +72,7 @@ def open_by_seal_key(keyring: Keyring, seal_key: bytes) -> Opened:
     lineage = Lineage(keyring.generations)
     if generation_id not in lineage.by_id:
         raise Refused("KEYRING_OTHER_KEY", "the key of no generation")
-    held = _climb(keyring, {generation_id: seal_key})
-    if lineage.current().id not in held:
-        raise Refused("KEYRING_LINK_BROKEN", "the current generation is out of reach")
-    return _authenticated(keyring, held)
+    return _authenticated(keyring, _climb(keyring, {generation_id: seal_key}))
 
 
 def check_mac(keyring: Keyring, current_seal_key: bytes) -> None:
@@ -99,6 +97,8 @@ def record_context(keyring: Keyring, record: Record) -> list[bytes]:
 
 def _authenticated(keyring: Keyring, held: dict[bytes, bytes]) -> Opened:
     opened = Opened(keyring, held)
+    if opened.current.id not in held:
+        raise Refused("KEYRING_LINK_BROKEN", "the current generation is out of reach")
     check_mac(keyring, held[opened.current.id])
     return opened
 
@@ -112,7 +112,7 @@ def _unwrap_record(keyring: Keyring, record: Record, unseal_kek: UnsealKek) -> b
 
 
 def _climb(keyring: Keyring, held: dict[bytes, bytes]) -> dict[bytes, bytes]:
-    """Section 7.3, 4: what is held once every link is followed."""
+    """Section 7.3, 4: what is held once every link that opens is followed."""
     by_id = {generation.id: generation for generation in keyring.generations}
     climbed = dict(held)
     # A link leads from a lower number to a higher one: in order of number, one pass is enough.
@@ -122,7 +122,8 @@ def _climb(keyring: Keyring, held: dict[bytes, bytes]) -> dict[bytes, bytes]:
             continue
         key = key_schedule.link_key(climbed[parent_id], keyring.cluster_id)
         context = [keyring.cluster_id, parent_id, link.to]
-        climbed[link.to] = _unwrap(link.wrapped_key, key, context, link.to, "KEYRING_LINK_BROKEN")
+        with suppress(Refused):
+            climbed[link.to] = _unwrap(link.wrapped_key, key, context, link.to, "KEYRING_LINK_BROKEN")
     return climbed
 
 

@@ -30,7 +30,7 @@ export interface Unlocked {
 
 /** What a change makes of it. */
 export interface Changed extends Unlocked {
-  /** Seals that must open all their records in it, beside that some seal opens it: those that got new ones. */
+  /** Seals that must open all their new records in it, beside that some seal opens it: those that got any. */
   readonly provenBy?: readonly ConfiguredSeal[]
   /** What else must hold of it as it is read back. */
   readonly prove?: (keyring: Keyring, signal: AbortSignal) => Promise<void>
@@ -284,8 +284,9 @@ export function keyringCustody(dependencies: CustodyDependencies): Custody {
       await keeper.keep(callSignal, {
         keyring: next,
         prove: async (readBack, proveSignal) => {
+          const proven = { former: base.keyring, keyring: readBack }
           for (const seal of provenBy)
-            await holder.inTurn(() => proveThrough(openers.careful(seal), readBack, proveSignal))
+            await holder.inTurn(() => proveThrough(openers.careful(seal), proven, proveSignal))
           await prove?.(readBack, proveSignal)
         },
       })

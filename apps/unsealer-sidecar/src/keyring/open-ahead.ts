@@ -10,6 +10,7 @@ import {
 } from '@sealwright/keyring'
 import { hasErrorCode } from '@sealwright/system-error'
 import { type AbsorberDependencies } from './absorb.ts'
+import { CustodyError } from './custody-error.ts'
 import { type Keyholder } from './keyholder.ts'
 import { type NodeOpeners } from './node-openers.ts'
 import { ownRecords } from './own-records.ts'
@@ -79,10 +80,13 @@ export function aheadOpener({
       return true
     } catch (error) {
       // After a break of the chain only a record of ours leads on. No seal is asked in vain.
-      const isOutOfReach = hasErrorCode(error, 'KEYRING_LINK_BROKEN', 'KEYRING_OTHER_KEY')
+      // So it is, too, where no seal gives the keys of what is held: somebody may have planted what keeps them from it.
+      const isOutOfReach = hasErrorCode(error, 'KEYRING_LINK_BROKEN', 'KEYRING_OTHER_KEY', 'CUSTODY_SEALED')
       if (!isOutOfReach || !hasWayInForUs(keyring)) throw error
       // A seal that opens now, opens it: this node keeps a way in.
-      return await openByOurRecord(keyring, signal)
+      const isOpened = await openByOurRecord(keyring, signal)
+      if (!isOpened && error instanceof CustodyError) throw error
+      return isOpened
     }
   }
 }

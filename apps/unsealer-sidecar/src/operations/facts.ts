@@ -33,7 +33,7 @@ function factsOf(keyring: Keyring, seal: Seal, member: Member): MemberFacts {
     ...nameOf(seal, member),
     sealType: seal.sealType,
     fingerprint: fingerprintOf(seal, member),
-    state: member.state,
+    state: stateOf(seal, member),
     isReachableByPublicKey: member.wrappingKey.byteLength > 0,
     records: findRecords(keyring, member).map(record => recordFacts(keyring, record)),
     ...(threshold === undefined || shares === undefined ? {} : { shares: { threshold, count: shares } }),
@@ -93,6 +93,11 @@ export function generationFacts(keyring: Keyring): readonly GenerationFacts[] {
 
 export function sealOf(keyring: Keyring, { sealId }: Pick<Member, 'sealId'>): Seal | undefined {
   return keyring.seals.find(seal => isSame(seal.sealId, sealId))
+}
+
+/** A member of a removed seal is removed, whatever is listed: whoever had an old key can have listed it since. */
+export function stateOf(seal: Seal, member: Member): Member['state'] {
+  return seal.state === 'active' ? member.state : 'removed'
 }
 
 export function isSame(one: Uint8Array, other: Uint8Array): boolean {

@@ -79,7 +79,7 @@ describe('a rotation that breaks the chain', () => {
     expect(provenBy.map(({ name }) => name)).toEqual(['tpm', 'second'])
     expect([wrapped.map(({ sealName }) => sealName).toSorted(), dropped]).toEqual([['second', 'tpm'], []])
     for (const seal of [ours, other]) {
-      await expect(proveThrough(seal, keyring, signal)).resolves.toBeUndefined()
+      await expect(proveThrough(seal, { keyring }, signal)).resolves.toBeUndefined()
       using opened = await openThrough(seal, keyring, signal)
       expect(textOf(opened, blob)).toBe('root key')
     }

@@ -2,10 +2,10 @@ import { membersNamed, memberSetFingerprint } from '@sealwright/control-api'
 import { type Keyring, type Member } from '@sealwright/keyring'
 import { type BreakRequest } from '../control/operations.ts'
 import { OperationError } from './errors.ts'
-import { fingerprintOf, hex, sealOf } from './facts.ts'
+import { fingerprintOf, hex, sealOf, stateOf } from './facts.ts'
 import { assertNodesKnown, tpmMembers } from './nodes-known.ts'
 
-/** Active members, by what a break of the chain does to them. */
+/** Active members of active seals, by what a break of the chain does to them. */
 export interface Parting {
   readonly staying: readonly Member[]
   readonly leaving: readonly Member[]
@@ -22,12 +22,12 @@ export function partMembers(
   keyring: Keyring,
   { revoked, drop }: { readonly revoked: Member | undefined; readonly drop: readonly string[] },
 ): Parting {
-  const active = keyring.members.filter(({ state }) => state === 'active')
-  const listed = active.flatMap(member => {
+  const listed = keyring.members.flatMap(member => {
     const seal = sealOf(keyring, member)
-    if (seal === undefined) return []
+    if (seal === undefined || stateOf(seal, member) !== 'active') return []
     return [{ member, memberId: hex(member.memberId), fingerprint: fingerprintOf(seal, member) }]
   })
+  const active = listed.map(({ member }) => member)
   const { named, unknown } = membersNamed(listed, drop)
   if (unknown !== undefined) {
     throw new OperationError(

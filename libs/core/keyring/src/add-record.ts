@@ -18,6 +18,7 @@ import {
 } from './keyring.ts'
 import { currentGeneration } from './lineage.ts'
 import { type RecordMethod, sealTypeOf } from './registry.ts'
+import { removedMember } from './remove.ts'
 import { assertOrdinaryGrowth } from './room.ts'
 import { type SealKeys } from './seal-keys.ts'
 import { ID_BYTES, KEY_BYTES, type SealMember } from './seal.ts'
@@ -110,7 +111,7 @@ export async function placeRecord(
     return {
       ...contents,
       seals: placeEntry(contents.seals, seal, compareSeals),
-      members: placeEntry(contents.members, listed, compareMembers),
+      members: placeEntry(membersWithoutFormer(contents, seal), listed, compareMembers),
       records: placeEntry(contents.records, succeed(superseded, record), compareRecords),
     }
   } finally {
@@ -144,6 +145,16 @@ function joinSeal(contents: KeyringContents, { sealName, member: { sealType } }:
     )
   }
   return { sealId, entryVersion: (former?.entryVersion ?? 0) + 1, state: 'active', sealType, name: sealName }
+}
+
+/**
+ * The members, but for those of a removed seal that comes back. It was removed with all of them; whoever had an old key can have listed more
+ * since, which nobody sees until then.
+ */
+function membersWithoutFormer({ seals, members }: KeyringContents, { sealId }: Seal): readonly Member[] {
+  if (!seals.some(seal => sameBytes(seal.sealId, sealId) && seal.state === 'removed')) return members
+  const isFormer = (member: Member): boolean => sameBytes(member.sealId, sealId) && member.state === 'active'
+  return members.map(member => (isFormer(member) ? removedMember(member) : member))
 }
 
 function joinMember(contents: KeyringContents, { sealId }: Seal, input: RecordInput): Member {

@@ -38,17 +38,27 @@ export function planRecords(contents: KeyringContents, records: readonly Keyring
 /**
  * Follows every link that starts at a key which is held, and adds the keys that they wrap.
  *
+ * One that does not open is left out, with whatever only it leads to: whoever had an old key can plant such links, and must not keep anybody
+ * from the generations that others lead to. Whether the current one was reached is for the caller to see.
+ *
  * @param held - seal keys by the id of their generation, in hex.
- * @throws {@link KeyringError} `KEYRING_LINK_BROKEN`.
+ * @returns what was wrong with the first link that was left out, a {@link KeyringError} `KEYRING_LINK_BROKEN`; `undefined` if all opened.
  */
-export function climb(contents: KeyringContents, held: Map<string, Secret>): void {
+export function climb(contents: KeyringContents, held: Map<string, Secret>): KeyringError | undefined {
   const links = new Map(contents.links.map(link => [hex(link.toId), link]))
+  let fault: KeyringError | undefined
   // Listed by number, so that a parent always comes before its children.
   for (const to of contents.generations) {
     const link = links.get(hex(to.id))
     const sealKey = held.get(hex(to.parentId))
     if (link === undefined || sealKey === undefined || held.has(hex(to.id))) continue
     const from = requireGeneration(contents, to.parentId)
-    held.set(hex(to.id), followLink(link, sealKey, { clusterId: contents.clusterId, from, to }))
+    try {
+      held.set(hex(to.id), followLink(link, sealKey, { clusterId: contents.clusterId, from, to }))
+    } catch (error) {
+      if (!(error instanceof KeyringError) || error.code !== 'KEYRING_LINK_BROKEN') throw error
+      fault ??= error
+    }
   }
+  return fault
 }

@@ -10,7 +10,6 @@ const member = fakeMember('a')
 const ANY_REFUSAL: readonly KeyringErrorCode[] = [
   'KEYRING_AUTH_FAILED',
   'KEYRING_LINEAGE_FORGED',
-  'KEYRING_LINK_BROKEN',
   'KEYRING_MALFORMED',
   'KEYRING_NO_WAY_IN',
   'KEYRING_RECORD_AUTH_FAILED',

@@ -64,6 +64,28 @@ describe('records beyond the first', () => {
     sealKeys.wipe()
   })
 
+  it('are tried after a first one that does not open only if the caller says so, and open the keyring', async () => {
+    const holding = await enrolled(rotated(await begun(member)), [member])
+    const { keyring } = holding
+    const [first] = keyring.generations
+    const fault = new Error('damaged')
+    const unsealKek: SealMember['unsealKek'] = (sealedKek, options) => {
+      const record = keyring.records.find(each => each.sealedKek === sealedKek)
+      return record?.generationId === first?.id ? Promise.reject(fault) : member.unsealKek(sealedKek, options)
+    }
+    const input = { keyring, sealId: sealIdOf(keyring), signal, member: { ...member, unsealKek } }
+    await expect(unwrapSealKeys(input)).rejects.toBe(fault)
+    const seen: boolean[] = []
+    const mayGoOn = (error: unknown, { isOpen }: { readonly isOpen: boolean }): boolean => {
+      seen.push(isOpen)
+      return error === fault
+    }
+    expect(heldBy(keyring, await unwrapSealKeys({ ...input, mayGoOn }))).toEqual(['2'])
+    expect(seen).toEqual([false])
+    const none = { ...member, unsealKek: () => Promise.reject(fault) }
+    await expect(unwrapSealKeys({ ...input, member: none, mayGoOn })).rejects.toBe(fault)
+  })
+
   it('come first where the current generation comes after theirs: nothing planted beside it keeps those out', async () => {
     const first = await begun(member)
     const beside = siblings(first, BOUND + 8)

@@ -1,10 +1,11 @@
-import { addGeneration, type Holding } from './add-generation.ts'
+import { activateGeneration, addGeneration, type Holding } from './add-generation.ts'
 import { decodeKeyring, encodeKeyring } from './codec.ts'
 import { type Keyring } from './keyring.ts'
 import { currentGeneration } from './lineage.ts'
 import { type OpenKeyring } from './open-keyring.ts'
 import { type GenerationState } from './registry.ts'
 import { fakeMember } from './testing/fake-member.ts'
+import { withChain } from './testing/flood.ts'
 import { evilKey, putOnTop, resigned } from './testing/forger.ts'
 import {
   begun,
@@ -15,6 +16,7 @@ import {
   keyringOf,
   opened,
   recordsOf,
+  retired,
   rotated,
   sealKeyNamed,
   surroundings,
@@ -67,11 +69,60 @@ describe('a side from before a break', () => {
     expect(merged.keyIds).not.toContain(mine.keyId)
   })
 
-  it('gives me none of its keys if it is the other one', async () => {
+  it('gives me its keys to decrypt with, and no more, if it is the other one: a root key may be under them', async () => {
     const { before, after } = await sides()
     const theirs = await opened(rotated(before).keyring, two)
-    const merged = (await opened(after.keyring, one)).mergedWith(theirs)
-    expect(codeNow(() => merged.decryptBlob({ blob: encrypt(theirs), aad }))).toBe('KEYRING_KEY_UNKNOWN')
+    const mine = await opened(after.keyring, one)
+    expect(codeNow(() => mine.decryptBlob({ blob: encrypt(theirs), aad }))).toBe('KEYRING_KEY_UNKNOWN')
+    const merged = mine.mergedWith(theirs)
+    expect(merged.keyring).toEqual(after.keyring)
+    expect(merged.keyIds).toEqual(mine.keyIds)
+    expect(merged.keyId).toBe(mine.keyId)
+    expect(merged.decryptBlob({ blob: encrypt(theirs), aad })).toEqual(Uint8Array.of(1))
+    expect(merged.mergedWith(theirs)).toBe(merged)
+  })
+
+  it('gives me none of its keys any more once all from before the break is retired', async () => {
+    const { before, after } = await sides()
+    const theirs = await opened(rotated(before).keyring, two)
+    const [first] = after.keyring.generations
+    if (first === undefined) throw new Error('no first generation')
+    const mine = await opened(retired(after, first).keyring, one)
+    expect(mine.mergedWith(theirs)).toBe(mine)
+    for (const blob of [encrypt(theirs), encrypt(await opened(before.keyring, two))]) {
+      expect(codeNow(() => mine.decryptBlob({ blob, aad }))).toBe('KEYRING_KEY_UNKNOWN')
+    }
+  })
+
+  it('cannot fill my memory with its keys: those that came first give way', async () => {
+    const { before, after } = await sides()
+    let mine = await opened(after.keyring, one)
+    const blobs: Uint8Array[] = []
+    for (let side = 0; side < 3; side += 1) {
+      const theirs = await opened(withChain(before, 100).keyring, two)
+      blobs.push(encrypt(theirs))
+      mine = mine.mergedWith(theirs)
+    }
+    const codes = blobs.map(blob => codeNow(() => mine.decryptBlob({ blob, aad })))
+    expect(codes).toEqual(['none', 'none', 'none'])
+    const another = await opened(withChain(before, 200).keyring, two)
+    mine = mine.mergedWith(another)
+    expect(mine.decryptBlob({ blob: encrypt(another), aad })).toEqual(Uint8Array.of(1))
+    const [oldest = new Uint8Array()] = blobs
+    expect(codeNow(() => mine.decryptBlob({ blob: oldest, aad }))).toBe('KEYRING_KEY_UNKNOWN')
+  })
+
+  it('cannot hide a key by giving its key id to another one', async () => {
+    const { before, after } = await sides()
+    const theirs = await opened(rotated(before).keyring, two)
+    const { keyring, sealKey } = addGeneration({ ...before, step: 'chained', keyId: theirs.keyId, ...surroundings })
+    const id = keyring.generations[1]?.id ?? new Uint8Array()
+    const evil = activateGeneration({ keyring, sealKeys: before.sealKeys.with(id, sealKey), id })
+    const forged = await opened(evil, two)
+    const mine = (await opened(after.keyring, one)).mergedWith(forged).mergedWith(theirs)
+    for (const each of [theirs, forged]) {
+      expect(mine.decryptBlob({ blob: encrypt(each), aad })).toEqual(Uint8Array.of(1))
+    }
   })
 
   it('cannot hide the break by calling the generation after it retired', async () => {

@@ -1,8 +1,8 @@
 import { ByteWriter } from './byte-writer.ts'
 import { compareBytes, hex, sameBytes } from './bytes.ts'
-import { encodeContents, writeGeneration, writeLink, writeMember, writeRecord, writeSeal } from './codec.ts'
+import { encodeContents, writeGeneration, writeMember, writeRecord, writeSeal } from './codec.ts'
 import { KeyringError } from './keyring-error.ts'
-import { type Generation, type KeyringContents, MAX_NAME_BYTES, type Seal } from './keyring.ts'
+import { type Generation, type KeyringContents, type Link, MAX_NAME_BYTES, type Seal } from './keyring.ts'
 import { compareGenerations, currentGeneration, FIRST_GENERATION, isGivenUp } from './lineage.ts'
 import { GENERATION_STATES } from './registry.ts'
 import { tidy } from './tidy.ts'
@@ -20,7 +20,7 @@ const NAME_SUFFIX_DIGITS = 8
  * hands, has no say, whatever it says of any generation: the result is the side that has.
  *
  * @throws {@link KeyringError} `KEYRING_DIVERGED` if each side broke the chain in another place, or if, with no break between them,
- *   they say different things of one generation; as `encodeContents` if the result breaks a rule, such as `KEYRING_TOO_LARGE` or `KEYRING_NO_WAY_IN`.
+ *   they say different things of one generation or have different links to it; as `encodeContents` if the result breaks a rule, such as `KEYRING_TOO_LARGE` or `KEYRING_NO_WAY_IN`.
  * @see docs/formats/keyring.md §9
  */
 export function mergeContents(a: KeyringContents, b: KeyringContents): KeyringContents {
@@ -41,7 +41,7 @@ export function mergeContents(a: KeyringContents, b: KeyringContents): KeyringCo
     seals: withDistinctNames(mergeEntries(a.seals, b.seals, writeSeal, compareSeals)),
     members: mergeEntries(a.members, b.members, writeMember, compareMembers),
     records: mergeEntries(a.records, b.records, writeRecord, compareRecords),
-    links: mergeEntries(a.links, b.links, writeLink, compareLinks),
+    links: mergeLinks(a, b),
   }
   if ([a, b].some(side => isGivenUp(united, currentGeneration(united), side))) {
     throw diverged('what one side has retired is all that comes after a break')
@@ -81,6 +81,19 @@ function mergeGenerations(a: KeyringContents, b: KeyringContents): readonly Gene
 /** Whether both say the same of a generation, but for its state. */
 function isSameStatement(a: Generation, b: Generation): boolean {
   return sameBytes(encoded(a, writeGeneration), encoded({ ...b, state: a.state }, writeGeneration))
+}
+
+/** All of both. A generation gets its link once, when it is made: of two different ones, one is of somebody who had an old key. */
+function mergeLinks(a: KeyringContents, b: KeyringContents): readonly Link[] {
+  const merged = new Map<string, Link>()
+  for (const link of [...a.links, ...b.links]) {
+    const known = merged.get(hex(link.toId))
+    if (known !== undefined && !sameBytes(known.wrappedKey, link.wrappedKey)) {
+      throw diverged(`the links to generation ${hex(link.toId)} are not the same in both`)
+    }
+    merged.set(hex(link.toId), link)
+  }
+  return [...merged.values()].sort(compareLinks)
 }
 
 function stateNumber({ state }: Generation): number {

@@ -1,27 +1,19 @@
 import { type KeyObject } from 'node:crypto'
 
-import { decryptEnvelope, encryptEnvelope, parseEnvelope, type RandomBytes } from '@sealwright/envelope'
+import { decryptEnvelope, encryptEnvelope, EnvelopeError, parseEnvelope, type RandomBytes } from '@sealwright/envelope'
 
 import { assertAuthentic, authenticate } from './authenticate.ts'
 import { hex, sameBytes, textBytes } from './bytes.ts'
 import { encodeKeyring } from './codec.ts'
-import { deriveBlobKey, deriveMacKey } from './key-schedule.ts'
+import { deriveMacKey } from './key-schedule.ts'
 import { KeyringError } from './keyring-error.ts'
-import { type Generation, type Keyring, type KeyringContents, MAX_NAME_BYTES } from './keyring.ts'
+import { type Generation, type Keyring, MAX_NAME_BYTES } from './keyring.ts'
 import { currentGeneration, isGivenUp } from './lineage.ts'
 import { mergeContents } from './merge.ts'
 import { assertOrdinaryGrowth } from './room.ts'
 import { type SealKeys, unwrapSealKeys, type UnwrapInput } from './seal-keys.ts'
-import { decryptStaticBlob, mayHaveStaticBlobs, type StaticBlob, staticBlobKey } from './static-blob.ts'
-
-/** The subkeys of one generation that a running agent needs. The seal key itself is not among them, unless static blobs may name it. */
-interface Subkeys {
-  readonly keyId: string
-  readonly blobKey: KeyObject
-  readonly macKey: KeyObject
-  /** The seal key itself. See {@link OpenOptions.opensStaticBlobs}. */
-  readonly staticKey: KeyObject | undefined
-}
+import { decryptStaticBlob, type StaticBlob } from './static-blob.ts'
+import { type HeldSubkeys, type Subkeys, subkeysOf, uniteSubkeys } from './subkeys.ts'
 
 /** What an open keyring is to be able to do. */
 export interface OpenOptions {
@@ -43,14 +35,13 @@ export class OpenKeyring {
   readonly current: Generation
   /** See {@link SealKeys.isOriginProven}. */
   readonly isOriginProven: boolean
-  /** By the id of their generation, in hex; with a former key id after it where there is one. */
   readonly #subkeys: Map<string, Subkeys>
 
-  private constructor(keyring: Keyring, subkeys: Map<string, Subkeys>, isOriginProven: boolean) {
+  private constructor(keyring: Keyring, subkeys: HeldSubkeys, isOriginProven: boolean) {
     this.keyring = keyring
     this.current = currentGeneration(keyring)
     this.isOriginProven = isOriginProven
-    this.#subkeys = subkeys
+    this.#subkeys = new Map(subkeys)
   }
 
   /**
@@ -60,20 +51,8 @@ export class OpenKeyring {
    * @throws {@link KeyringError} `KEYRING_KEY_UNKNOWN` or `KEYRING_AUTH_FAILED`.
    */
   static from(keyring: Keyring, sealKeys: SealKeys, { opensStaticBlobs = false }: OpenOptions = {}): OpenKeyring {
-    const { clusterId, generations } = keyring
-    assertAuthentic(keyring, deriveMacKey(sealKeys.of(currentGeneration(keyring).id), clusterId))
-    const subkeys = new Map<string, Subkeys>()
-    for (const generation of generations) {
-      const { id, keyId } = generation
-      if (!sealKeys.has(id)) continue
-      const sealKey = sealKeys.of(id)
-      subkeys.set(hex(id), {
-        keyId,
-        blobKey: deriveBlobKey(sealKey, clusterId),
-        macKey: deriveMacKey(sealKey, clusterId),
-        staticKey: opensStaticBlobs && mayHaveStaticBlobs(generation) ? staticBlobKey(sealKey) : undefined,
-      })
-    }
+    assertAuthentic(keyring, deriveMacKey(sealKeys.of(currentGeneration(keyring).id), keyring.clusterId))
+    const subkeys = subkeysOf(keyring, sealKeys, { opensStaticBlobs })
     return new OpenKeyring(keyring, subkeys, sealKeys.isOriginProven)
   }
 
@@ -123,12 +102,21 @@ export class OpenKeyring {
   decryptBlob({ blob, aad }: { readonly blob: Uint8Array; readonly aad: Uint8Array }): Uint8Array {
     this.#currentSubkeys()
     const { keyRef } = parseEnvelope(blob)
-    const subkeys = [...this.#subkeys.values()].find(({ keyId }) => sameBytes(textBytes(keyId), keyRef))
-    if (subkeys === undefined) {
-      throw new KeyringError('KEYRING_KEY_UNKNOWN', 'the blob was encrypted under a key id that is not held here')
-    }
+    const named = [...this.#subkeys.values()].filter(({ keyId }) => sameBytes(textBytes(keyId), keyRef))
     const context = [this.keyring.clusterId, aad]
-    return decryptEnvelope({ key: subkeys.blobKey, purpose: 'openbao-blob', context, bytes: blob })
+    let failed: EnvelopeError | undefined
+    // Several only where somebody has given a key id of ours to a generation of their own, on a side that was given up.
+    for (const { blobKey } of named) {
+      try {
+        return decryptEnvelope({ key: blobKey, purpose: 'openbao-blob', context, bytes: blob })
+      } catch (error) {
+        if (!(error instanceof EnvelopeError)) throw error
+        failed ??= error
+      }
+    }
+    throw (
+      failed ?? new KeyringError('KEYRING_KEY_UNKNOWN', 'the blob was encrypted under a key id that is not held here')
+    )
   }
 
   /**
@@ -171,11 +159,12 @@ export class OpenKeyring {
     const contents = mergeContents(this.keyring, theirs)
     // After a break that was not known here, what is held has no say, nor does its size.
     if (!isGivenUp(this.keyring, this.current, theirs)) assertOrdinaryGrowth(this.keyring, contents)
-    const subkeys = this.#unitedSubkeys(contents, other instanceof OpenKeyring ? other : this)
+    const brought = other instanceof OpenKeyring ? other.#subkeys : new Map<string, Subkeys>()
+    const subkeys = uniteSubkeys(this.#subkeys, { keyring: theirs, subkeys: brought }, contents)
     const isOriginProven = this.isOriginProven || (other instanceof OpenKeyring && other.isOriginProven)
     const keyring = authenticate(contents, macKeyOf(subkeys, currentGeneration(contents)))
     const isNew =
-      subkeys.size > this.#subkeys.size ||
+      [...subkeys.keys()].some(place => !this.#subkeys.has(place)) ||
       isOriginProven !== this.isOriginProven ||
       !sameBytes(encodeKeyring(keyring), encodeKeyring(this.keyring))
     return isNew ? new OpenKeyring(keyring, subkeys, isOriginProven) : this
@@ -190,30 +179,6 @@ export class OpenKeyring {
     this.close()
   }
 
-  /**
-   * Those of all generations that the merged contents list, by the key ids that these say. What was held here stays beyond that, in the
-   * last place, also a key under the id that a side which was given up knew it by: blobs from there can still be saved.
-   */
-  #unitedSubkeys({ generations }: KeyringContents, other: OpenKeyring): Map<string, Subkeys> {
-    const united = new Map<string, Subkeys>()
-    for (const generation of generations) {
-      const id = hex(generation.id)
-      const mine = this.#subkeys.get(id)
-      const theirs = other.#subkeys.get(id)
-      const subkeys = mine ?? theirs
-      if (subkeys === undefined) continue
-      const staticKey = mayHaveStaticBlobs(generation) ? (mine?.staticKey ?? theirs?.staticKey) : undefined
-      united.set(id, { ...subkeys, keyId: generation.keyId, staticKey })
-    }
-    for (const [id, subkeys] of this.#subkeys) {
-      const listed = united.get(id)
-      if (listed === undefined) united.set(id, subkeys)
-      else if (listed.keyId !== subkeys.keyId)
-        united.set(`${id} as ${subkeys.keyId}`, { ...subkeys, staticKey: undefined })
-    }
-    return united
-  }
-
   #currentSubkeys(): Subkeys {
     const subkeys = this.#subkeys.get(hex(this.current.id))
     if (subkeys !== undefined) return subkeys
@@ -221,7 +186,7 @@ export class OpenKeyring {
   }
 }
 
-function macKeyOf(subkeys: ReadonlyMap<string, Subkeys>, { id, number, keyId }: Generation): KeyObject {
+function macKeyOf(subkeys: HeldSubkeys, { id, number, keyId }: Generation): KeyObject {
   const held = subkeys.get(hex(id))
   if (held !== undefined) return held.macKey
   throw new KeyringError('KEYRING_KEY_UNKNOWN', `the key of generation ${number} (${keyId}) is not held here`)

@@ -59,19 +59,42 @@ describe('proving the records of a member', () => {
     },
   )
 
-  it('finds out that a link from one of them does not hold, and that the keyring was changed', async () => {
-    const holding = await sample()
-    const links = holding.keyring.links.map(link => ({
-      ...link,
-      wrappedKey: Uint8Array.from(link.wrappedKey).fill(7, -1),
-    }))
-    const newcomer = fakeMember('b')
-    const one = holding.keyring.generations[0]
-    const { keyring, sealKeys } = await enrolled(await enrolled(holding, [newcomer]), [newcomer], one?.id)
+  it('finds out that no link from them holds which leads to the current one, and that the keyring was changed', async () => {
+    const { keyring, sealKeys } = rotated(await begun(fakeMember('a')))
+    const links = keyring.links.map(link => ({ ...link, wrappedKey: Uint8Array.from(link.wrappedKey).fill(7, -1) }))
     const damaged = changed({ keyring, sealKeys }, { links })
-    expect(await codeOf(() => proveRecords(inputOf(damaged, newcomer)))).toBe('KEYRING_LINK_BROKEN')
+    expect(await codeOf(() => proveRecords(inputOf(damaged)))).toBe('KEYRING_LINK_BROKEN')
     const forged = { keyring: { ...keyring, revision: 99 }, sealKeys }
-    expect(await codeOf(() => proveRecords(inputOf(forged, newcomer)))).toBe('KEYRING_AUTH_FAILED')
+    expect(await codeOf(() => proveRecords(inputOf(forged)))).toBe('KEYRING_AUTH_FAILED')
+  })
+
+  it('asks for those alone that a change has made: others may be of somebody who had an old key', async () => {
+    const holding = await sample()
+    const { keyring } = holding
+    const [first] = keyring.generations
+    const records = await Promise.all(
+      keyring.records.map(async record =>
+        record.generationId.join() === first?.id.join() ? evilRecord(keyring, fakeMember('a'), record) : record,
+      ),
+    )
+    const planted = changed(holding, { records })
+    const renewed = await enrolled(planted, [fakeMember('a')])
+    const member = fakeMember('a')
+    const input = { ...inputOf(renewed, member), former: planted.keyring }
+    await expect(proveRecords(input)).resolves.toBeUndefined()
+    expect(member.unsealed).toHaveLength(1)
+    expect(await codeOf(() => proveRecords(inputOf(renewed)))).toBe('KEYRING_RECORD_AUTH_FAILED')
+  })
+
+  it('has the member open the keyring all the same if those are of old generations', async () => {
+    const holding = await sample()
+    const old = holding.keyring.generations[0]?.id ?? new Uint8Array()
+    const records = holding.keyring.records.filter(({ generationId }) => generationId.join() !== old.join())
+    const before = changed(holding, { records })
+    const member = fakeMember('a')
+    const input = { ...inputOf(await enrolled(before, [member], old), member), former: before.keyring }
+    await expect(proveRecords(input)).resolves.toBeUndefined()
+    expect(member.unsealed.length).toBeGreaterThan(1)
   })
 
   it('stops at the first that does not open: a PIN that was refused is not sent again', async () => {

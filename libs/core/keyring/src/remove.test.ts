@@ -156,6 +156,24 @@ describe('a seal that is removed', () => {
   })
 })
 
+describe('a removed seal that comes back', () => {
+  it('has none of the members that somebody has listed meanwhile', async () => {
+    const before = await withRecord(await begun(one), inToken)
+    const sealId = idOf(before.keyring, 'hsm')
+    const gone = removeSeal({ ...before, sealId })
+    const members = gone.members.map(member =>
+      sameBytes(member.sealId, sealId) ? { ...member, state: 'active' as const, entryVersion: 9 } : member,
+    )
+    const planted = changed({ ...before, keyring: gone }, { members })
+    const newcomer = fakeMember('token 2', 'pkcs11')
+    const { keyring } = await withRecord(planted, { ...inToken, member: newcomer })
+    const listed = keyring.members.filter(member => sameBytes(member.sealId, sealId))
+    expect(listed).toHaveLength(2)
+    expect(listed.filter(({ state }) => state === 'active')).toMatchObject([{ memberId: newcomer.memberId }])
+    expect(findSeal(keyring, 'hsm')).toMatchObject({ sealId })
+  })
+})
+
 describe('the generations that a new member needs records of', () => {
   it('are the oldest active one of each chain', async () => {
     const first = await begun(one)

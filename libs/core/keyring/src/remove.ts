@@ -117,7 +117,8 @@ function lastWayTo(lost: readonly Generation[], sealKeys: SealKeys): KeyringErro
   )
 }
 
-function removedMember(member: Member): Member {
+/** The entry of a member that was taken away: nothing of it is left but who it was. */
+export function removedMember(member: Member): Member {
   const gone = { state: 'removed', wrappingKey: new Uint8Array(), data: new Uint8Array() } as const
   return { ...member, ...gone, entryVersion: member.entryVersion + 1 }
 }

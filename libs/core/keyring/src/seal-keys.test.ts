@@ -1,8 +1,10 @@
 import { Secret } from '@sealwright/secret'
+import { toHex } from '@sealwright/testing-vectors'
 
 import { decodeKeyring, encodeKeyring } from './codec.ts'
 import { createKeyring } from './create-keyring.ts'
 import { currentGeneration } from './lineage.ts'
+import { makeLink } from './link.ts'
 import { matchSealKey, SealKeys } from './seal-keys.ts'
 import { fakeMember } from './testing/fake-member.ts'
 import {
@@ -96,21 +98,37 @@ describe('unwrapping the seal keys', () => {
     expect(member.unsealed.map(({ method }) => method)).toEqual(['tpm-sealed', 'tpm-imported'])
   })
 
-  it('refuses a link that was changed, or that holds another key', async () => {
+  it('refuses a link on the way to the current generation that was changed, or that holds another key', async () => {
     const member = fakeMember('a')
-    const first = await begun(member)
-    const twice = pending(pending(first))
-    const [one, two] = twice.keyring.links
-    if (one === undefined || two === undefined) throw new Error('no two links')
-    const swapped = [
-      { ...one, wrappedKey: two.wrappedKey },
-      { ...two, wrappedKey: one.wrappedKey },
+    const { generation, ...holding } = rotated(await begun(member))
+    const [from] = holding.keyring.generations
+    const [link] = holding.keyring.links
+    if (from === undefined || link === undefined) throw new Error('no link')
+    const ends = { clusterId: holding.keyring.clusterId, from, to: generation }
+    const changes = [
+      { ...link, wrappedKey: Uint8Array.from(link.wrappedKey).fill(7, -1) },
+      makeLink({ nextSealKey: key(), sealKey: key(), ends, ...surroundings }),
     ]
-    const { keyring } = changed(twice, { links: swapped })
-    expect(await codeOf(() => unwrap(keyring, member))).toBe('KEYRING_LINK_BROKEN')
-    const flipped = { ...one, wrappedKey: Uint8Array.from(one.wrappedKey).fill(7, -1) }
-    const other = changed(twice, { links: [flipped, two] })
-    expect(await codeOf(() => unwrap(other.keyring, member))).toBe('KEYRING_LINK_BROKEN')
+    for (const changedLink of changes) {
+      const { keyring } = changed(holding, { links: [changedLink] })
+      await expect(unwrap(keyring, member)).rejects.toMatchObject({
+        code: 'KEYRING_LINK_BROKEN',
+        message: expect.stringContaining('the link from generation 1') as string,
+      })
+    }
+  })
+
+  it('leaves out such a link beside the way, with what it leads to, and opens', async () => {
+    const member = fakeMember('a')
+    const { keyring, sealKeys, generation } = pending(rotated(await begun(member)))
+    const links = keyring.links.map(link =>
+      toHex(link.toId) === toHex(generation.id)
+        ? { ...link, wrappedKey: Uint8Array.from(link.wrappedKey).fill(7, -1) }
+        : link,
+    )
+    const spoilt = changed({ keyring, sealKeys }, { links }).keyring
+    expect(heldBy(spoilt, await unwrap(spoilt, member))).toEqual(['1', '2'])
+    expect(heldBy(spoilt, matchSealKey({ keyring: spoilt, sealKey: key() }))).toEqual(['1', '2'])
   })
 })
 

@@ -72,10 +72,12 @@ export interface UnwrapInput {
   readonly member: Pick<SealMember, 'memberId' | 'unsealKek'>
   readonly signal: AbortSignal
   /**
-   * Whether another record may be tried after one beyond the first has failed with this: not if that may have cost a try of a PIN. Yes for
-   * everything if left out.
+   * Whether another record may be tried after one has failed with this: not if that may have cost a try of a PIN. If left out: not after the
+   * first record, and after each later one.
+   *
+   * @param progress.isOpen - whether the key of the current generation is held already: then all that is missing are old ones.
    */
-  readonly mayGoOn?: (error: unknown) => boolean
+  readonly mayGoOn?: (error: unknown, progress: { readonly isOpen: boolean }) => boolean
 }
 
 /** For how many records beyond the first a member is asked: whoever had an old key can plant as many as a keyring holds. */
@@ -85,9 +87,9 @@ const MAX_LATER_RECORDS = 32
  * Unwraps the seal keys through one member: the oldest of its records from which links lead to the current generation, and then
  * whatever else it has records for. In the end the MAC of the keyring is checked under the current seal key.
  *
- * What the member throws on the first record (a wrong PIN, a PCR that drifted, an abort) passes through as it is, and no other
- * record is tried: one more attempt with a wrong PIN could lock the device. Records beyond the first only add old generations:
- * one that does not open is left out, and so are all that come after one at which `mayGoOn` says no, or after 32 that the member was asked for.
+ * Whoever had an old key can plant records of a member, also such as come first, and links. So one that does not open is left out, and the
+ * next one is tried if `mayGoOn` says so, up to 32 beyond the first: one more attempt with a wrong PIN could lock the device. Once the
+ * current generation is reached, what is left out only adds old ones; before that, what the member threw first passes through as it is.
  *
  * @param keyring - decoded: its lineage was checked.
  * @returns The keys of every generation that was reached, the current one among them; owned by the caller, who wipes them.
@@ -95,39 +97,34 @@ const MAX_LATER_RECORDS = 32
  *   `KEYRING_AUTH_FAILED`.
  */
 export async function unwrapSealKeys(input: UnwrapInput): Promise<SealKeys> {
-  const { keyring, signal, mayGoOn = () => true } = input
+  const { keyring, signal, mayGoOn = ifOpen } = input
+  const current = hex(currentGeneration(keyring).id)
   const held = new Map<string, Secret>()
   let isOriginProven = false
-
-  const open = async (record: KeyringRecord): Promise<void> => {
-    const reached = new Map(held)
-    try {
-      reached.set(hex(record.generationId), await unwrapThrough(input, record))
-      climb(keyring, reached)
-    } catch (error) {
-      for (const [id, key] of reached) if (!held.has(id)) key.wipe()
-      throw error
-    }
-    for (const [id, key] of reached) held.set(id, key)
-    isOriginProven ||= provesOrigin(record.method)
-  }
+  let failed: { readonly error: unknown } | undefined
+  let brokenLink: KeyringError | undefined
 
   try {
-    const [first, ...others] = planRecords(keyring, recordsOf(input))
-    if (first !== undefined) await open(first)
     let asked = 0
-    for (const record of others) {
+    for (const record of planRecords(keyring, recordsOf(input))) {
       if (held.has(hex(record.generationId))) continue
-      if (asked === MAX_LATER_RECORDS) break
+      if (asked > MAX_LATER_RECORDS) break
       asked += 1
       try {
-        await open(record)
+        held.set(hex(record.generationId), await unwrapThrough(input, record))
       } catch (error) {
-        signal.throwIfAborted()
-        if (!mayGoOn(error)) break
+        const isOpen = held.has(current)
+        if (signal.aborted) throw isOpen ? signal.reason : error
+        failed ??= { error }
+        if (mayGoOn(error, { isOpen })) continue
+        break
       }
+      const fault = climb(keyring, held)
+      brokenLink ??= fault
+      isOriginProven ||= provesOrigin(record.method)
     }
-    return authenticated(keyring, held, isOriginProven)
+    if (failed !== undefined && !held.has(current)) throw failed.error
+    return authenticated(keyring, held, { isOriginProven, brokenLink })
   } catch (error) {
     wipeAll(held)
     throw error
@@ -135,30 +132,50 @@ export async function unwrapSealKeys(input: UnwrapInput): Promise<SealKeys> {
 }
 
 /**
- * Proves that a member opens the keyring, and that so does every record which it has there: each gives the seal key of its
- * generation. Opening alone asks for one record, or for few, and leaves out what fails beyond the first. For what is about to
- * take the place of records that work.
+ * Proves that a member opens the keyring, and that so does every record which it got by a change: each gives the seal key of its
+ * generation. Opening alone asks for one record, or for few, and leaves out what fails. For what is about to take the place of records
+ * that work.
  *
+ * @param input.former - the keyring before the change. What a member had there is not at stake, and may be of somebody who had an old key:
+ *   such a record must not keep anybody from a change. Without it, all records have to open.
  * @throws as {@link unwrapSealKeys}; at the first record that does not open, and no other is tried.
  */
-export async function proveRecords(input: UnwrapInput): Promise<void> {
-  const { keyring } = input
+export async function proveRecords(input: UnwrapInput & { readonly former?: Keyring | undefined }): Promise<void> {
+  const { keyring, former } = input
   const records = recordsOf(input)
   const plan = planRecords(keyring, records)
+  const before = new Set(former === undefined ? [] : findRecords(former, placeOf(input)).map(sealedKekOf))
+  const isNew = (record: KeyringRecord): boolean => !before.has(sealedKekOf(record))
   const held = new Map<string, Secret>()
   try {
-    for (const record of [...plan, ...records.filter(each => !plan.includes(each))]) {
+    for (const record of [...plan, ...records.filter(each => !plan.includes(each))].filter(isNew)) {
       held.set(hex(record.generationId), await unwrapThrough(input, record))
     }
-    climb(keyring, held)
-    authenticated(keyring, held, false)
+    const brokenLink = climb(keyring, held)
+    if (held.has(hex(currentGeneration(keyring).id)))
+      authenticated(keyring, held, { isOriginProven: false, brokenLink })
+    else (await unwrapSealKeys(input)).wipe()
   } finally {
     wipeAll(held)
   }
 }
 
-function recordsOf({ keyring, sealId, member: { memberId } }: UnwrapInput): readonly KeyringRecord[] {
-  const records = findRecords(keyring, { sealId, memberId })
+function ifOpen(_error: unknown, { isOpen }: { readonly isOpen: boolean }): boolean {
+  return isOpen
+}
+
+/** What no two records have in common: it is made with a fresh KEK. */
+function sealedKekOf({ generationId, sealedKek }: KeyringRecord): string {
+  return `${hex(generationId)} ${hex(sealedKek)}`
+}
+
+function placeOf({ sealId, member: { memberId } }: UnwrapInput): Pick<KeyringRecord, 'sealId' | 'memberId'> {
+  return { sealId, memberId }
+}
+
+function recordsOf(input: UnwrapInput): readonly KeyringRecord[] {
+  const { sealId, memberId } = placeOf(input)
+  const records = findRecords(input.keyring, { sealId, memberId })
   if (records.length > 0) return records
   throw new KeyringError('KEYRING_NO_RECORD', `member ${hex(memberId)} of seal ${hex(sealId)} has no record`)
 }
@@ -189,9 +206,9 @@ export function matchSealKey({ keyring, sealKey }: { readonly keyring: Keyring; 
   }
   const held = new Map([[hex(generation.id), sealKey.clone()]])
   try {
-    climb(keyring, held)
+    const brokenLink = climb(keyring, held)
     // Whoever has a key of the lineage may well have made it.
-    return authenticated(keyring, held, true)
+    return authenticated(keyring, held, { isOriginProven: true, brokenLink })
   } catch (error) {
     wipeAll(held)
     throw error
@@ -241,19 +258,24 @@ export function followSealKeys({
     if (held.size === 0) {
       throw new KeyringError('KEYRING_OTHER_KEY', 'no seal key that is held here belongs to the other keyring')
     }
-    climb(keyring, held)
-    return authenticated(keyring, held, sealKeys.isOriginProven)
+    const brokenLink = climb(keyring, held)
+    return authenticated(keyring, held, { isOriginProven: sealKeys.isOriginProven, brokenLink })
   } catch (error) {
     wipeAll(held)
     throw error
   }
 }
 
-function authenticated(keyring: Keyring, held: ReadonlyMap<string, Secret>, isOriginProven: boolean): SealKeys {
+/** @param how.brokenLink - what is said if the current generation was not reached. */
+function authenticated(
+  keyring: Keyring,
+  held: ReadonlyMap<string, Secret>,
+  { isOriginProven, brokenLink }: { readonly isOriginProven: boolean; readonly brokenLink: KeyringError | undefined },
+): SealKeys {
   const { id, number, keyId } = currentGeneration(keyring)
   const current = held.get(hex(id))
   if (current === undefined) {
-    throw new KeyringError('KEYRING_LINK_BROKEN', `generation ${number} (${keyId}) is out of reach`)
+    throw brokenLink ?? new KeyringError('KEYRING_LINK_BROKEN', `generation ${number} (${keyId}) is out of reach`)
   }
   assertAuthentic(keyring, deriveMacKey(current, keyring.clusterId))
   return new SealKeys(held, isOriginProven)

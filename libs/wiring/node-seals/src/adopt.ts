@@ -69,7 +69,7 @@ export async function adoptKeyring(
   const candidates = seals.filter(({ name }) => !failures.has(name))
   if (candidates.length === 0) throw nothingProven(failures)
   const prove = async (keyring: Keyring): Promise<void> => {
-    for (const seal of candidates) await proveThrough(seal, keyring, signal)
+    for (const seal of candidates) await proveThrough(seal, { former: base.keyring, keyring }, signal)
   }
   const bytes = encodeKeyring(tended.keyring)
   if (stored !== undefined && Buffer.compare(stored, bytes) === 0) await prove(tended.keyring)

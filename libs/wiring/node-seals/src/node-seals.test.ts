@@ -88,7 +88,7 @@ describe('a TPM seal', () => {
     const keyring = await seals.enrol(seal, await seals.enrol(seal))
     const [record] = keyring.records
     if (record === undefined) throw new Error('the keyring has no record')
-    await expect(proveThrough(seal, keyring, signal)).resolves.toBeUndefined()
+    await expect(proveThrough(seal, { keyring }, signal)).resolves.toBeUndefined()
     const spoiled = Uint8Array.from(record.sealedKek)
     spoiled[spoiled.length - 1] = (spoiled[spoiled.length - 1] ?? 0) ^ 1
     // Of the next generation, to which a link leads from the good one.
@@ -102,7 +102,7 @@ describe('a TPM seal', () => {
       return await addRecord({ ...made, label: 'node', now: Date.now, randomBytes, signal })
     })
     expect(await opening(seal, second)).toBe('opens')
-    await expect(proveThrough(seal, second, signal)).rejects.toMatchObject({ code: 'TPM_BLOB_CORRUPT' })
+    await expect(proveThrough(seal, { keyring: second }, signal)).rejects.toMatchObject({ code: 'TPM_BLOB_CORRUPT' })
   })
 
   it("opens by its own record whatever another node's was damaged to", async () => {

@@ -39,7 +39,13 @@ export function configuredSeals(
     .sort((a, b) => a.priority - b.priority)
 }
 
-const mayGoOn = (error: unknown): boolean => !mayHaveCostTry(error)
+/**
+ * Before the keyring is open, a device that is out of reach now is not asked for one record after another; afterwards all that it may give
+ * are old generations, and one that it fails at says little of the next.
+ */
+function mayGoOn(error: unknown, { isOpen }: { readonly isOpen: boolean }): boolean {
+  return !mayHaveCostTry(error) && (isOpen || classifySealFailure(error).kind !== 'transient')
+}
 
 /**
  * Opens a keyring through one seal, for real.
@@ -68,14 +74,19 @@ export async function unwrapThrough(seal: ConfiguredSeal, keyring: Keyring, sign
 }
 
 /**
- * Proves that a keyring opens through one seal, and that so does every record which its member has: each gives the seal key of
+ * Proves that a keyring opens through one seal, and that so does every record which its member got by a change: each gives the seal key of
  * its generation. Opening alone asks for the first. For what is about to take the place of records that work.
  *
+ * @param change.former - the keyring before the change; without it, all records have to open.
  * @throws as {@link openThrough}.
  */
-export async function proveThrough(seal: ConfiguredSeal, keyring: Keyring, signal: AbortSignal): Promise<void> {
+export async function proveThrough(
+  seal: ConfiguredSeal,
+  { former, keyring }: { readonly former?: Keyring | undefined; readonly keyring: Keyring },
+  signal: AbortSignal,
+): Promise<void> {
   await seal.withRecordedMember(keyring, signal, async (member, sealId) => {
-    await proveRecords({ keyring, sealId, member, signal })
+    await proveRecords({ former, keyring, sealId, member, signal, mayGoOn })
   })
 }
 

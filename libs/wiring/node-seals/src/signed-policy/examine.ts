@@ -81,7 +81,7 @@ export async function examinePolicies(input: ExamineInput, signal: AbortSignal):
       return { policy, differsIn, standing: standingOf(policy, { publicKey, reference, fits: differsIn.length === 0 }) }
     }),
     booted: choice.kind === 'fits' ? choice.policy : undefined,
-    failure: await failureOf(proveThrough(tpmSeal(seal, isConfiguredCluster(config)), keyring, signal), signal),
+    failure: await failureOf(proveThrough(tpmSeal(seal, isConfiguredCluster(config)), { keyring }, signal), signal),
   }
 }
 

@@ -82,7 +82,7 @@ export async function resealTpm(
     await store.writeKeyring({
       ...{ bytes: encodeKeyring(made.keyring), expectedCurrent: stored, signal },
       prove: async bytesReadBack => {
-        await proveThrough(seal, decodeKeyring(bytesReadBack), signal)
+        await proveThrough(seal, { former: keyring, keyring: decodeKeyring(bytesReadBack) }, signal)
       },
     })
     return { openedBy: opened.sealName, ...made }

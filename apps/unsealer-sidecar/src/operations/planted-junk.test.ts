@@ -1,0 +1,150 @@
+import { randomBytes } from 'node:crypto'
+import { addGeneration, currentGeneration, type Generation, type Keyring } from '@sealwright/keyring'
+import { temporaryFolder, type TemporaryFolder } from '@sealwright/testing-rig'
+import { agreedBreak } from '../testing/agreed-break.ts'
+import { fakeSeal } from '../testing/fake-seal.ts'
+import { ahead, begun, broken, bytesOf, flipped, type Holding, rotated, withMac } from '../testing/keyrings.ts'
+import { testNode, type TestNode } from '../testing/test-node.ts'
+import { sealOperations } from './operations.ts'
+
+const { signal } = new AbortController()
+const caller = { processId: undefined, userId: undefined }
+const ours = fakeSeal()
+
+let folder: TemporaryFolder
+let node: TestNode
+let operations: ReturnType<typeof sealOperations>
+let first: Holding
+/** What the node holds: the first generation and two that follow it, with one record of the first. */
+let third: Holding
+
+beforeEach(async () => {
+  folder = await temporaryFolder()
+  first = await begun([ours])
+  third = ahead(first, 2)
+  start()
+  await node.store(third.keyring)
+  await node.tryToOpen()
+})
+
+afterEach(async () => {
+  await stop()
+  await folder.remove()
+})
+
+function start(): void {
+  node = testNode({ storePath: folder.join('seal'), seals: [ours] })
+  operations = sealOperations({
+    ...{ custody: node.custody, configured: () => [], seals: () => [ours] },
+    reload: () => Promise.reject(new Error('there is no file to read')),
+  })
+}
+
+async function stop(): Promise<void> {
+  operations[Symbol.dispose]()
+  await node[Symbol.asyncDispose]()
+}
+
+function byNumber(one: Generation, other: Generation): number {
+  return one.number - other.number || Buffer.compare(one.id, other.id)
+}
+
+/** With a generation beside the lineage, made with the first seal key, and a link to it that opens nothing. */
+function withJunkLink(state: 'active' | 'pending'): Keyring {
+  const { keyring, generation } = addGeneration({ ...first, step: 'chained', randomBytes })
+  const junk = keyring.links.map(link => ({ ...link, wrappedKey: flipped(link.wrappedKey) }))
+  return withMac({
+    ...third,
+    keyring: {
+      ...third.keyring,
+      generations: [...third.keyring.generations, { ...generation, state }].sort(byNumber),
+      links: [...third.keyring.links, ...junk].sort((one, other) => Buffer.compare(one.toId, other.toId)),
+    },
+  })
+}
+
+/** With a record of the current generation for the node's own member, which opens nothing. */
+function withJunkRecord(): Keyring {
+  const { id } = currentGeneration(third.keyring)
+  const junk = third.keyring.records.map(record => ({ ...record, generationId: id }))
+  const records = [...third.keyring.records, ...junk].sort((one, other) =>
+    Buffer.compare(one.generationId, other.generationId),
+  )
+  return withMac({ ...third, keyring: { ...third.keyring, records } })
+}
+
+describe('what whoever had an old key has planted, and opens nothing', () => {
+  it.each([
+    ['a link to an active generation', () => withJunkLink('active')],
+    ['a link to a pending generation', () => withJunkLink('pending')],
+    ['a record of the node’s own member', withJunkRecord],
+  ])('keeps nobody from rotating, nor from breaking the chain: %s', async (_what, planted) => {
+    await node.absorb(bytesOf({ keyring: planted() }))
+    expect(node.refused).toEqual([])
+    const before = node.held().keyring
+    expect(before.links.length + before.records.length).toBe(4)
+    const plain = { drop: [], nodes: [], lost: [], members: undefined, caller }
+    await operations.rotate({ breakChain: false, ...plain }, signal)
+    const { drop, nodes, lost, members } = agreedBreak(node.held())
+    const result = await operations.rotate({ breakChain: true, drop, nodes, lost, members, caller }, signal)
+    expect(result).toMatchObject({ generation: 5, wrapped: [{ sealName: 'tpm' }] })
+    await stop()
+    start()
+    await node.tryToOpen()
+    expect(currentGeneration(node.held().keyring).number).toBe(5)
+  })
+
+  it('in the place of a link that opens is refused: the two contradict each other', async () => {
+    const links = third.keyring.links.map(link => ({ ...link, wrappedKey: flipped(link.wrappedKey) }))
+    await node.absorb(bytesOf({ keyring: withMac({ ...third, keyring: { ...third.keyring, links } }) }))
+    expect(node.refused).toMatchObject([{ code: 'KEYRING_DIVERGED' }])
+    expect(node.held().keyring).toEqual(third.keyring)
+  })
+})
+
+describe('an active member of a removed seal, which whoever had an old key has listed', () => {
+  it('counts as removed: it is not asked about at a break, and gets nothing', async () => {
+    const [own] = third.keyring.seals
+    if (own === undefined) throw new Error('no seal')
+    const sealId = Uint8Array.from(randomBytes(own.sealId.byteLength))
+    const memberId = Uint8Array.from(randomBytes(sealId.byteLength))
+    const seal = { ...own, sealId, name: 'gone', state: 'removed' as const }
+    const none = new Uint8Array()
+    const entry = { entryVersion: 1, state: 'active' as const, label: 'stranger', wrappingKey: none, data: none }
+    const keyring = {
+      ...third.keyring,
+      seals: [...third.keyring.seals, seal].sort((one, other) => Buffer.compare(one.sealId, other.sealId)),
+      members: [...third.keyring.members, { sealId, memberId, ...entry }].sort((one, other) =>
+        Buffer.compare(one.sealId, other.sealId),
+      ),
+    }
+    await node.absorb(bytesOf({ keyring: withMac({ ...third, keyring }) }))
+    expect(node.refused).toEqual([])
+    expect(operations.members().find(({ label }) => label === 'stranger')).toMatchObject({ state: 'removed' })
+    const { drop, nodes, lost, members } = agreedBreak(node.held())
+    const result = await operations.rotate({ breakChain: true, drop, nodes, lost, members, caller }, signal)
+    expect(result).toMatchObject({ wrapped: [{ sealName: 'tpm' }], dropped: [] })
+  })
+})
+
+describe('a root key under a generation that a break on another node has given up', () => {
+  it('decrypts after a restart: its blob brings the keyring, and what is given up has no say', async () => {
+    const plaintext = Uint8Array.of(1, 2, 3)
+    const aad = new Uint8Array()
+    const rotatedAlone = rotated(third)
+    await node.absorb(bytesOf(rotatedAlone))
+    const blob = node.held().encryptBlob({ plaintext, aad, randomBytes })
+    const elsewhere = await broken(third, [ours])
+    await node.absorb(bytesOf(elsewhere))
+    expect(node.held().keyring).toEqual(elsewhere.keyring)
+    await node.settle()
+    await stop()
+    start()
+    await node.tryToOpen()
+    expect(() => node.held().decryptBlob({ blob, aad })).toThrow('not held here')
+    await node.absorb(bytesOf(rotatedAlone))
+    expect(node.refused).toEqual([])
+    expect(node.held().decryptBlob({ blob, aad })).toEqual(plaintext)
+    expect(node.held().keyring).toEqual(elsewhere.keyring)
+  })
+})
