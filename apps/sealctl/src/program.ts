@@ -23,6 +23,7 @@ import { addUnseal } from './commands/unseal.ts'
 import { type CommandContext, write } from './context.ts'
 import { EXIT_CODES, EXIT_CODES_HELP, exitCodeOf } from './exit-codes.ts'
 import { addAudit, addEnrolment, addRecover } from './local/commands.ts'
+import { registerPkcs11Commands } from './pkcs11/register.ts'
 import { plain } from './render/plain.ts'
 import { SEAL_CONTEXT } from './seal-context.ts'
 import { registerTpmCommands } from './tpm/register.ts'
@@ -92,6 +93,7 @@ function sealctl(session: Session): Command {
   addRecover(program, session)
   addAudit(program, session)
   registerTpmCommands(program, session, SEAL_CONTEXT)
+  registerPkcs11Commands(program, session, SEAL_CONTEXT)
   return program
 }
 

@@ -7,12 +7,18 @@ import {
   type TemporaryFolder,
 } from '@sealwright/testing-rig'
 import { type Pkcs11Access } from './access.ts'
-import { accessTo, errorOf, importableKey, newKek } from './fixtures/access.ts'
+import { accessTo, errorOf, importableKey, newKek, secretOf } from './fixtures/access.ts'
 import { destroyKeys, makeUnusableKey } from './fixtures/operator.ts'
 import { serving } from './fixtures/programs.ts'
 import { readPkcs11Identity } from './identity.ts'
 import { pkcs11Module, type Pkcs11Module } from './module.ts'
-import { generateAesKey, generateRsaKeyPair, listPkcs11Keys, listPkcs11Tokens } from './provisioning.ts'
+import {
+  generateAesKey,
+  generateRsaKeyPair,
+  initialiseToken,
+  listPkcs11Keys,
+  listPkcs11Tokens,
+} from './provisioning.ts'
 import { pkcs11SealMember } from './seal-member.ts'
 
 const { signal } = new AbortController()
@@ -180,6 +186,36 @@ describe('an operator', () => {
       const { warnings } = await readPkcs11Identity(access({ key: { id: key.id }, mechanism }), { signal })
       expect(warnings.filter(warning => !warning.includes('quantum'))).toEqual([])
     }
+  })
+
+  it('sets a blank token up, once, and puts a key on it', async () => {
+    const fresh = { label: 'node-2 ü', soPin: secretOf('87654321'), pin: secretOf('123456') }
+    const limits = { signal, timeoutMs: 20_000 }
+    const made = await initialiseToken(hsmModule, fresh, limits)
+    expect(made).toMatchObject({ label: 'node-2 ü', isInitialised: true })
+    const there = accessTo(hsmModule, { label: 'node-2 ü', pin: '123456' })
+    await expect(generateAesKey(there, { label: 'aes', randomBytes }, { signal })).resolves.toMatchObject({ bits: 256 })
+    const again = errorOf(initialiseToken(hsmModule, fresh, limits))
+    expect(await again).toMatchObject({ code: 'PKCS11_TOKEN_AMBIGUOUS' })
+    expect(await listPkcs11Keys(there, { signal })).toHaveLength(1)
+  })
+
+  it('cannot set up a token that is set up, nor with a label or a PIN that does not fit; then it stays blank', async () => {
+    const limits = { signal, timeoutMs: 20_000 }
+    const pins = { soPin: secretOf('87654321'), pin: secretOf('123456') }
+    const { tokens } = await listPkcs11Tokens(hsmModule, limits)
+    const serialNumber = tokens.find(({ label }) => label === 'node-1')?.serialNumber ?? ''
+    const attempts = [
+      [{ ...pins, label: 'other', serialNumber }, 'PKCS11_TOKEN_NOT_FOUND'],
+      [{ ...pins, label: '' }, 'PKCS11_INVALID_ARGUMENT'],
+      [{ ...pins, label: 'ü'.repeat(17) }, 'PKCS11_INVALID_ARGUMENT'],
+      [{ ...pins, label: 'other', pin: secretOf('1') }, 'PKCS11_PIN_INVALID'],
+      [{ ...pins, label: 'other', soPin: secretOf('1') }, 'PKCS11_PIN_INVALID'],
+    ] as const
+    for (const [newToken, code] of attempts) {
+      expect((await errorOf(initialiseToken(hsmModule, newToken, limits))).code).toBe(code)
+    }
+    expect((await listPkcs11Tokens(hsmModule, limits)).tokens).toEqual(tokens)
   })
 
   it('does not make a second key of one name, nor one of no use', async () => {

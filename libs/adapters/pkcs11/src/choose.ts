@@ -1,9 +1,7 @@
 import { describeKey, describeToken, type KeySelector, type TokenSelector } from './access.ts'
 import { type KeyFacts, type TokenFacts } from './channel/facts.ts'
 import { Pkcs11Error } from './errors.ts'
-
-/** CKF_TOKEN_INITIALIZED: without it a slot holds a blank token (CK_TOKEN_INFO; PKCS#11 v2.40, clause 3.2). */
-const CKF_TOKEN_INITIALIZED = 0x400
+import { CKF_TOKEN_INITIALIZED } from './token-info.ts'
 
 /** Smallest RSA key that is used, in bits. */
 export const MIN_RSA_BITS = 2048
@@ -38,6 +36,39 @@ export function chooseToken(tokens: readonly TokenFacts[], selector: TokenSelect
     throw new Pkcs11Error(
       'PKCS11_TOKEN_AMBIGUOUS',
       `${meant.length} tokens ${describeToken(selector)} are there: name one by its serial number (${serials})`,
+    )
+  }
+  return only
+}
+
+/**
+ * The blank token that is to be set up.
+ *
+ * @param wanted.label - that it will have.
+ * @throws {@link Pkcs11Error} `PKCS11_TOKEN_NOT_FOUND`, `PKCS11_TOKEN_AMBIGUOUS`.
+ */
+export function chooseBlankToken(
+  tokens: readonly TokenFacts[],
+  { label, serialNumber }: { readonly label: string; readonly serialNumber: string | undefined },
+): TokenFacts {
+  if (tokens.some(token => isInitialised(token) && token.label === label)) {
+    throw new Pkcs11Error('PKCS11_TOKEN_AMBIGUOUS', `a token labelled ${label} is there already: choose another label`)
+  }
+  const blank = tokens.filter(
+    token => !isInitialised(token) && (serialNumber === undefined || token.serialNumber === serialNumber),
+  )
+  const [only] = blank
+  if (only === undefined) {
+    throw new Pkcs11Error(
+      'PKCS11_TOKEN_NOT_FOUND',
+      'no blank token is there: one that is set up is never set up anew from here, since all that is on it would be lost',
+    )
+  }
+  if (blank.length > 1) {
+    const serials = blank.map(each => each.serialNumber).join(', ')
+    throw new Pkcs11Error(
+      'PKCS11_TOKEN_AMBIGUOUS',
+      `${blank.length} blank tokens are there: name one by its serial number (${serials}), or leave only one plugged in`,
     )
   }
   return only

@@ -11,9 +11,11 @@ export { type Pkcs11Module, pkcs11Module, type Pkcs11ModuleOptions } from './mod
 export {
   generateAesKey,
   generateRsaKeyPair,
+  initialiseToken,
   listPkcs11Keys,
   listPkcs11Tokens,
   type NewKeyOptions,
+  type NewToken,
   type Pkcs11Key,
   type Pkcs11Token,
 } from './provisioning.ts'

@@ -197,4 +197,5 @@ const DOING: Readonly<Record<Operation, string>> = {
   decrypt: 'decrypting',
   generateAesKey: 'making a key',
   generateRsaKeyPair: 'making a key pair',
+  initToken: 'setting up the token',
 }

@@ -1,9 +1,12 @@
+import { type Secret } from '@sealwright/secret'
 import { type TokenAccess } from './access.ts'
 import { type KeyFacts, type ModuleFacts, type TokenFacts } from './channel/facts.ts'
-import { isInitialised } from './choose.ts'
+import { chooseBlankToken, isInitialised } from './choose.ts'
+import { INVALID_PIN } from './ckr.ts'
 import { startDeadline } from './deadline.ts'
-import { Pkcs11Error } from './errors.ts'
+import { bareCkrOf, Pkcs11Error, withMeaning } from './errors.ts'
 import { type Pkcs11Module } from './module.ts'
+import { TOKEN_LABEL_BYTES } from './token-info.ts'
 import { type CallOptions, type OpenToken, withToken } from './token-operation.ts'
 
 /** A token as an operator sees it. */
@@ -35,17 +38,64 @@ export async function listPkcs11Tokens(
   const tokens = await ready.process.call('listTokens', {}, deadline)
   return {
     module: ready.facts,
-    tokens: tokens.map(token => ({
-      label: token.label,
-      manufacturer: token.manufacturer,
-      model: token.model,
-      serialNumber: token.serialNumber,
-      hasAesGcm: token.hasAesGcm,
-      hasRsaOaep: token.hasRsaOaep,
-      isInitialised: isInitialised(token),
-    })),
+    tokens: tokens.map(tokenView),
   }
 }
+
+/** What a blank token is set up with. */
+export type NewToken = {
+  /** 1 to 32 bytes of UTF-8. No other token of the module has it. */
+  readonly label: string
+  /** Which blank token; needed where there are several. */
+  readonly serialNumber?: string
+  /** Of the security officer, in UTF-8. Both PINs stay the caller's. */
+  readonly soPin: Secret
+  readonly pin: Secret
+}
+
+/**
+ * Sets a blank token up: gives it its label and the PINs of its security officer and its user. One that is set up already is left alone: all that
+ * is on it would be lost.
+ *
+ * @throws {@link Pkcs11Error} `PKCS11_INVALID_ARGUMENT`, `PKCS11_TOKEN_NOT_FOUND` without a blank token, `PKCS11_TOKEN_AMBIGUOUS` with several
+ *   or where another token has the label; `PKCS11_PIN_INVALID`, and those of the module.
+ */
+export async function initialiseToken(
+  module: Pkcs11Module,
+  { label, serialNumber, soPin, pin }: NewToken,
+  { signal, timeoutMs }: CallOptions & { readonly timeoutMs: number },
+): Promise<Pkcs11Token> {
+  const labelBytes = Buffer.byteLength(label)
+  if (label.trim() !== label || labelBytes === 0 || labelBytes > TOKEN_LABEL_BYTES) {
+    throw new Pkcs11Error(
+      'PKCS11_INVALID_ARGUMENT',
+      `the label of a token has 1 to ${TOKEN_LABEL_BYTES} bytes of UTF-8, without spaces at its ends`,
+    )
+  }
+  const deadline = startDeadline(timeoutMs, signal)
+  const { process } = await module.ready(deadline)
+  const { slot } = chooseBlankToken(await process.call('listTokens', {}, deadline), { label, serialNumber })
+  try {
+    await soPin.reveal(officer =>
+      pin.reveal(user => process.call('initToken', { slot, label, soPin: officer, pin: user }, deadline)),
+    )
+  } catch (error) {
+    if (error instanceof Pkcs11Error && INVALID_PIN.has(bareCkrOf(error) ?? NO_CKR)) {
+      throw withMeaning(
+        'PKCS11_PIN_INVALID',
+        `the token cannot take such a PIN (${error.message}): see its maker's rules for length`,
+        error,
+      )
+    }
+    throw error
+  }
+  const made = (await process.call('listTokens', {}, deadline)).find(token => token.label === label)
+  if (made !== undefined) return tokenView(made)
+  throw new Pkcs11Error('PKCS11_TOKEN_BROKEN', 'the token was set up, and is not among those that the module lists')
+}
+
+/** Not a return value. */
+const NO_CKR = -1
 
 /** The secret and private keys on a token, at most 64. */
 export async function listPkcs11Keys(access: TokenAccess, options: CallOptions): Promise<readonly Pkcs11Key[]> {
@@ -111,6 +161,18 @@ async function generate(
     if (made === undefined) throw new Pkcs11Error('PKCS11_TOKEN_BROKEN', 'the token made a key, and does not find it')
     return operatorView(made)
   })
+}
+
+function tokenView(token: TokenFacts): Pkcs11Token {
+  return {
+    label: token.label,
+    manufacturer: token.manufacturer,
+    model: token.model,
+    serialNumber: token.serialNumber,
+    hasAesGcm: token.hasAesGcm,
+    hasRsaOaep: token.hasRsaOaep,
+    isInitialised: isInitialised(token),
+  }
 }
 
 function operatorView(key: KeyFacts): Pkcs11Key {

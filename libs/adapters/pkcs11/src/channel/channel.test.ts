@@ -148,6 +148,7 @@ describe('requests', () => {
       label: fc.string(),
       modulusBits: fc.constantFrom(2048, 16_384),
     }),
+    initToken: fc.record({ slot: handle, label: fc.string(), soPin: bytes(64), pin: bytes(64) }),
   }
 
   it.each(Object.keys(requests) as (keyof Requests)[])(
@@ -177,6 +178,7 @@ describe('answers', () => {
     decrypt: bytes(600),
     generateAesKey: fc.constant(undefined),
     generateRsaKeyPair: fc.constant(undefined),
+    initToken: fc.constant(undefined),
   }
 
   it.each(Object.keys(answers) as (keyof Answers)[])(

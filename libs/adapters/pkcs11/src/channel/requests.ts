@@ -30,6 +30,12 @@ type OnKey = {
   readonly mechanism: Mechanism
   readonly data: Uint8Array
 }
+type NewToken = {
+  readonly slot: Uint8Array
+  readonly label: string
+  readonly soPin: Uint8Array
+  readonly pin: Uint8Array
+}
 type NewKey = { readonly slot: Uint8Array; readonly id: Uint8Array; readonly label: string }
 
 /** What the process that has the module can be asked for. */
@@ -47,6 +53,8 @@ export type Requests = {
   decrypt: OnKey
   generateAesKey: NewKey
   generateRsaKeyPair: NewKey & { readonly modulusBits: number }
+  /** Only of a token that is blank. `label` in at most 32 bytes of UTF-8; `soPin` and `pin` in UTF-8. */
+  initToken: NewToken
 }
 
 /** What each request is answered with. */
@@ -62,6 +70,7 @@ export type Answers = {
   decrypt: Uint8Array
   generateAesKey: undefined
   generateRsaKeyPair: undefined
+  initToken: undefined
 }
 
 export type Operation = keyof Requests
@@ -155,6 +164,17 @@ const CODECS: { readonly [O in Operation]: Codec<O> } = {
     number: 9,
     encodeRequest: request => [newKey.encodeRequest(request), u16(request.modulusBits)],
     readRequest: reader => ({ ...newKey.readRequest(reader), modulusBits: reader.u16() }),
+    ...nothing,
+  },
+  initToken: {
+    number: 10,
+    encodeRequest: ({ slot, label, soPin, pin }) => [slot, text(label), sized(soPin), sized(pin)],
+    readRequest: reader => ({
+      slot: reader.bytes(HANDLE_BYTES),
+      label: reader.text(),
+      soPin: reader.sized(),
+      pin: reader.sized(),
+    }),
     ...nothing,
   },
 }

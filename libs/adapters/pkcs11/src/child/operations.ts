@@ -4,6 +4,7 @@ import { decrypt, encrypt } from './cipher.ts'
 import { asBuffer, call, ckrFailure, ckrOf, type LoadedModule, RequestFailure } from './cryptoki.ts'
 import { findKeys } from './keys.ts'
 import { loadModule, readModuleFacts } from './load.ts'
+import { initToken } from './init-token.ts'
 import { generateAesKey, generateRsaKeyPair } from './provisioning.ts'
 import { openSessionPool, type SessionPool } from './session-pool.ts'
 import { listTokens } from './tokens.ts'
@@ -69,6 +70,10 @@ export function createWorker(): Worker {
     },
     generateRsaKeyPair: async request => {
       await generateRsaKeyPair(await loaded(), request)
+      return undefined
+    },
+    initToken: async request => {
+      initToken(await loaded(), request)
       return undefined
     },
   }
