@@ -24,6 +24,7 @@ function absorber(change: Partial<AbsorberDependencies> = {}) {
       done.push('open')
       return Promise.resolve(true)
     },
+    isGivenUp: () => false,
     offer: () => done.push('offer'),
     onLearned: () => done.push('learned'),
     onRefused: error => refused.push(error),
@@ -48,6 +49,12 @@ describe('the absorber', () => {
     const later = bytesOf(ahead(first))
     for (const bytes of [bytesOf(first), later, bytesOf(first), later]) await absorb(bytes)
     expect(done).toEqual(['merge', 'merge'])
+  })
+
+  it('looks each time at what a break has given up: what it brought may have given way to more', async () => {
+    const { absorb, done } = absorber({ isGivenUp: () => true })
+    for (let times = 0; times < 3; times += 1) expect(await absorb(bytesOf(first))).toBeUndefined()
+    expect(done).toEqual(['merge', 'merge', 'merge'])
   })
 
   it('looks again at what was refused, once it is told that the configuration may have changed', async () => {

@@ -19,6 +19,10 @@ export interface AbsorberDependencies {
    * the keyring.
    */
   readonly open: (keyring: Keyring, arrival: Arrival, signal: AbortSignal) => Promise<boolean>
+  /**
+   * Whether a break of the chain that is held has given this keyring up. What it brings is not kept for good, so it is looked at anew each time.
+   */
+  readonly isGivenUp: (keyring: Keyring) => boolean
   /** Nothing is held yet: a node without a store may open this one instead. */
   readonly offer: (keyring: Keyring) => void
   /** What is held is not what it was: the store should have it, too. */
@@ -61,7 +65,7 @@ export interface KeyringAbsorber {
  * for one of this cluster that is ahead of what is held, or where there is nothing else to open.
  */
 export function keyringAbsorber(dependencies: AbsorberDependencies): KeyringAbsorber {
-  const { held, merge, open, offer, onLearned, onRefused, signal: ownSignal } = dependencies
+  const { held, merge, open, isGivenUp, offer, onLearned, onRefused, signal: ownSignal } = dependencies
   /** What is being looked at just now, by SHA-256 in hex: the same bytes may come in several calls at once. */
   const underWay = new Map<string, Promise<KeyringRefusal | undefined>>()
   /** By SHA-256, in hex: those that bring nothing new, the oldest first, and why if they were refused. */
@@ -109,7 +113,7 @@ export function keyringAbsorber(dependencies: AbsorberDependencies): KeyringAbso
       assertLeavesRoom(keyring, held()?.keyring)
       const isTaken = await takeOrOffer(keyring)
       if (!isTaken) return NO_SEAL_YET
-      remember(id)
+      if (!isGivenUp(keyring)) remember(id)
       return undefined
     } catch (error) {
       ownSignal.throwIfAborted()

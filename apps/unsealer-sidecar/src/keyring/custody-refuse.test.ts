@@ -123,6 +123,23 @@ describe('a keyring that comes with a blob', () => {
     expect(ours.asked()).toBeLessThanOrEqual(before + 2)
   })
 
+  it('is not taken where no seal may be asked, and says so, also to an operator', async () => {
+    const far = bytesOf(await broken(first, [ours]))
+    ours.failWith(new TpmError('TPM_PIN_WRONG', 'the PIN was refused'))
+    await node.tryToOpen()
+    const asked = ours.asked()
+    expect(await node.absorb(far)).toMatchObject({ code: 'CUSTODY_SEALED' })
+    expect(node.refused).toMatchObject([{ code: 'CUSTODY_SEALED' }])
+    await expect(node.custody.learn(far, new AbortController().signal)).rejects.toMatchObject({
+      code: 'CUSTODY_SEALED',
+    })
+    expect(ours.asked()).toBe(asked)
+    ours.failWith(undefined)
+    node.custody.startAfresh()
+    expect(await node.absorb(far)).toBeUndefined()
+    expect(node.held().current.number).toBe(2)
+  })
+
   it('is looked at again after our seal was down', async () => {
     const far = bytesOf(ahead(first, 2))
     ours.failWith(new TpmError('TPM_UNREACHABLE', 'no TPM answers'))

@@ -1,5 +1,13 @@
 import { type Logger } from 'pino'
-import { type Keyring, OpenKeyring, type OpenOptions, type SealKeys } from '@sealwright/keyring'
+import {
+  currentGeneration,
+  isGivenUp,
+  type Keyring,
+  OpenKeyring,
+  type OpenOptions,
+  reinstateRecords,
+  type SealKeys,
+} from '@sealwright/keyring'
 import { classifySealFailure, type ConfiguredSeal, proveThrough } from '@sealwright/node-seals'
 import { type Secret } from '@sealwright/secret'
 import { hasErrorCode } from '@sealwright/system-error'
@@ -13,7 +21,7 @@ import { createLine } from './line.ts'
 import { nodeOpeners } from './node-openers.ts'
 import { keyringOffers } from './offers.ts'
 import { aheadOpener } from './open-ahead.ts'
-import { unlockThrough } from './own-records.ts'
+import { recordsAtStake, unlockThrough } from './own-records.ts'
 import { refusedPins } from './refused-pins.ts'
 import { storedIfAny, storedOr } from './stored-keyring.ts'
 import { storeKeeper } from './store-keeper.ts'
@@ -59,12 +67,13 @@ export interface Custody {
   /** Takes note that what is {@link Custody.known} did not open in another way than by a seal: if OpenBao has brought it, others come first. */
   unopened(keyring: Keyring, error: unknown): void
   /**
-   * Names of seals that open what the store has, and not what is held, which is not stored for that reason: their records are to be made
-   * anew. So it is after a firmware was taken back, when OpenBao brings the record of the newer one.
+   * Names of seals that open what the store has, and not what is held, or not all of it, which is not stored for that reason. Any change puts
+   * their records back. So it is after a firmware was taken back, when OpenBao brings the record of the newer one; and where somebody who had
+   * an old key has changed a record.
    */
   toRenew(): ReadonlySet<string>
   /**
-   * Changes the keyring: a seal gives the plain keys for a moment, the result is written to the store and opened from
+   * Changes the keyring: a seal gives the plain keys for a moment, records of this node that others have spoilt are put back, the result is written to the store and opened from
    * there by a seal, and only then used. Changes happen one after another. Killed anywhere, the store has the old keyring or the new.
    *
    * @returns What is held then: the result, united with what was learned meanwhile.
@@ -271,12 +280,22 @@ export function keyringCustody(dependencies: CustodyDependencies): Custody {
     throw new CustodyError('CUSTODY_SEALED', 'no seal of this node gives the seal key now: see sealctl status')
   }
 
+  /** With the records of this node that open, in the place of those that somebody has put there. */
+  const withOwnRecords = async ({ keyring, sealKeys }: Unlocked, callSignal: AbortSignal): Promise<Keyring> => {
+    const stored = await storedIfAny(storePath)
+    if (stored === undefined) return keyring
+    const names = await proof.losers(keyring, stored, callSignal)
+    const records = names.flatMap(name => recordsAtStake(ourMembers, stored, name))
+    return records.length === 0 ? keyring : reinstateRecords({ keyring, sealKeys, records })
+  }
+
   const apply = async (change: KeyringChange, callSignal: AbortSignal): Promise<OpenKeyring> => {
     const base = holder.held()?.key
     if (base === undefined)
       throw new CustodyError('CUSTODY_SEALED', 'no seal of this node has opened yet: see sealctl status')
     using sealKeys = await unlock(base.keyring, callSignal)
-    const changed = await change({ keyring: base.keyring, sealKeys }, callSignal)
+    const keyring = await withOwnRecords({ keyring: base.keyring, sealKeys }, callSignal)
+    const changed = await change({ keyring, sealKeys }, callSignal)
     using changedKeys = changed.sealKeys
     if (changed.keyring !== base.keyring) {
       using next = OpenKeyring.from(changed.keyring, changedKeys, opening)
@@ -284,7 +303,8 @@ export function keyringCustody(dependencies: CustodyDependencies): Custody {
       await keeper.keep(callSignal, {
         keyring: next,
         prove: async (readBack, proveSignal) => {
-          const proven = { former: base.keyring, keyring: readBack }
+          // What was learned meanwhile is in it, too, and is not of this change.
+          const proven = { former: holder.held()?.key.keyring ?? keyring, keyring: readBack }
           for (const seal of provenBy)
             await holder.inTurn(() => proveThrough(openers.careful(seal), proven, proveSignal))
           await prove?.(readBack, proveSignal)
@@ -301,6 +321,10 @@ export function keyringCustody(dependencies: CustodyDependencies): Custody {
     held: () => holder.held()?.key,
     merge: mergeArrived,
     open: aheadOpener({ holder, openers, unlock, merge: mergeArrived, clusterId, opening }),
+    isGivenUp: keyring => {
+      const held = holder.held()?.key.keyring
+      return held !== undefined && isGivenUp(keyring, currentGeneration(keyring), held)
+    },
     offer: keyring => {
       offers.add(keyring)
     },

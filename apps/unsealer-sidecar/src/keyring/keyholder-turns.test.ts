@@ -208,15 +208,14 @@ describe('trying something out', () => {
 describe('bringing something else', () => {
   it('unites it with what is held, and says so', async () => {
     await holder.probe(signal)
-    expect(await holder.bring(() => Promise.resolve(words('b')), signal)).toEqual([])
+    expect(await holder.bring(() => Promise.resolve(words('b')), signal)).toMatchObject({ kind: 'opened' })
     expect(heldNow()).toEqual(words('a', 'b'))
   })
 
   it('says that no seal opened it', async () => {
     await holder.probe(signal)
-    expect(await holder.bring(() => Promise.reject(new Failed(failure)), signal)).toEqual([
-      { ...failure, sealName: 'one' },
-    ])
+    const bring = () => holder.bring(() => Promise.reject(new Failed(failure)), signal)
+    expect(await bring()).toEqual({ kind: 'not-opened', failures: [{ ...failure, sealName: 'one' }] })
     expect(heldNow()).toEqual(words('a'))
   })
 })

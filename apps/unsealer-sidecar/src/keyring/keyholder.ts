@@ -59,12 +59,9 @@ export interface Keyholder<Key> {
    * remembered, since to try again could do harm.
    *
    * @param openAs - what each seal opens this time.
-   * @returns why no seal opened it, by priority; none if one did.
+   * @returns who opened it, or why no seal did; without any failure if there was none to ask.
    */
-  bring(
-    openAs: (sealName: string, signal: AbortSignal) => Promise<Key>,
-    signal: AbortSignal,
-  ): Promise<readonly (SealFailure & { readonly sealName: string })[]>
+  bring(openAs: (sealName: string, signal: AbortSignal) => Promise<Key>, signal: AbortSignal): Promise<OpenOutcome<Key>>
   /** Does something with a seal in turn with all other asking. What comes of it says nothing of its health. */
   inTurn<T>(work: () => Promise<T>): Promise<T>
   /**
@@ -203,11 +200,7 @@ export function createKeyholder<Key>(dependencies: KeyholderDependencies<Key>): 
           ...seal,
           open: async (openSignal: AbortSignal) => takeIn(await openAs(seal.name, openSignal), seal.name),
         }))
-        const outcome = await openByPriority(tried, {
-          ...{ ...clock, signal, classify },
-          onAttempt: onTrial,
-        })
-        return outcome.kind === 'opened' ? [] : outcome.failures
+        return await openByPriority(tried, { ...clock, signal, classify, onAttempt: onTrial })
       }),
     inTurn,
     adopt: (sealName, open, signal) =>

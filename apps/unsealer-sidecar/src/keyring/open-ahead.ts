@@ -42,7 +42,7 @@ export function aheadOpener({
 
   const openByOurRecord = async (keyring: Keyring, signal: AbortSignal): Promise<boolean> => {
     let fault: Error | undefined
-    const failures = await holder.bring(async (name, attemptSignal) => {
+    const outcome = await holder.bring(async (name, attemptSignal) => {
       try {
         return await openers.open(name, keyring, attemptSignal)
       } catch (error) {
@@ -50,8 +50,10 @@ export function aheadOpener({
         throw error
       }
     }, signal)
-    if (failures.length === 0) return true
-    if (failures.some(({ kind }) => kind === 'transient')) return false
+    if (outcome.kind === 'opened') return true
+    const { failures } = outcome
+    // Nobody to ask now, or somebody who may answer later.
+    if (failures.length === 0 || failures.some(({ kind }) => kind === 'transient')) return false
     // It opened, and contradicts what is held, or does not fit.
     for (const code of ['KEYRING_DIVERGED', 'KEYRING_NO_ROOM'] as const) {
       const refused = failures.find(failure => failure.code === code)

@@ -31,14 +31,22 @@ export function sealsThatLoseRecords(
   ourMembers: MembersBySeal,
   { stored, next }: { readonly stored: Keyring; readonly next: Keyring },
 ): readonly string[] {
-  // What is sealed for a member holds a fresh key each time: two records never share it.
-  const kept = new Set(next.records.map(({ sealedKek }) => Buffer.from(sealedKek).toString('hex')))
-  return sealNames.filter(name => {
-    const memberId = ourMembers.get(name)
-    return findSealRecords(stored, name)
-      .filter(record => memberId === undefined || Buffer.compare(record.memberId, memberId) === 0)
-      .some(({ sealedKek }) => !kept.has(Buffer.from(sealedKek).toString('hex')))
-  })
+  const kept = new Set(next.records.map(contentOf))
+  return sealNames.filter(name => recordsAtStake(ourMembers, stored, name).some(record => !kept.has(contentOf(record))))
+}
+
+/** As {@link ownRecords}; of a seal of which it is not known which member is ours, those of all. */
+export function recordsAtStake(
+  ourMembers: MembersBySeal,
+  keyring: Keyring,
+  sealName: string,
+): readonly KeyringRecord[] {
+  return ourMembers.has(sealName) ? ownRecords(ourMembers, keyring, sealName) : findSealRecords(keyring, sealName)
+}
+
+/** What no two records have in common, also not two of one place: whoever had an old key can change either half alone. */
+function contentOf({ sealedKek, wrappedKey }: KeyringRecord): string {
+  return `${Buffer.from(sealedKek).toString('hex')} ${Buffer.from(wrappedKey).toString('hex')}`
 }
 
 /**

@@ -1,4 +1,4 @@
-import { type Keyring, KeyringError, type OpenKeyring } from '@sealwright/keyring'
+import { type Generation, type Keyring, KeyringError, type OpenKeyring } from '@sealwright/keyring'
 import { type OpenOutcome } from '@sealwright/unseal'
 import { type MembersBySeal, ownRecords, sealsThatLoseRecords } from './own-records.ts'
 
@@ -19,65 +19,72 @@ export interface StoreProofDependencies {
 /** Decides whether a keyring may take the place of what the store has. */
 export interface StoreProof {
   /**
-   * A seal of this node must open it. And a record of this node that opens never gives way to one that does not, although another seal may
-   * open the keyring: it is made anew first, which takes nothing but what the same seal opens now.
+   * A seal of this node must open it. And a record of this node that opens never gives way to one that does not, nor to one that opens less,
+   * although another seal may open the keyring: it is put back first.
    *
    * @param stored - `undefined` if the store is empty.
    * @throws {KeyringError} `KEYRING_NO_WAY_IN`.
    */
   prove(next: Keyring, stored: Keyring | undefined, signal: AbortSignal): Promise<void>
-  /** Names of seals that open what the store has, and not what was to take its place. */
+  /**
+   * Names of seals that open what the store has, and do not open `next`, or open fewer active generations there. Asks a device only of a seal
+   * that has lost a record.
+   */
+  losers(next: Keyring, stored: Keyring, signal: AbortSignal): Promise<readonly string[]>
+  /** Names of seals for which something was not stored, so that their records are to be put back. */
   toRenew(): ReadonlySet<string>
   /** What is held has been stored. */
   kept(): void
 }
 
+/** What a seal makes of a keyring now. `never`: it does not open it, and to try again would not help. */
+type Trial = { readonly kind: 'opens'; readonly keyIds: readonly string[] } | { readonly kind: 'not-now' | 'never' }
+
 export function storeProof({ tryOut, sealNames, ourMembers, onRecordLost }: StoreProofDependencies): StoreProof {
   let toRenew: ReadonlySet<string> = new Set()
 
-  /** @returns `never`: it does not open, and to try again would not help. */
-  const opens = async (
-    keyring: Keyring,
-    signal: AbortSignal,
-    among?: readonly string[],
-  ): Promise<'opens' | 'not-now' | 'never'> => {
+  const tryOn = async (keyring: Keyring, signal: AbortSignal, among?: readonly string[]): Promise<Trial> => {
     const outcome = await tryOut(keyring, signal, among)
     if (outcome.kind === 'opened') {
+      const { keyIds } = outcome.opened
       outcome.opened.close()
-      return 'opens'
+      return { kind: 'opens', keyIds }
     }
     const { failures } = outcome
-    return failures.length > 0 && failures.every(({ kind }) => kind === 'permanent') ? 'never' : 'not-now'
+    return { kind: failures.length > 0 && failures.every(({ kind }) => kind === 'permanent') ? 'never' : 'not-now' }
   }
 
-  /** Seals that lose a record: which of them open `next` all the same, and which open `stored` alone. */
-  const losers = async (next: Keyring, stored: Keyring, signal: AbortSignal) => {
-    const proven: string[] = []
-    const failed: string[] = []
+  const losers = async (next: Keyring, stored: Keyring, signal: AbortSignal): Promise<readonly string[]> => {
+    const names: string[] = []
     for (const name of sealsThatLoseRecords(sealNames(), ourMembers, { stored, next })) {
-      const found = await opens(next, signal, [name])
-      if (found === 'opens') proven.push(name)
-      if (found !== 'never' || (await opens(stored, signal, [name])) !== 'opens') continue
+      const now = await tryOn(next, signal, [name])
+      if (now.kind === 'not-now') continue
+      const before = await tryOn(stored, signal, [name])
       // A member that was removed loses its records for good.
-      if (ownRecords(ourMembers, next, name).length > 0) failed.push(name)
+      if (before.kind !== 'opens' || ownRecords(ourMembers, next, name).length === 0) continue
+      const reached = now.kind === 'opens' ? now.keyIds : []
+      const isMissed = ({ state, keyId }: Generation): boolean =>
+        state === 'active' && before.keyIds.includes(keyId) && !reached.includes(keyId)
+      if (now.kind === 'never' || next.generations.some(isMissed)) names.push(name)
     }
-    return { proven, failed }
+    return names
   }
 
   return {
+    losers,
     async prove(next, stored, signal) {
-      const { proven, failed } = stored === undefined ? { proven: [], failed: [] } : await losers(next, stored, signal)
+      const failed = stored === undefined ? [] : await losers(next, stored, signal)
       if (failed.length > 0) {
         const isNews = failed.some(name => !toRenew.has(name))
         toRenew = new Set(failed)
-        // Once: a record that does not open either, made anew at once again and again, would wear the TPM out.
+        // Once: what cannot be put back, tried at once again and again, would wear the TPM out.
         if (isNews) onRecordLost()
         throw new KeyringError(
           'KEYRING_NO_WAY_IN',
-          `the record of ${failed.join(', ')} in the new keyring does not open now, and that in the store does: it stays until a new one is made`,
+          `the record of ${failed.join(', ')} in the new keyring does not open all that the one in the store does: that stays until it is put back`,
         )
       }
-      if (proven.length > 0 || (await opens(next, signal)) === 'opens') return
+      if ((await tryOn(next, signal)).kind === 'opens') return
       throw new KeyringError('KEYRING_NO_WAY_IN', 'no seal of this node opens the new keyring')
     },
     toRenew: () => toRenew,

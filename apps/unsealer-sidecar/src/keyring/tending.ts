@@ -60,7 +60,7 @@ export async function tendOnce(dependencies: TendingDependencies, signal: AbortS
   let failures: ReadonlyMap<string, SealFailure> = new Map()
   await custody.change(async ({ keyring, sealKeys }, changeSignal) => {
     const tended = await tendSeals({
-      ...{ keyring, sealKeys, seals: seals(), label: hostname(), now: Date.now, renew },
+      ...{ keyring, sealKeys, seals: seals(), label: hostname(), now: Date.now },
       randomBytes: byteLength => randomFillSync(allocateKeyBytes(byteLength)),
       signal: changeSignal,
     })
@@ -73,5 +73,7 @@ export async function tendOnce(dependencies: TendingDependencies, signal: AbortS
     }
   }, signal)
   onLookedAfter(failures)
-  if (names.length > 0) onRenewed(names)
+  // Whatever was not stored because of them is stored now.
+  const putBack = custody.toRenew().size === 0 ? [...renew].filter(name => !names.includes(name)) : []
+  if (names.length + putBack.length > 0) onRenewed([...putBack, ...names])
 }

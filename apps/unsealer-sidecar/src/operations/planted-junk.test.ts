@@ -5,6 +5,7 @@ import { agreedBreak } from '../testing/agreed-break.ts'
 import { fakeSeal } from '../testing/fake-seal.ts'
 import { ahead, begun, broken, bytesOf, flipped, type Holding, rotated, withMac } from '../testing/keyrings.ts'
 import { testNode, type TestNode } from '../testing/test-node.ts'
+import { tendOnce } from '../keyring/tending.ts'
 import { sealOperations } from './operations.ts'
 
 const { signal } = new AbortController()
@@ -99,6 +100,77 @@ describe('what whoever had an old key has planted, and opens nothing', () => {
     await node.absorb(bytesOf({ keyring: withMac({ ...third, keyring: { ...third.keyring, links } }) }))
     expect(node.refused).toMatchObject([{ code: 'KEYRING_DIVERGED' }])
     expect(node.held().keyring).toEqual(third.keyring)
+  })
+})
+
+describe('another record in the place of the node’s own', () => {
+  const plaintext = Uint8Array.of(1, 2, 3)
+  const aad = new Uint8Array()
+
+  /** The keyring of the node with its only record changed, as whoever had an old key can bring it about. */
+  function withSpoiltRecord(half: 'sealedKek' | 'wrappedKey', keyring = third.keyring): Uint8Array {
+    const records = keyring.records.map(record => {
+      const next = { ...record, entryVersion: record.entryVersion + 1 }
+      if (half === 'wrappedKey') return { ...next, wrappedKey: flipped(record.wrappedKey) }
+      // A digest of the sealed KEK is the key reference of the envelope around the key: so this is the record of another keyring.
+      const { sealedKek, wrappedKey } = foreign
+      return { ...next, sealedKek, wrappedKey }
+    })
+    return bytesOf({ keyring: withMac({ ...third, keyring: { ...keyring, records } }) })
+  }
+  let foreign: Keyring['records'][number]
+
+  beforeEach(async () => {
+    const [record] = (await begun([ours], 'another')).keyring.records
+    if (record === undefined) throw new Error('no record')
+    foreign = record
+  })
+
+  async function restart(): Promise<void> {
+    await node.settle()
+    await stop()
+    start()
+    await node.tryToOpen()
+  }
+
+  it.each(['sealedKek', 'wrappedKey'] as const)(
+    'costs no key, also through a rotation and a break that come at once: its %s is another',
+    async half => {
+      const blob = node.held().encryptBlob({ plaintext, aad, randomBytes })
+      await node.absorb(withSpoiltRecord(half))
+      expect(node.refused).toEqual([])
+      const plain = { drop: [], nodes: [], lost: [], members: undefined, caller }
+      await operations.rotate({ breakChain: false, ...plain }, signal)
+      await node.absorb(withSpoiltRecord(half))
+      const { drop, nodes, lost, members } = agreedBreak(node.held())
+      await operations.rotate({ breakChain: true, drop, nodes, lost, members, caller }, signal)
+      await restart()
+      expect(node.held().keyIds).toHaveLength(5)
+      expect(node.held().decryptBlob({ blob, aad })).toEqual(plaintext)
+    },
+  )
+
+  it('costs no key either where a break of another node brings it: the store stays until the record is put back', async () => {
+    const blob = node.held().encryptBlob({ plaintext, aad, randomBytes })
+    await node.absorb(withSpoiltRecord('wrappedKey'))
+    const elsewhere = await broken({ ...third, keyring: node.held().keyring }, [ours])
+    await node.absorb(bytesOf(elsewhere))
+    expect(currentGeneration(node.held().keyring)).toEqual(currentGeneration(elsewhere.keyring))
+    await node.settle()
+    expect(node.notStored.at(-1)).toMatchObject({ cause: { code: 'KEYRING_NO_WAY_IN' } })
+    expect([...node.custody.toRenew()]).toEqual(['tpm'])
+    const renewed: string[] = []
+    await tendOnce(
+      {
+        ...{ custody: node.custody, seals: () => [ours], onLookedAfter: () => undefined },
+        onRenewed: names => renewed.push(...names),
+      },
+      signal,
+    )
+    expect(renewed).toEqual(['tpm'])
+    await restart()
+    expect(node.held().keyIds).toHaveLength(4)
+    expect(node.held().decryptBlob({ blob, aad })).toEqual(plaintext)
   })
 })
 

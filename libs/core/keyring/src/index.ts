@@ -20,7 +20,8 @@ export {
   type Member,
   type Seal,
 } from './keyring.ts'
-export { currentGeneration, FIRST_GENERATION, leadsToCurrent, rootGenerations } from './lineage.ts'
+export { currentGeneration, FIRST_GENERATION, isGivenUp, leadsToCurrent, rootGenerations } from './lineage.ts'
+export { reinstateRecords } from './reinstate.ts'
 export { relabelMember } from './relabel.ts'
 export { isMissed, type MemberPlace, reachedGenerations, removeMember, removeMembers, removeSeal } from './remove.ts'
 export { openKeyring, OpenKeyring, type OpenOptions } from './open-keyring.ts'

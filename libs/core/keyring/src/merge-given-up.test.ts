@@ -1,5 +1,6 @@
 import { activateGeneration, addGeneration, type Holding } from './add-generation.ts'
 import { decodeKeyring, encodeKeyring } from './codec.ts'
+import { derivePublicSigningKey } from './key-schedule.ts'
 import { type Keyring } from './keyring.ts'
 import { currentGeneration } from './lineage.ts'
 import { type OpenKeyring } from './open-keyring.ts'
@@ -92,6 +93,27 @@ describe('a side from before a break', () => {
     for (const blob of [encrypt(theirs), encrypt(await opened(before.keyring, two))]) {
       expect(codeNow(() => mine.decryptBlob({ blob, aad }))).toBe('KEYRING_KEY_UNKNOWN')
     }
+  })
+
+  it('gives me none either by the id of the generation after the break, signed once more, to go on from', async () => {
+    const { before, after } = await sides()
+    // Whoever has the key before the break lists its id again, with a signing key of their own, and goes on from there.
+    const signer = sealKeyNamed('twin')
+    const change = {
+      signingKey: derivePublicSigningKey(signer),
+      step: 'chained',
+      state: 'pending',
+      keyId: 'twin',
+    } as const
+    const twin = resigned(before.keyring, currentGeneration(after.keyring), { signer: key(), change })
+    const withTwin = { ...before.keyring, generations: [...before.keyring.generations, twin] }
+    const forged = await putOnTop({ keyring: withTwin }, two, { signer, parent: twin })
+    const theirs = await opened(decodeKeyring(encodeKeyring(forged)), two)
+    expect(theirs.current.parentId).toEqual(twin.id)
+    const [first] = after.keyring.generations
+    if (first === undefined) throw new Error('no first generation')
+    const mine = await opened(retired(after, first).keyring, one)
+    expect(mine.mergedWith(theirs)).toBe(mine)
   })
 
   it('cannot fill my memory with its keys: those that came first give way', async () => {

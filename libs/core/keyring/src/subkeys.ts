@@ -98,11 +98,18 @@ function offeredSubkeys(
 
 /** Whether a generation is active in `contents` or comes after one that is. To be asked for a parent before its children. */
 function comingAfterActive(contents: KeyringContents): (generation: Generation) => boolean {
-  const saved = new Set(contents.generations.filter(({ state }) => state === 'active').map(({ id }) => hex(id)))
-  return ({ id, parentId }) => {
-    if (saved.has(hex(parentId))) saved.add(hex(id))
+  const active = new Set(contents.generations.filter(({ state }) => state === 'active').map(keyOf))
+  const saved = new Set<string>()
+  return generation => {
+    const { id, parentId } = generation
+    if (active.has(keyOf(generation)) || saved.has(hex(parentId))) saved.add(hex(id))
     return saved.has(hex(id))
   }
+}
+
+/** What nobody else can have signed under the same id: whoever has the parent's key can sign the id with a key of their own. */
+function keyOf({ id, signingKey }: Generation): string {
+  return `${hex(id)} ${hex(signingKey)}`
 }
 
 function placeOf({ id, keyId, signingKey }: Generation): Pick<Subkeys, 'id' | 'keyId' | 'signingKey'> {

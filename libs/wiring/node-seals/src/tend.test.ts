@@ -128,21 +128,6 @@ describe('tending a seal', () => {
     }
   })
 
-  it('makes the records of a seal anew where it is asked to, and those of no other', async () => {
-    const second = here.only({ name: 'second' })
-    const keyring = await here.enrol(second, await here.enrol(seal))
-    const sealKeys = matchSealKey({ keyring, sealKey: here.sealKey })
-    const meant = { keyring, sealKeys, seals: [seal, second], label: 'another-name', renew: new Set(['tpm']) }
-    const after = await tendSeals({ ...surroundings, ...meant })
-    expect(after.renewed).toEqual(['tpm'])
-    const sealed = (each: Keyring) => each.records.map(({ sealedKek }) => Buffer.from(sealedKek).toString('hex'))
-    expect(sealed(after.keyring).filter(kek => sealed(keyring).includes(kek))).toHaveLength(1)
-    expect(after.keyring.records.map(({ entryVersion }) => entryVersion).sort()).toEqual([1, 2])
-    expect(after.keyring.members).toEqual(keyring.members)
-    expect(await opening(seal, after.keyring)).toBe('opens')
-    expect(await opening(second, after.keyring)).toBe('opens')
-  })
-
   it('gives a seal that the keyring does not know its first record, and a stranger to a known one nothing', async () => {
     const keyring = await here.enrol(seal)
     const second = here.only({ name: 'second' })

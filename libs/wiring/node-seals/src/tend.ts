@@ -28,11 +28,6 @@ export interface TendInput extends Surroundings {
   readonly label: string
   /** Whether an operator wants seals and members back that were removed. Default: no. */
   readonly readdRemoved?: boolean
-  /**
-   * Names of seals whose records of this node are made anew although they have them all: those that the state of this machine does not
-   * open. For a seal that opens now by an older record alone: else a drift, which may be an attack, would be undone.
-   */
-  readonly renew?: ReadonlySet<string>
   /** Whether an operator lets in whatever device a seal has now, if it was not removed itself. Default: no. */
   readonly admitStrangers?: boolean
 }
@@ -151,9 +146,7 @@ async function withOwnRecords(input: TendInput, { name }: ConfiguredSeal, member
   const generationIds =
     place === undefined
       ? rootIds(keyring)
-      : input.renew?.has(name) === true
-        ? recordedGenerations(keyring, place)
-        : lackingGenerations(keyring, { roots: rootIds(keyring), place, method: member.method })
+      : lackingGenerations(keyring, { roots: rootIds(keyring), place, method: member.method })
   for (const generationId of generationIds) {
     // A generation out of reach from here is given by whoever reaches it.
     if (!sealKeys.has(generationId)) continue
@@ -169,16 +162,6 @@ function labelOfDevice({ members }: Keyring, { memberId }: SealMember): string |
   const same = members.filter(each => each.state === 'active' && Buffer.compare(each.memberId, memberId) === 0)
   const [label, ...others] = new Set(same.map(each => each.label))
   return others.length === 0 ? label : undefined
-}
-
-/** The generations of which a member should have a record, or has one. */
-function recordedGenerations(
-  keyring: Keyring,
-  place: { readonly sealId: Uint8Array; readonly memberId: Uint8Array },
-): readonly Uint8Array[] {
-  const roots = rootIds(keyring)
-  const others = findRecords(keyring, place).map(({ generationId }) => generationId)
-  return [...roots, ...others.filter(id => !includesId(roots, id))]
 }
 
 /**
