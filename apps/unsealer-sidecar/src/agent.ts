@@ -26,6 +26,7 @@ import { keepLearning } from './openbao/learn.ts'
 import { sealService } from './openbao/seal-service.ts'
 import { type OpenBaoWatch } from './openbao/watch.ts'
 import { auditTrail } from './report/audit-trail.ts'
+import { auditVouching } from './report/audit-vouching.ts'
 import { keyNeedOf } from './static-delivery/key-need.ts'
 import { runStaticDelivery } from './static-delivery/run.ts'
 import { agentReporter } from './report/log.ts'
@@ -89,6 +90,7 @@ export async function runAgent({
     sealType: name => seals.configured().find(seal => seal.name === name)?.type ?? 'unknown',
     generation: () => custody.holder.held()?.key.current.number ?? 0,
   })
+  const vouch = auditVouching(audit)
   const tendingBell = createBell()
   const custody = keyringCustody({
     storePath: config.store,
@@ -98,6 +100,7 @@ export async function runAgent({
     opening: { opensStaticBlobs: config.agent.sealType === 'static' },
     onChanged: keyring => {
       trail.keyring(keyring)
+      vouch(custody.holder.held()?.key)
       metrics.setKeyring(keyringNumbers(keyring))
       tendingBell.ring()
     },

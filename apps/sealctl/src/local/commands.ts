@@ -90,6 +90,7 @@ export function addEnrolment(enroll: Command, session: Session): void {
 export interface AuditVerifyOptions {
   readonly directory?: string
   readonly expect?: string
+  readonly checkpoints: boolean
 }
 
 /** Adds `sealctl audit verify`. */
@@ -101,8 +102,18 @@ export function addAudit(program: Command, session: Session): void {
     .description('Reads the whole log, and says where it was changed, cut or reordered. Ends with 2 if it was.')
     .option('--directory <path>', 'the folder of the log; left out: agent.auditDirectory of the configuration')
     .option('--expect <position>', 'a position that was noted earlier, NUMBER:HASH: the log must have that line')
+    .option(
+      '--checkpoints',
+      'also check what vouches for the lines, with keys from the store of this node: a seal of its configuration opens it',
+      false,
+    )
   localCommand(verify, session, {
-    examples: ['audit verify', 'audit verify --expect 4711:5f1c…', 'audit verify --directory /mnt/copy/audit'],
+    examples: [
+      'audit verify',
+      'audit verify --checkpoints',
+      'audit verify --expect 4711:5f1c…',
+      'audit verify --directory /mnt/copy/audit',
+    ],
     async action(): Promise<CommandResult> {
       const { runAuditVerify } = await import('./run-audit.ts')
       return await runAuditVerify(verify.opts<LocalOptions & AuditVerifyOptions>(), session.context)

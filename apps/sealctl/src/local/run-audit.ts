@@ -1,12 +1,16 @@
-import { type ChainPosition } from '@sealwright/audit'
+import { type AuditTally, type ChainPosition } from '@sealwright/audit'
 import { type AuditVerification, type LogSummary, verifyAuditLog } from '@sealwright/audit-log'
+import { OpenKeyring } from '@sealwright/keyring'
+import { readStoredKeyring, unwrapThroughAny } from '@sealwright/node-seals'
 import { loadNodeConfig } from '@sealwright/program'
 import { type CommandResult } from '../command.ts'
 import { type CommandContext } from '../context.ts'
 import { SealctlError } from '../errors.ts'
 import { EXIT_CODES } from '../exit-codes.ts'
 import { type AuditVerifyOptions } from './commands.ts'
+import { LocalError } from './errors.ts'
 import { type LocalOptions } from './local-command.ts'
+import { openNode } from './open-node.ts'
 
 /** `sealctl audit verify`. */
 export async function runAuditVerify(
@@ -16,9 +20,11 @@ export async function runAuditVerify(
   const expectedHead = headOf(options.expect)
   // A log that was copied elsewhere has no node beside it.
   const directory = options.directory ?? (await loadNodeConfig(options.config)).agent.auditDirectory
+  using keyring = options.checkpoints ? await openStored(options.config, signal) : undefined
   const verification = await verifyAuditLog(directory, {
     signal,
     ...(expectedHead === undefined ? {} : { expectedHead }),
+    ...(keyring === undefined ? {} : { findCheckpointKey: (keyId: string) => keyring.auditKey(keyId) }),
   })
   const isSound = verification.kind !== 'broken' && !isExpectationMissed(verification)
   return {
@@ -50,7 +56,7 @@ function textOf(verification: AuditVerification, directory: string): string {
   }
 }
 
-function summaryText({ begins, last, tally, expectedHead }: LogSummary): string {
+function summaryText({ begins, last, tally, expectedHead, checkpointsChecked }: LogSummary): string {
   const { lines, breaksNoted, eventsLost, unfinishedEnds, checkpoints } = tally
   return [
     `lines        ${lines}${begins.kind === 'later-segment' ? `, from segment ${begins.segment}: earlier ones were removed` : ''}`,
@@ -61,8 +67,37 @@ function summaryText({ begins, last, tally, expectedHead }: LogSummary): string 
     ...(breaksNoted > 0 ? [`breaks       ${breaksNoted}: the agent itself found the log changed when it started`] : []),
     ...(eventsLost > 0 ? [`lost         ${eventsLost} events, for want of a disk`] : []),
     ...(unfinishedEnds > 0 ? [`crashes      ${unfinishedEnds} left an unfinished line`] : []),
-    ...(checkpoints.unchecked > 0 ? [`checkpoints  ${checkpoints.unchecked}, not checked`] : []),
+    ...checkpointLines(checkpoints, checkpointsChecked),
   ].join('\n')
+}
+
+function checkpointLines({ genuine, unchecked, vouchedUpTo }: AuditTally['checkpoints'], isChecked: boolean): string[] {
+  if (!isChecked) return unchecked > 0 ? [`checkpoints  ${unchecked}, not checked: see --checkpoints`] : []
+  const others = unchecked > 0 ? `; ${unchecked} of keys that this node does not open any more` : ''
+  return [
+    genuine === 0
+      ? `checkpoints  NONE IS GENUINE: anybody can have written this log${others}`
+      : `checkpoints  ${genuine} genuine: nobody without the seal key has changed line 1 to ${vouchedUpTo}${others}`,
+  ]
+}
+
+/** The keyring in the store of this node, opened by a seal. */
+async function openStored(configPath: string, signal: AbortSignal): Promise<OpenKeyring> {
+  await using node = await openNode(configPath)
+  const keyring = await readStoredKeyring(node.config.store)
+  const failures: string[] = []
+  const opened = await unwrapThroughAny(node.seals, keyring, {
+    signal,
+    onFailure: ({ sealName, code }) => failures.push(`${sealName}: ${code}`),
+  })
+  if (opened === undefined) {
+    throw new LocalError(
+      'LOCAL_NOT_OPENED',
+      `no seal of this node opens its store now, so there is no key to check with (${failures.join(', ') || 'none is configured'})`,
+    )
+  }
+  using sealKeys = opened.sealKeys
+  return OpenKeyring.from(keyring, sealKeys)
 }
 
 /** A position as {@link summaryText} prints it. */

@@ -23,6 +23,7 @@ const INFO_KEY_ID = 'sealwright keyring v1 key id'
 const INFO_BLOB_KEY = 'sealwright keyring v1 blob key'
 const INFO_MAC_KEY = 'sealwright keyring v1 mac key'
 const INFO_LINK_KEY = 'sealwright keyring v1 link key'
+const INFO_AUDIT_KEY = 'sealwright keyring v1 audit key'
 const LABEL_CLUSTER_ID = 'sealwright keyring v1 cluster id'
 const LABEL_SEAL_ID = 'sealwright keyring v1 seal id'
 
@@ -105,7 +106,12 @@ export function deriveMacKey(sealKey: Secret, clusterId: Uint8Array): KeyObject 
   return deriveKey(sealKey, clusterId, INFO_MAC_KEY)
 }
 
-/** Wraps the next seal key. Used once and wiped by the caller, unlike the two above, which live as long as the agent. */
+/** Vouches for the audit log of a node, and for nothing else. */
+export function deriveAuditKey(sealKey: Secret, clusterId: Uint8Array): KeyObject {
+  return deriveKey(sealKey, clusterId, INFO_AUDIT_KEY)
+}
+
+/** Wraps the next seal key. Used once and wiped by the caller, unlike those above, which live as long as the agent. */
 export function deriveLinkKey(sealKey: Secret, clusterId: Uint8Array): Secret {
   return new Secret(deriveKeyBytes(sealKey, clusterId, INFO_LINK_KEY))
 }

@@ -61,6 +61,18 @@ export class OpenKeyring {
     return this.#currentSubkeys().keyId
   }
 
+  /**
+   * What vouches for the audit log under the generation of this key id; of the current one if none is named. 32 bytes.
+   *
+   * @returns `undefined` if its key is not held. Throws `KEYRING_CLOSED`.
+   * @see docs/formats/audit-log.md §3
+   */
+  auditKey(keyId?: string): KeyObject | undefined {
+    const current = this.#currentSubkeys()
+    if (keyId === undefined) return current.auditKey
+    return [...this.#subkeys.values()].find(subkeys => subkeys.keyId === keyId)?.auditKey
+  }
+
   /** Every key id whose blobs decrypt here, oldest first. */
   get keyIds(): readonly string[] {
     return this.keyring.generations.filter(({ id }) => this.#subkeys.has(hex(id))).map(({ keyId }) => keyId)

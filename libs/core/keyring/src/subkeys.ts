@@ -1,7 +1,7 @@
 import { type KeyObject } from 'node:crypto'
 
 import { hex, sameBytes } from './bytes.ts'
-import { deriveBlobKey, deriveMacKey } from './key-schedule.ts'
+import { deriveAuditKey, deriveBlobKey, deriveMacKey } from './key-schedule.ts'
 import { type Generation, type KeyringContents, MAX_GENERATIONS } from './keyring.ts'
 import { currentGeneration, isGivenUp } from './lineage.ts'
 import { type SealKeys } from './seal-keys.ts'
@@ -17,6 +17,7 @@ export interface Subkeys {
   readonly keyId: string
   readonly blobKey: KeyObject
   readonly macKey: KeyObject
+  readonly auditKey: KeyObject
   /** The seal key itself, where blobs of a static seal are to be decrypted. */
   readonly staticKey: KeyObject | undefined
 }
@@ -42,6 +43,7 @@ export function subkeysOf(
           ...placeOf(generation),
           blobKey: deriveBlobKey(sealKey, clusterId),
           macKey: deriveMacKey(sealKey, clusterId),
+          auditKey: deriveAuditKey(sealKey, clusterId),
           staticKey: opensStaticBlobs && mayHaveStaticBlobs(generation) ? staticBlobKey(sealKey) : undefined,
         }
         return [subkeys.id, subkeys]

@@ -7,6 +7,7 @@ import { decodeKeyring, encodeKeyring } from './codec.ts'
 import { createKeyring } from './create-keyring.ts'
 import { describeGeneration } from './generation.ts'
 import {
+  deriveAuditKey,
   deriveBlobKey,
   deriveClusterId,
   deriveGenerationId,
@@ -86,6 +87,7 @@ describe('key schedule vectors', () => {
     blobKey: 'hex',
     macKey: 'hex',
     linkKey: 'hex',
+    auditKey: 'hex',
     sealIds: 'json',
   })
 
@@ -100,6 +102,7 @@ describe('key schedule vectors', () => {
     expect(toHex(deriveBlobKey(sealKey, clusterId).export())).toBe(toHex(vector.blobKey))
     expect(toHex(deriveMacKey(sealKey, clusterId).export())).toBe(toHex(vector.macKey))
     expect(deriveLinkKey(sealKey, clusterId).reveal(toHex)).toBe(toHex(vector.linkKey))
+    expect(toHex(deriveAuditKey(sealKey, clusterId).export())).toBe(toHex(vector.auditKey))
     for (const [typeAndName, sealId] of Object.entries(vector.sealIds as Record<string, string>)) {
       const [sealType = '', name = ''] = typeAndName.split(' ')
       expect(toHex(deriveSealId(clusterId, known(SEAL_TYPES, sealType), name))).toBe(sealId)
