@@ -72,6 +72,17 @@ describe('the audit log of all that', () => {
     expect({ exitCode, stdout }).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(/^intact/) as string })
   })
 
+  it('is vouched for under the seal key, which a seal of the node gives from its store', async () => {
+    const { configPath } = opened.node
+    const { exitCode, stdout } = await runProgramToEnd('sealctl', [
+      ...['audit', 'verify', '--checkpoints', '--config', configPath],
+    ])
+    expect({ exitCode, stdout }).toMatchObject({
+      exitCode: 0,
+      stdout: expect.stringMatching(/^checkpoints {2}\d+ genuine: .* line 1 to \d+$/m) as string,
+    })
+  })
+
   it('has what was called and what came of it', async () => {
     const names = (await readdir(auditDirectory())).filter(name => name.endsWith('.jsonl'))
     const segments = await Promise.all(names.map(name => readFile(join(auditDirectory(), name), 'utf8')))
