@@ -4,6 +4,7 @@ import { type ClusterNode, createSealedCluster, type SealedCluster } from '@seal
 import { Secret } from '@sealwright/secret'
 import { type NodeChanges } from '@sealwright/testing-rig'
 import { bao } from './bao-command.ts'
+import { waitUntilApplied } from './formed-cluster.ts'
 import {
   asStaticSeal,
   enoughOf,
@@ -130,6 +131,10 @@ describe('a cluster under a static seal', () => {
 
     const leader = await leaderOf()
     await bao(leader.node.openBao(), ['write', '-f', 'sys/rotate/root'], filled.rootToken)
+    await waitUntilApplied(
+      leader.node,
+      cluster.nodes.map(({ node }) => node),
+    )
     await expectOpensAfterPowerCut()
   })
 

@@ -20,7 +20,8 @@ export interface AbsorberDependencies {
    */
   readonly open: (keyring: Keyring, arrival: Arrival, signal: AbortSignal) => Promise<boolean>
   /**
-   * Whether a break of the chain that is held has given this keyring up. What it brings is not kept for good, so it is looked at anew each time.
+   * Whether a break of the chain that is held has given this keyring up. What it brings is not kept for good, so it is looked at anew each
+   * time, unless a seal was asked for it in vain.
    */
   readonly isGivenUp: (keyring: Keyring) => boolean
   /** Nothing is held yet: a node without a store may open this one instead. */
@@ -77,20 +78,26 @@ export function keyringAbsorber(dependencies: AbsorberDependencies): KeyringAbso
     if (known.size > MAX_KNOWN && oldest !== undefined) known.delete(oldest)
   }
 
-  const take = async (keyring: Keyring, arrival: Arrival, signal: AbortSignal): Promise<boolean> => {
+  /** @returns `in-vain` if a seal was asked, and brought nothing: to ask again would not help. */
+  const take = async (
+    keyring: Keyring,
+    arrival: Arrival,
+    signal: AbortSignal,
+  ): Promise<'taken' | 'in-vain' | 'not-now'> => {
+    const before = held()
     try {
       merge(keyring, arrival)
-      return true
+      return 'taken'
     } catch (error) {
       // It is generations ahead: only a seal can say what is in it.
       if (error instanceof KeyringError && error.code === 'KEYRING_KEY_UNKNOWN')
-        return await open(keyring, arrival, signal)
+        return !(await open(keyring, arrival, signal)) ? 'not-now' : held() === before ? 'in-vain' : 'taken'
       throw error
     }
   }
 
   /** Tells whoever stores it if something else is held after `work` than before. */
-  const noticing = async (work: () => Promise<boolean>): Promise<boolean> => {
+  const noticing = async <T>(work: () => Promise<T>): Promise<T> => {
     const before = held()
     try {
       return await work()
@@ -100,10 +107,10 @@ export function keyringAbsorber(dependencies: AbsorberDependencies): KeyringAbso
     }
   }
 
-  const takeOrOffer = async (keyring: Keyring): Promise<boolean> => {
+  const takeOrOffer = async (keyring: Keyring): ReturnType<typeof take> => {
     if (held() !== undefined) return await noticing(() => take(keyring, 'by-itself', ownSignal))
     offer(keyring)
-    return false
+    return 'not-now'
   }
 
   const look = async (id: string, bytes: Uint8Array): Promise<KeyringRefusal | undefined> => {
@@ -111,9 +118,9 @@ export function keyringAbsorber(dependencies: AbsorberDependencies): KeyringAbso
       const keyring = decodeKeyring(bytes)
       // What an operator brings by hand may fill it up: see `learn`.
       assertLeavesRoom(keyring, held()?.keyring)
-      const isTaken = await takeOrOffer(keyring)
-      if (!isTaken) return NO_SEAL_YET
-      if (!isGivenUp(keyring)) remember(id)
+      const outcome = await takeOrOffer(keyring)
+      if (outcome === 'not-now') return NO_SEAL_YET
+      if (outcome === 'in-vain' || !isGivenUp(keyring)) remember(id)
       return undefined
     } catch (error) {
       ownSignal.throwIfAborted()
@@ -142,7 +149,7 @@ export function keyringAbsorber(dependencies: AbsorberDependencies): KeyringAbso
       const limit = AbortSignal.any([signal, ownSignal])
       limit.throwIfAborted()
       const keyring = decodeKeyring(bytes)
-      return held() !== undefined && (await noticing(() => take(keyring, 'by-hand', limit)))
+      return held() !== undefined && (await noticing(() => take(keyring, 'by-hand', limit))) !== 'not-now'
     },
     startAfresh() {
       known.clear()

@@ -21,6 +21,7 @@ import { createLine } from './line.ts'
 import { nodeOpeners } from './node-openers.ts'
 import { keyringOffers } from './offers.ts'
 import { aheadOpener } from './open-ahead.ts'
+import { withRecordsOfMissed } from './missed-generations.ts'
 import { recordsAtStake, unlockThrough } from './own-records.ts'
 import { refusedPins } from './refused-pins.ts'
 import { storedIfAny, storedOr } from './stored-keyring.ts'
@@ -73,8 +74,9 @@ export interface Custody {
    */
   toRenew(): ReadonlySet<string>
   /**
-   * Changes the keyring: a seal gives the plain keys for a moment, records of this node that others have spoilt are put back, the result is written to the store and opened from
-   * there by a seal, and only then used. Changes happen one after another. Killed anywhere, the store has the old keyring or the new.
+   * Changes the keyring: a seal gives the plain keys for a moment, records of this node that others have spoilt are put back, the result is
+   * written to the store and opened from there by a seal, and only then used. Changes happen one after another. Killed anywhere, the store
+   * has the old keyring or the new.
    *
    * @returns What is held then: the result, united with what was learned meanwhile.
    * @throws {CustodyError} `CUSTODY_SEALED`; {KeyringError}, {@link StoreError}; what `change` throws.
@@ -280,13 +282,19 @@ export function keyringCustody(dependencies: CustodyDependencies): Custody {
     throw new CustodyError('CUSTODY_SEALED', 'no seal of this node gives the seal key now: see sealctl status')
   }
 
-  /** With the records of this node that open, in the place of those that somebody has put there. */
+  /** With the records of this node that open, in the place of those that somebody has put there, and new ones of what else it would lose. */
   const withOwnRecords = async ({ keyring, sealKeys }: Unlocked, callSignal: AbortSignal): Promise<Keyring> => {
     const stored = await storedIfAny(storePath)
     if (stored === undefined) return keyring
-    const names = await proof.losers(keyring, stored, callSignal)
-    const records = names.flatMap(name => recordsAtStake(ourMembers, stored, name))
-    return records.length === 0 ? keyring : reinstateRecords({ keyring, sealKeys, records })
+    const losers = await proof.losers(keyring, stored, callSignal)
+    if (losers.length === 0) return keyring
+    const records = losers.flatMap(({ sealName }) => recordsAtStake(ourMembers, stored, sealName))
+    const reinstated = reinstateRecords({ keyring, sealKeys, records })
+    const still = await proof.losers(reinstated, stored, callSignal)
+    return await withRecordsOfMissed(
+      { keyring: reinstated, sealKeys, stored, losers: still },
+      { holder, openers, seals: seals(), signal: callSignal },
+    )
   }
 
   const apply = async (change: KeyringChange, callSignal: AbortSignal): Promise<OpenKeyring> => {

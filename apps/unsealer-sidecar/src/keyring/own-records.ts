@@ -6,6 +6,7 @@ import {
   followSealKeys,
   type Keyring,
   type KeyringRecord,
+  type Link,
   type SealKeys,
 } from '@sealwright/keyring'
 import { classifySealFailure, type ConfiguredSeal, unwrapThrough } from '@sealwright/node-seals'
@@ -20,19 +21,27 @@ export function ownRecords(ourMembers: MembersBySeal, keyring: Keyring, sealName
 }
 
 /**
- * Names of the seals that have a record in the store which is not in the keyring that is to take its place: they have to be looked at
- * before. Asks no device.
+ * Names of the seals that have a record in the store which is not in the keyring that is to take its place, or any record at all if a link is
+ * not: they have to be looked at before. Asks no device.
  *
  * @param sealNames - of this node.
  * @param ourMembers - of a seal that is not listed every member counts.
  */
-export function sealsThatLoseRecords(
+export function sealsAtStake(
   sealNames: readonly string[],
   ourMembers: MembersBySeal,
   { stored, next }: { readonly stored: Keyring; readonly next: Keyring },
 ): readonly string[] {
-  const kept = new Set(next.records.map(contentOf))
-  return sealNames.filter(name => recordsAtStake(ourMembers, stored, name).some(record => !kept.has(contentOf(record))))
+  const kept = new Set([...next.records.map(contentOf), ...next.links.map(linkContentOf)])
+  const hasLinks = stored.links.every(link => kept.has(linkContentOf(link)))
+  return sealNames.filter(name =>
+    recordsAtStake(ourMembers, stored, name).some(record => !hasLinks || !kept.has(contentOf(record))),
+  )
+}
+
+/** Whether a record has another one in its place, with other content. */
+export function isReplaced(record: KeyringRecord, { records }: Keyring): boolean {
+  return records.some(other => placeOf(other) === placeOf(record) && contentOf(other) !== contentOf(record))
 }
 
 /** As {@link ownRecords}; of a seal of which it is not known which member is ours, those of all. */
@@ -44,9 +53,23 @@ export function recordsAtStake(
   return ourMembers.has(sealName) ? ownRecords(ourMembers, keyring, sealName) : findSealRecords(keyring, sealName)
 }
 
-/** What no two records have in common, also not two of one place: whoever had an old key can change either half alone. */
-function contentOf({ sealedKek, wrappedKey }: KeyringRecord): string {
-  return `${Buffer.from(sealedKek).toString('hex')} ${Buffer.from(wrappedKey).toString('hex')}`
+/** All that opening depends on: whoever had an old key can change any part of it, or put the rest in another place. */
+function contentOf(record: KeyringRecord): string {
+  const { method, sealedKek, wrappedKey } = record
+  return [placeOf(record), method, ...[sealedKek, wrappedKey].map(hex)].join(' ')
+}
+
+function placeOf({ sealId, memberId, generationId }: KeyringRecord): string {
+  return [sealId, memberId, generationId].map(hex).join(' ')
+}
+
+/** Links to one generation with the same bytes are the same: the envelope is bound to both ends. */
+export function linkContentOf({ toId, wrappedKey }: Link): string {
+  return `link ${hex(toId)} ${hex(wrappedKey)}`
+}
+
+function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('hex')
 }
 
 /**

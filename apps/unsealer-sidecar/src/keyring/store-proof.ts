@@ -1,6 +1,6 @@
 import { type Generation, type Keyring, KeyringError, type OpenKeyring } from '@sealwright/keyring'
 import { type OpenOutcome } from '@sealwright/unseal'
-import { type MembersBySeal, ownRecords, sealsThatLoseRecords } from './own-records.ts'
+import { isReplaced, type MembersBySeal, ownRecords, recordsAtStake, sealsAtStake } from './own-records.ts'
 
 export interface StoreProofDependencies {
   /** Opens a keyring for real, by any seal of this node or by one of those named. What fails says nothing of the health of a seal. */
@@ -16,6 +16,18 @@ export interface StoreProofDependencies {
   readonly onRecordLost: () => void
 }
 
+/** A seal that opens what the store has, and not all of that in the keyring that is to take its place. */
+export interface Loser {
+  readonly sealName: string
+  /**
+   * `opens-less`: it was tried on both. `replaced`: it cannot be tried now, and has another record in the place of one that was stored: what
+   * whoever had an old key has put there may be the very reason.
+   */
+  readonly kind: 'opens-less' | 'replaced'
+  /** Active generations of the new keyring that it opens in the stored one alone; empty where it was not tried. */
+  readonly missed: readonly Generation[]
+}
+
 /** Decides whether a keyring may take the place of what the store has. */
 export interface StoreProof {
   /**
@@ -26,66 +38,83 @@ export interface StoreProof {
    * @throws {KeyringError} `KEYRING_NO_WAY_IN`.
    */
   prove(next: Keyring, stored: Keyring | undefined, signal: AbortSignal): Promise<void>
-  /**
-   * Names of seals that open what the store has, and do not open `next`, or open fewer active generations there. Asks a device only of a seal
-   * that has lost a record.
-   */
-  losers(next: Keyring, stored: Keyring, signal: AbortSignal): Promise<readonly string[]>
-  /** Names of seals for which something was not stored, so that their records are to be put back. */
+  /** Seals that would lose something. Asks a device only of a seal of which a record, or any link, is not as it was stored. */
+  losers(next: Keyring, stored: Keyring, signal: AbortSignal): Promise<readonly Loser[]>
+  /** Names of seals that open less of what was not stored because of that: their records are to be put back. */
   toRenew(): ReadonlySet<string>
   /** What is held has been stored. */
   kept(): void
 }
 
 /** What a seal makes of a keyring now. `never`: it does not open it, and to try again would not help. */
-type Trial = { readonly kind: 'opens'; readonly keyIds: readonly string[] } | { readonly kind: 'not-now' | 'never' }
+type Trial =
+  { readonly kind: 'opens'; readonly keyring: OpenKeyring } | { readonly kind: 'not-now' } | { readonly kind: 'never' }
 
 export function storeProof({ tryOut, sealNames, ourMembers, onRecordLost }: StoreProofDependencies): StoreProof {
   let toRenew: ReadonlySet<string> = new Set()
 
   const tryOn = async (keyring: Keyring, signal: AbortSignal, among?: readonly string[]): Promise<Trial> => {
     const outcome = await tryOut(keyring, signal, among)
-    if (outcome.kind === 'opened') {
-      const { keyIds } = outcome.opened
-      outcome.opened.close()
-      return { kind: 'opens', keyIds }
-    }
+    if (outcome.kind === 'opened') return { kind: 'opens', keyring: outcome.opened }
     const { failures } = outcome
     return { kind: failures.length > 0 && failures.every(({ kind }) => kind === 'permanent') ? 'never' : 'not-now' }
   }
 
-  const losers = async (next: Keyring, stored: Keyring, signal: AbortSignal): Promise<readonly string[]> => {
-    const names: string[] = []
-    for (const name of sealsThatLoseRecords(sealNames(), ourMembers, { stored, next })) {
-      const now = await tryOn(next, signal, [name])
-      if (now.kind === 'not-now') continue
-      const before = await tryOn(stored, signal, [name])
+  /** What a seal opens of these generations in the stored keyring, and not in the next one; `undefined` if it cannot be tried now. */
+  const missedBy = async (
+    sealName: string,
+    { next, stored }: { readonly next: Keyring; readonly stored: Keyring },
+    signal: AbortSignal,
+  ): Promise<readonly Generation[] | undefined> => {
+    const now = await tryOn(next, signal, [sealName])
+    if (now.kind === 'not-now') return undefined
+    const before = await tryOn(stored, signal, [sealName])
+    try {
       // A member that was removed loses its records for good.
-      if (before.kind !== 'opens' || ownRecords(ourMembers, next, name).length === 0) continue
-      const reached = now.kind === 'opens' ? now.keyIds : []
-      const isMissed = ({ state, keyId }: Generation): boolean =>
-        state === 'active' && before.keyIds.includes(keyId) && !reached.includes(keyId)
-      if (now.kind === 'never' || next.generations.some(isMissed)) names.push(name)
+      if (before.kind !== 'opens' || ownRecords(ourMembers, next, sealName).length === 0) return []
+      return next.generations.filter(
+        generation =>
+          generation.state === 'active' &&
+          before.keyring.reaches(generation) &&
+          !(now.kind === 'opens' && now.keyring.reaches(generation)),
+      )
+    } finally {
+      for (const trial of [now, before]) if (trial.kind === 'opens') trial.keyring.close()
     }
-    return names
+  }
+
+  const losers = async (next: Keyring, stored: Keyring, signal: AbortSignal): Promise<readonly Loser[]> => {
+    const found: Loser[] = []
+    for (const sealName of sealsAtStake(sealNames(), ourMembers, { stored, next })) {
+      const missed = await missedBy(sealName, { next, stored }, signal)
+      if (missed === undefined) {
+        const isOurs = recordsAtStake(ourMembers, stored, sealName).some(record => isReplaced(record, next))
+        if (isOurs) found.push({ sealName, kind: 'replaced', missed: [] })
+      } else if (missed.length > 0) found.push({ sealName, kind: 'opens-less', missed })
+    }
+    return found
   }
 
   return {
     losers,
     async prove(next, stored, signal) {
-      const failed = stored === undefined ? [] : await losers(next, stored, signal)
-      if (failed.length > 0) {
-        const isNews = failed.some(name => !toRenew.has(name))
-        toRenew = new Set(failed)
+      const found = stored === undefined ? [] : await losers(next, stored, signal)
+      if (found.length > 0) {
+        const names = found.filter(({ kind }) => kind === 'opens-less').map(({ sealName }) => sealName)
+        const isNews = names.some(name => !toRenew.has(name))
+        toRenew = new Set(names)
         // Once: what cannot be put back, tried at once again and again, would wear the TPM out.
         if (isNews) onRecordLost()
+        const list = found.map(({ sealName }) => sealName).join(', ')
         throw new KeyringError(
           'KEYRING_NO_WAY_IN',
-          `the record of ${failed.join(', ')} in the new keyring does not open all that the one in the store does: that stays until it is put back`,
+          `the record of ${list} in the new keyring does not open all that the one in the store does, as far as can be told now: that one stays`,
         )
       }
-      if ((await tryOn(next, signal)).kind === 'opens') return
-      throw new KeyringError('KEYRING_NO_WAY_IN', 'no seal of this node opens the new keyring')
+      const trial = await tryOn(next, signal)
+      if (trial.kind !== 'opens')
+        throw new KeyringError('KEYRING_NO_WAY_IN', 'no seal of this node opens the new keyring')
+      trial.keyring.close()
     },
     toRenew: () => toRenew,
     kept() {

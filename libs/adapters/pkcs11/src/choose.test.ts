@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { Secret } from '@sealwright/secret'
 import {
   createSoftHsm,
   type SoftHsm,
@@ -211,6 +212,7 @@ describe('an operator', () => {
       [{ ...pins, label: 'ü'.repeat(17) }, 'PKCS11_INVALID_ARGUMENT'],
       [{ ...pins, label: 'other', pin: secretOf('1') }, 'PKCS11_PIN_INVALID'],
       [{ ...pins, label: 'other', soPin: secretOf('1') }, 'PKCS11_PIN_INVALID'],
+      [{ ...pins, label: 'other', pin: new Secret(new Uint8Array(8).fill(0xff)) }, 'PKCS11_PIN_INVALID'],
     ] as const
     for (const [newToken, code] of attempts) {
       expect((await errorOf(initialiseToken(hsmModule, newToken, limits))).code).toBe(code)

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer'
 import { type Secret } from '@sealwright/secret'
 import { type TokenAccess } from './access.ts'
 import { type KeyFacts, type ModuleFacts, type TokenFacts } from './channel/facts.ts'
@@ -70,6 +71,12 @@ export async function initialiseToken(
     throw new Pkcs11Error(
       'PKCS11_INVALID_ARGUMENT',
       `the label of a token has 1 to ${TOKEN_LABEL_BYTES} bytes of UTF-8, without spaces at its ends`,
+    )
+  }
+  if (![soPin, pin].every(each => each.reveal(isUtf8))) {
+    throw new Pkcs11Error(
+      'PKCS11_PIN_INVALID',
+      'nothing was changed: a PIN is not in UTF-8, as every PIN of PKCS#11 is',
     )
   }
   const deadline = startDeadline(timeoutMs, signal)

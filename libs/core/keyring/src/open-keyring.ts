@@ -73,6 +73,12 @@ export class OpenKeyring {
     return [...this.#subkeys.values()].find(subkeys => subkeys.keyId === keyId)?.auditKey
   }
 
+  /** Whether the key of this very generation is held: of its id and its signing key, whatever it is called. */
+  reaches({ id, signingKey }: Pick<Generation, 'id' | 'signingKey'>): boolean {
+    const held = this.#subkeys.get(hex(id))
+    return held !== undefined && sameBytes(held.signingKey, signingKey)
+  }
+
   /** Every key id whose blobs decrypt here, oldest first. */
   get keyIds(): readonly string[] {
     return this.keyring.generations.filter(({ id }) => this.#subkeys.has(hex(id))).map(({ keyId }) => keyId)

@@ -25,7 +25,7 @@ export function initToken(loaded: LoadedModule, { slot, label, soPin, pin }: Req
       throw ckrFailure('CKR_PIN_LEN_RANGE', CKR_PIN_LEN_RANGE, 'C_InitToken')
     }
   }
-  const officer = decoder.decode(soPin)
+  const [officer, user] = [decoder.decode(soPin), decoder.decode(pin)]
   call(loaded, 'C_InitToken', () => {
     lib.C_InitToken(handle, officer, paddedLabel(label))
   })
@@ -37,7 +37,7 @@ export function initToken(loaded: LoadedModule, { slot, label, soPin, pin }: Req
       lib.C_Login(session, cryptoki.CKU_SO, officer)
     })
     call(loaded, 'C_InitPIN', () => {
-      lib.C_InitPIN(session, decoder.decode(pin))
+      lib.C_InitPIN(session, user)
     })
   } finally {
     // With its only session the login ends.

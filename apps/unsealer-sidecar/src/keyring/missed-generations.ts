@@ -1,0 +1,77 @@
+import { randomFillSync } from 'node:crypto'
+import { addRecord, type Generation, type Keyring, type OpenKeyring } from '@sealwright/keyring'
+import { type ConfiguredSeal, unwrapThrough } from '@sealwright/node-seals'
+import { allocateKeyBytes } from '@sealwright/secret'
+import { type Unlocked } from './custody.ts'
+import { type Keyholder } from './keyholder.ts'
+import { type NodeOpeners } from './node-openers.ts'
+import { linkContentOf, ownRecords } from './own-records.ts'
+import { type Loser } from './store-proof.ts'
+
+/**
+ * A keyring with a new record of each generation that a seal of this node opens in the stored keyring alone, and that it does not reach from
+ * another one of these. For what cannot be put back: the place of a record is empty, since its generation was called retired, or a link on the
+ * way was spoilt.
+ */
+export async function withRecordsOfMissed(
+  what: Unlocked & { readonly stored: Keyring; readonly losers: readonly Loser[] },
+  by: {
+    readonly holder: Keyholder<OpenKeyring>
+    readonly openers: NodeOpeners
+    readonly seals: readonly ConfiguredSeal[]
+    readonly signal: AbortSignal
+  },
+): Promise<Keyring> {
+  const { sealKeys, stored, losers } = what
+  const { holder, openers, seals, signal } = by
+  let { keyring } = what
+  for (const { sealName, missed } of losers) {
+    const seal = seals.find(({ name }) => name === sealName)
+    const [own] = ownRecords(openers.ourMembers, keyring, sealName)
+    if (seal === undefined || own === undefined || missed.length === 0) continue
+    const label = keyring.members.find(each => isSame(each.memberId, own.memberId))?.label ?? sealName
+    keyring = await holder.inTurn(async () => {
+      // The keys of what is missed follow from the stored keyring alone.
+      using storedKeys = await unwrapThrough(openers.careful(seal), stored, signal)
+      return await seal.withLocalMember({ knownIn: keyring, signal }, async member => {
+        let next = keyring
+        for (const { id } of rootsOf(missed, { stored, keyring })) {
+          using key = storedKeys.of(id).clone()
+          const record = { sealName, member, method: member.method, label, generationId: id }
+          const keys = sealKeys.with(id, key)
+          next = await addRecord({
+            ...record,
+            keyring: next,
+            sealKeys: keys,
+            now: Date.now,
+            randomBytes: keyBytes,
+            signal,
+          })
+        }
+        return next
+      })
+    })
+  }
+  return keyring
+}
+
+/** Those to which no link leads from another one of them that is as it was stored. */
+function rootsOf(
+  missed: readonly Generation[],
+  { stored, keyring }: { readonly stored: Keyring; readonly keyring: Keyring },
+): readonly Generation[] {
+  const links = new Set(stored.links.map(linkContentOf))
+  const linked = keyring.links.filter(link => links.has(linkContentOf(link)))
+  return missed.filter(
+    ({ id, parentId }) =>
+      !(linked.some(({ toId }) => isSame(toId, id)) && missed.some(each => isSame(each.id, parentId))),
+  )
+}
+
+function isSame(one: Uint8Array, other: Uint8Array): boolean {
+  return Buffer.compare(one, other) === 0
+}
+
+function keyBytes(byteLength: number): Uint8Array {
+  return randomFillSync(allocateKeyBytes(byteLength))
+}
