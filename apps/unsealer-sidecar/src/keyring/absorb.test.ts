@@ -51,10 +51,20 @@ describe('the absorber', () => {
     expect(done).toEqual(['merge', 'merge'])
   })
 
-  it('looks each time at what a break has given up: what it brought may have given way to more', async () => {
-    const { absorb, done } = absorber({ isGivenUp: () => true })
+  it('looks again at what a break has given up when something else is held: what it brought may have given way to more', async () => {
+    let held = opened
+    const { absorb, done } = absorber({ isGivenUp: () => true, held: () => held })
     for (let times = 0; times < 3; times += 1) expect(await absorb(bytesOf(first))).toBeUndefined()
-    expect(done).toEqual(['merge', 'merge', 'merge'])
+    expect(done).toEqual(['merge'])
+    held = OpenKeyring.from(first.keyring, first.sealKeys)
+    for (let times = 0; times < 3; times += 1) expect(await absorb(bytesOf(first))).toBeUndefined()
+    expect(done).toEqual(['merge', 'merge'])
+  })
+
+  it('does not ask a seal again for what a break has given up, if that brought nothing', async () => {
+    const { absorb, done } = absorber({ isGivenUp: () => true, merge: isAhead })
+    for (let times = 0; times < 3; times += 1) expect(await absorb(bytesOf(first))).toBeUndefined()
+    expect(done).toEqual(['open'])
   })
 
   it('looks again at what was refused, once it is told that the configuration may have changed', async () => {

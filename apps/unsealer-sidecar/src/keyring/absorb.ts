@@ -20,8 +20,8 @@ export interface AbsorberDependencies {
    */
   readonly open: (keyring: Keyring, arrival: Arrival, signal: AbortSignal) => Promise<boolean>
   /**
-   * Whether a break of the chain that is held has given this keyring up. What it brings is not kept for good, so it is looked at anew each
-   * time, unless a seal was asked for it in vain.
+   * Whether a break of the chain that is held has given this keyring up. What it brings is not kept for good, so it is looked at anew when
+   * something else is held, unless a seal was asked for it in vain.
    */
   readonly isGivenUp: (keyring: Keyring) => boolean
   /** Nothing is held yet: a node without a store may open this one instead. */
@@ -69,11 +69,14 @@ export function keyringAbsorber(dependencies: AbsorberDependencies): KeyringAbso
   const { held, merge, open, isGivenUp, offer, onLearned, onRefused, signal: ownSignal } = dependencies
   /** What is being looked at just now, by SHA-256 in hex: the same bytes may come in several calls at once. */
   const underWay = new Map<string, Promise<KeyringRefusal | undefined>>()
-  /** By SHA-256, in hex: those that bring nothing new, the oldest first, and why if they were refused. */
-  const known = new Map<string, KeyringRefusal | undefined>()
+  /** By SHA-256, in hex: those that bring nothing new, the oldest first; why if they were refused; beside what, if only beside that. */
+  const known = new Map<string, { readonly refusal?: KeyringRefusal; readonly beside?: OpenKeyring }>()
 
-  const remember = (id: string, refusal?: KeyringRefusal): void => {
-    known.set(id, refusal)
+  const remember = (
+    id: string,
+    what: { readonly refusal?: KeyringRefusal; readonly beside?: OpenKeyring } = {},
+  ): void => {
+    known.set(id, what)
     const [oldest] = known.keys()
     if (known.size > MAX_KNOWN && oldest !== undefined) known.delete(oldest)
   }
@@ -120,13 +123,14 @@ export function keyringAbsorber(dependencies: AbsorberDependencies): KeyringAbso
       assertLeavesRoom(keyring, held()?.keyring)
       const outcome = await takeOrOffer(keyring)
       if (outcome === 'not-now') return NO_SEAL_YET
-      if (outcome === 'in-vain' || !isGivenUp(keyring)) remember(id)
+      const beside = outcome === 'taken' && isGivenUp(keyring) ? held() : undefined
+      remember(id, beside === undefined ? {} : { beside })
       return undefined
     } catch (error) {
       ownSignal.throwIfAborted()
       const refusal = refusalOf(error)
       // What the keyring itself is the cause of does not change; a seal that was down comes back, and may be another way in.
-      if (error instanceof KeyringError || error instanceof EnvelopeError) remember(id, refusal)
+      if (error instanceof KeyringError || error instanceof EnvelopeError) remember(id, { refusal })
       onRefused(error)
       return refusal
     }
@@ -136,7 +140,8 @@ export function keyringAbsorber(dependencies: AbsorberDependencies): KeyringAbso
     async absorb(bytes, signal) {
       signal.throwIfAborted()
       const id = createHash('sha256').update(bytes).digest('hex')
-      if (known.has(id)) return known.get(id)
+      const earlier = known.get(id)
+      if (earlier !== undefined && (earlier.beside === undefined || earlier.beside === held())) return earlier.refusal
       const looking =
         underWay.get(id) ??
         look(id, bytes).finally(() => {

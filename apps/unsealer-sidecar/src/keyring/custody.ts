@@ -22,7 +22,7 @@ import { nodeOpeners } from './node-openers.ts'
 import { keyringOffers } from './offers.ts'
 import { aheadOpener } from './open-ahead.ts'
 import { withRecordsOfMissed } from './missed-generations.ts'
-import { recordsAtStake, unlockThrough } from './own-records.ts'
+import { ownRecords, unlockThrough } from './own-records.ts'
 import { refusedPins } from './refused-pins.ts'
 import { storedIfAny, storedOr } from './stored-keyring.ts'
 import { storeKeeper } from './store-keeper.ts'
@@ -288,7 +288,7 @@ export function keyringCustody(dependencies: CustodyDependencies): Custody {
     if (stored === undefined) return keyring
     const losers = await proof.losers(keyring, stored, callSignal)
     if (losers.length === 0) return keyring
-    const records = losers.flatMap(({ sealName }) => recordsAtStake(ourMembers, stored, sealName))
+    const records = losers.flatMap(({ sealName }) => ownRecords(ourMembers, stored, sealName))
     const reinstated = reinstateRecords({ keyring, sealKeys, records })
     const still = await proof.losers(reinstated, stored, callSignal)
     return await withRecordsOfMissed(

@@ -45,11 +45,7 @@ export function isReplaced(record: KeyringRecord, { records }: Keyring): boolean
 }
 
 /** As {@link ownRecords}; of a seal of which it is not known which member is ours, those of all. */
-export function recordsAtStake(
-  ourMembers: MembersBySeal,
-  keyring: Keyring,
-  sealName: string,
-): readonly KeyringRecord[] {
+function recordsAtStake(ourMembers: MembersBySeal, keyring: Keyring, sealName: string): readonly KeyringRecord[] {
   return ourMembers.has(sealName) ? ownRecords(ourMembers, keyring, sealName) : findSealRecords(keyring, sealName)
 }
 

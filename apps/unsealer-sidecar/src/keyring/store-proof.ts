@@ -1,6 +1,6 @@
-import { type Generation, type Keyring, KeyringError, type OpenKeyring } from '@sealwright/keyring'
+import { type Generation, type Keyring, KeyringError, type OpenKeyring, sealTypeOf } from '@sealwright/keyring'
 import { type OpenOutcome } from '@sealwright/unseal'
-import { isReplaced, type MembersBySeal, ownRecords, recordsAtStake, sealsAtStake } from './own-records.ts'
+import { isReplaced, type MembersBySeal, ownRecords, sealsAtStake } from './own-records.ts'
 
 export interface StoreProofDependencies {
   /** Opens a keyring for real, by any seal of this node or by one of those named. What fails says nothing of the health of a seal. */
@@ -20,8 +20,8 @@ export interface StoreProofDependencies {
 export interface Loser {
   readonly sealName: string
   /**
-   * `opens-less`: it was tried on both. `replaced`: it cannot be tried now, and has another record in the place of one that was stored: what
-   * whoever had an old key has put there may be the very reason.
+   * `opens-less`: it was tried on both. `replaced`: the TPM of this node, which has opened since the agent started, cannot be tried now, and has
+   * another record in the place of one that was stored: what whoever had an old key has put there may be the very reason.
    */
   readonly kind: 'opens-less' | 'replaced'
   /** Active generations of the new keyring that it opens in the stored one alone; empty where it was not tried. */
@@ -68,19 +68,18 @@ export function storeProof({ tryOut, sealNames, ourMembers, onRecordLost }: Stor
   ): Promise<readonly Generation[] | undefined> => {
     const now = await tryOn(next, signal, [sealName])
     if (now.kind === 'not-now') return undefined
+    const isOut = (generation: Generation): boolean =>
+      generation.state === 'active' && !(now.kind === 'opens' && now.keyring.reaches(generation))
+    const out = next.generations.filter(isOut)
+    if (now.kind === 'opens') now.keyring.close()
+    // What the store has may not open any more, and cost a try of a PIN: it is asked only for what may be missed.
+    if (out.length === 0) return []
     const before = await tryOn(stored, signal, [sealName])
-    try {
-      // A member that was removed loses its records for good.
-      if (before.kind !== 'opens' || ownRecords(ourMembers, next, sealName).length === 0) return []
-      return next.generations.filter(
-        generation =>
-          generation.state === 'active' &&
-          before.keyring.reaches(generation) &&
-          !(now.kind === 'opens' && now.keyring.reaches(generation)),
-      )
-    } finally {
-      for (const trial of [now, before]) if (trial.kind === 'opens') trial.keyring.close()
-    }
+    if (before.kind !== 'opens') return []
+    const missed = out.filter(generation => before.keyring.reaches(generation))
+    before.keyring.close()
+    // A member that was removed loses its records for good.
+    return ownRecords(ourMembers, next, sealName).length === 0 ? [] : missed
   }
 
   const losers = async (next: Keyring, stored: Keyring, signal: AbortSignal): Promise<readonly Loser[]> => {
@@ -88,8 +87,11 @@ export function storeProof({ tryOut, sealNames, ourMembers, onRecordLost }: Stor
     for (const sealName of sealsAtStake(sealNames(), ourMembers, { stored, next })) {
       const missed = await missedBy(sealName, { next, stored }, signal)
       if (missed === undefined) {
-        const isOurs = recordsAtStake(ourMembers, stored, sealName).some(record => isReplaced(record, next))
-        if (isOurs) found.push({ sealName, kind: 'replaced', missed: [] })
+        // A token or transit key may be shared: another node may have made its record anew, and knows why. A TPM is this node's alone.
+        const isSpoilt = ownRecords(ourMembers, stored, sealName).some(
+          record => sealTypeOf(record.method) === 'tpm' && isReplaced(record, next),
+        )
+        if (isSpoilt) found.push({ sealName, kind: 'replaced', missed: [] })
       } else if (missed.length > 0) found.push({ sealName, kind: 'opens-less', missed })
     }
     return found

@@ -35,6 +35,7 @@ export {
   isQuantumExposed,
   provesOrigin,
   type RecordMethod,
+  sealTypeOf,
 } from './registry.ts'
 export { ID_BYTES, KEY_BYTES, type SealMember, type SealType } from './seal.ts'
 export {
