@@ -113,7 +113,7 @@ describe('sealctl pkcs11 generate-key', () => {
     expect(exitCode).toBe(0)
     expect(stdout).toContain('quantum')
     expect(stdout).toMatch(
-      /Give the seal hsm of node\.yaml {2}key: { id: [0-9a-f]{32} } {2}and {2}mechanism: rsa-oaep\n/,
+      /Give the seal hsm of node\.yaml {2}key: { id: "[0-9a-f]{32}" } {2}and {2}mechanism: rsa-oaep\n/,
     )
   })
 

@@ -98,7 +98,12 @@ function withSource(command: Command): Command {
       new Option('--seal <name>', 'a PKCS#11 seal of the configuration; left out: the only one').conflicts('module'),
     )
     .option('--module <file>', 'the vendor’s PKCS#11 module, where there is no seal yet')
-    .option('--module-env <NAME=VALUE>', 'a variable of its environment, may be repeated', collectVariable, [])
+    .option(
+      '--module-env <NAME=VALUE>',
+      'a variable for the module, which gets none of your own, may be repeated',
+      collectVariable,
+      [],
+    )
     .option('--timeout <seconds>', 'how long the token may take', parseTimeout, DEFAULT_TIMEOUT_SECONDS)
 }
 

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { resolve } from 'node:path'
 import { type SealContext } from '@sealwright/node-seals'
 import {
   generateAesKey,
@@ -131,7 +132,7 @@ export async function initToken(
   return {
     text:
       `the token ${plain(made.label)} (${plain(made.serialNumber)}) is set up. Keep the PIN of the security officer apart from it: it sets a ` +
-      'new PIN where the user’s is locked.\nNext: sealctl pkcs11 generate-key\n',
+      `new PIN where the user’s is locked.\nNext: sealctl pkcs11 generate-key --token-label ${JSON.stringify(made.label)} --label NAME, with the same module\n`,
     json: { token: made },
   }
 }
@@ -155,7 +156,7 @@ function nextStep(
   mechanism: string,
 ): string {
   if (sealName !== undefined) {
-    return `Give the seal ${plain(sealName)} of node.yaml  key: { id: ${hex(key.id)} }  and  mechanism: ${mechanism}\n`
+    return `Give the seal ${plain(sealName)} of node.yaml  key: { id: "${hex(key.id)}" }  and  mechanism: ${mechanism}\n`
   }
   const named =
     'label' in token ? `label: ${JSON.stringify(token.label)}` : `serialNumber: ${JSON.stringify(token.serialNumber)}`
@@ -163,11 +164,11 @@ function nextStep(
     '- name: hsm',
     '  type: pkcs11',
     '  priority: 20',
-    `  module: ${JSON.stringify(modulePath)}`,
+    `  module: ${JSON.stringify(resolve(modulePath))}`,
     `  token: { ${named} }`,
-    `  key: { id: ${hex(key.id)} }`,
+    `  key: { id: "${hex(key.id)}" }`,
     `  mechanism: ${mechanism}`,
-    `  pinFile: ${JSON.stringify(pinFile ?? '/etc/sealwright/hsm.pin')}`,
+    `  pinFile: ${JSON.stringify(resolve(pinFile ?? '/etc/sealwright/hsm.pin'))}`,
     ...(Object.keys(environment).length === 0 ? [] : [`  environment: ${JSON.stringify(environment)}`]),
   ]
   return `Among the seals of node.yaml, then sealctl seals add hsm:\n\n${lines.map(line => `  ${line}\n`).join('')}`
