@@ -1,9 +1,8 @@
-import { randomFillSync } from 'node:crypto'
 import { hostname } from 'node:os'
 import { Command } from 'commander'
 import { configuredSeals } from '@sealwright/node-seals'
 import { loadNodeConfig, runProgram, siblingProgram } from '@sealwright/program'
-import { allocateKeyBytes } from '@sealwright/secret'
+import { randomKeyBytes } from '@sealwright/secret'
 import packageJson from '../package.json' with { type: 'json' }
 import { bootstrap } from './bootstrap.ts'
 import { placeConnector } from './connector.ts'
@@ -48,7 +47,7 @@ async function run(options: Options, signal: AbortSignal): Promise<RunReport> {
       permissions: { newTpm: options.newTpm, reseal: options.reseal },
       label: options.label ?? hostname(),
       now: Date.now,
-      randomBytes: byteLength => randomFillSync(allocateKeyBytes(byteLength)),
+      randomBytes: randomKeyBytes,
       signal,
     })
     const hasSealKey = handedKey !== undefined

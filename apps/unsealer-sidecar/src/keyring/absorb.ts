@@ -93,9 +93,9 @@ export function keyringAbsorber(dependencies: AbsorberDependencies): KeyringAbso
       return 'taken'
     } catch (error) {
       // It is generations ahead: only a seal can say what is in it.
-      if (error instanceof KeyringError && error.code === 'KEYRING_KEY_UNKNOWN')
-        return !(await open(keyring, arrival, signal)) ? 'not-now' : held() === before ? 'in-vain' : 'taken'
-      throw error
+      if (!(error instanceof KeyringError) || error.code !== 'KEYRING_KEY_UNKNOWN') throw error
+      if (!(await open(keyring, arrival, signal))) return 'not-now'
+      return held() === before ? 'in-vain' : 'taken'
     }
   }
 

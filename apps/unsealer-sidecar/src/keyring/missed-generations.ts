@@ -1,11 +1,10 @@
-import { randomFillSync } from 'node:crypto'
-import { addRecord, type Generation, type Keyring, type OpenKeyring } from '@sealwright/keyring'
+import { addRecord, findMember, type Generation, isSameLink, type Keyring, type OpenKeyring } from '@sealwright/keyring'
 import { type ConfiguredSeal, unwrapThrough } from '@sealwright/node-seals'
-import { allocateKeyBytes } from '@sealwright/secret'
+import { randomKeyBytes } from '@sealwright/secret'
 import { type Unlocked } from './custody.ts'
 import { type Keyholder } from './keyholder.ts'
 import { type NodeOpeners } from './node-openers.ts'
-import { linkContentOf, ownRecords } from './own-records.ts'
+import { ownRecords } from './own-records.ts'
 import { type Loser } from './store-proof.ts'
 
 /**
@@ -29,7 +28,7 @@ export async function withRecordsOfMissed(
     const seal = seals.find(({ name }) => name === sealName)
     const [own] = ownRecords(openers.ourMembers, keyring, sealName)
     if (seal === undefined || own === undefined || missed.length === 0) continue
-    const label = keyring.members.find(each => isSame(each.memberId, own.memberId))?.label ?? sealName
+    const label = findMember(keyring, sealName, own.memberId)?.label ?? sealName
     keyring = await holder.inTurn(async () => {
       // The keys of what is missed follow from the stored keyring alone.
       using storedKeys = await unwrapThrough(openers.careful(seal), stored, signal)
@@ -44,7 +43,7 @@ export async function withRecordsOfMissed(
             keyring: next,
             sealKeys: keys,
             now: Date.now,
-            randomBytes: keyBytes,
+            randomBytes: randomKeyBytes,
             signal,
           })
         }
@@ -60,8 +59,7 @@ function rootsOf(
   missed: readonly Generation[],
   { stored, keyring }: { readonly stored: Keyring; readonly keyring: Keyring },
 ): readonly Generation[] {
-  const links = new Set(stored.links.map(linkContentOf))
-  const linked = keyring.links.filter(link => links.has(linkContentOf(link)))
+  const linked = keyring.links.filter(link => stored.links.some(each => isSameLink(each, link)))
   return missed.filter(
     ({ id, parentId }) =>
       !(linked.some(({ toId }) => isSame(toId, id)) && missed.some(each => isSame(each.id, parentId))),
@@ -70,8 +68,4 @@ function rootsOf(
 
 function isSame(one: Uint8Array, other: Uint8Array): boolean {
   return Buffer.compare(one, other) === 0
-}
-
-function keyBytes(byteLength: number): Uint8Array {
-  return randomFillSync(allocateKeyBytes(byteLength))
 }

@@ -4,9 +4,11 @@ import {
   findSeal,
   findSealRecords,
   followSealKeys,
+  isSameContent,
+  isSameLink,
+  isSamePlace,
   type Keyring,
   type KeyringRecord,
-  type Link,
   type SealKeys,
 } from '@sealwright/keyring'
 import { classifySealFailure, type ConfiguredSeal, unwrapThrough } from '@sealwright/node-seals'
@@ -22,7 +24,8 @@ export function ownRecords(ourMembers: MembersBySeal, keyring: Keyring, sealName
 
 /**
  * Names of the seals that have a record in the store which is not in the keyring that is to take its place, or any record at all if a link is
- * not: they have to be looked at before. Asks no device.
+ * not: they have to be looked at before. Whoever had an old key can change any part of a record, or put the rest in another place. Asks no
+ * device.
  *
  * @param sealNames - of this node.
  * @param ourMembers - of a seal that is not listed every member counts.
@@ -32,40 +35,22 @@ export function sealsAtStake(
   ourMembers: MembersBySeal,
   { stored, next }: { readonly stored: Keyring; readonly next: Keyring },
 ): readonly string[] {
-  const kept = new Set([...next.records.map(contentOf), ...next.links.map(linkContentOf)])
-  const hasLinks = stored.links.every(link => kept.has(linkContentOf(link)))
+  const hasLinks = stored.links.every(link => next.links.some(each => isSameLink(each, link)))
   return sealNames.filter(name =>
-    recordsAtStake(ourMembers, stored, name).some(record => !hasLinks || !kept.has(contentOf(record))),
+    recordsAtStake(ourMembers, stored, name).some(
+      record => !hasLinks || !next.records.some(each => isSamePlace(each, record) && isSameContent(each, record)),
+    ),
   )
 }
 
 /** Whether a record has another one in its place, with other content. */
 export function isReplaced(record: KeyringRecord, { records }: Keyring): boolean {
-  return records.some(other => placeOf(other) === placeOf(record) && contentOf(other) !== contentOf(record))
+  return records.some(other => isSamePlace(other, record) && !isSameContent(other, record))
 }
 
 /** As {@link ownRecords}; of a seal of which it is not known which member is ours, those of all. */
 function recordsAtStake(ourMembers: MembersBySeal, keyring: Keyring, sealName: string): readonly KeyringRecord[] {
   return ourMembers.has(sealName) ? ownRecords(ourMembers, keyring, sealName) : findSealRecords(keyring, sealName)
-}
-
-/** All that opening depends on: whoever had an old key can change any part of it, or put the rest in another place. */
-function contentOf(record: KeyringRecord): string {
-  const { method, sealedKek, wrappedKey } = record
-  return [placeOf(record), method, ...[sealedKek, wrappedKey].map(hex)].join(' ')
-}
-
-function placeOf({ sealId, memberId, generationId }: KeyringRecord): string {
-  return [sealId, memberId, generationId].map(hex).join(' ')
-}
-
-/** Links to one generation with the same bytes are the same: the envelope is bound to both ends. */
-export function linkContentOf({ toId, wrappedKey }: Link): string {
-  return `link ${hex(toId)} ${hex(wrappedKey)}`
-}
-
-function hex(bytes: Uint8Array): string {
-  return Buffer.from(bytes).toString('hex')
 }
 
 /**

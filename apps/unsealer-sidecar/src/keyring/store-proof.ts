@@ -60,17 +60,16 @@ export function storeProof({ tryOut, sealNames, ourMembers, onRecordLost }: Stor
     return { kind: failures.length > 0 && failures.every(({ kind }) => kind === 'permanent') ? 'never' : 'not-now' }
   }
 
-  /** What a seal opens of these generations in the stored keyring, and not in the next one; `undefined` if it cannot be tried now. */
+  /** Active generations of `next` that a seal opens in the stored keyring, and not in that one: there it did as `now` says. */
   const missedBy = async (
     sealName: string,
+    now: Exclude<Trial, { readonly kind: 'not-now' }>,
     { next, stored }: { readonly next: Keyring; readonly stored: Keyring },
     signal: AbortSignal,
-  ): Promise<readonly Generation[] | undefined> => {
-    const now = await tryOn(next, signal, [sealName])
-    if (now.kind === 'not-now') return undefined
-    const isOut = (generation: Generation): boolean =>
-      generation.state === 'active' && !(now.kind === 'opens' && now.keyring.reaches(generation))
-    const out = next.generations.filter(isOut)
+  ): Promise<readonly Generation[]> => {
+    const out = next.generations.filter(
+      generation => generation.state === 'active' && !(now.kind === 'opens' && now.keyring.reaches(generation)),
+    )
     if (now.kind === 'opens') now.keyring.close()
     // What the store has may not open any more, and cost a try of a PIN: it is asked only for what may be missed.
     if (out.length === 0) return []
@@ -82,41 +81,57 @@ export function storeProof({ tryOut, sealNames, ourMembers, onRecordLost }: Stor
     return ownRecords(ourMembers, next, sealName).length === 0 ? [] : missed
   }
 
-  const losers = async (next: Keyring, stored: Keyring, signal: AbortSignal): Promise<readonly Loser[]> => {
-    const found: Loser[] = []
+  /** @returns `isOpened`: a seal has opened `next` on the way. */
+  const examine = async (
+    next: Keyring,
+    stored: Keyring,
+    signal: AbortSignal,
+  ): Promise<{ readonly losers: readonly Loser[]; readonly isOpened: boolean }> => {
+    const losers: Loser[] = []
+    let isOpened = false
     for (const sealName of sealsAtStake(sealNames(), ourMembers, { stored, next })) {
-      const missed = await missedBy(sealName, { next, stored }, signal)
-      if (missed === undefined) {
+      const now = await tryOn(next, signal, [sealName])
+      if (now.kind === 'not-now') {
         // A token or transit key may be shared: another node may have made its record anew, and knows why. A TPM is this node's alone.
         const isSpoilt = ownRecords(ourMembers, stored, sealName).some(
           record => sealTypeOf(record.method) === 'tpm' && isReplaced(record, next),
         )
-        if (isSpoilt) found.push({ sealName, kind: 'replaced', missed: [] })
-      } else if (missed.length > 0) found.push({ sealName, kind: 'opens-less', missed })
+        if (isSpoilt) losers.push({ sealName, kind: 'replaced', missed: [] })
+        continue
+      }
+      isOpened ||= now.kind === 'opens'
+      const missed = await missedBy(sealName, now, { next, stored }, signal)
+      if (missed.length > 0) losers.push({ sealName, kind: 'opens-less', missed })
     }
-    return found
+    return { losers, isOpened }
+  }
+
+  const assertOpens = async (keyring: Keyring, signal: AbortSignal): Promise<void> => {
+    const trial = await tryOn(keyring, signal)
+    if (trial.kind !== 'opens')
+      throw new KeyringError('KEYRING_NO_WAY_IN', 'no seal of this node opens the new keyring')
+    trial.keyring.close()
   }
 
   return {
-    losers,
+    losers: async (next, stored, signal) => (await examine(next, stored, signal)).losers,
     async prove(next, stored, signal) {
-      const found = stored === undefined ? [] : await losers(next, stored, signal)
-      if (found.length > 0) {
-        const names = found.filter(({ kind }) => kind === 'opens-less').map(({ sealName }) => sealName)
-        const isNews = names.some(name => !toRenew.has(name))
-        toRenew = new Set(names)
-        // Once: what cannot be put back, tried at once again and again, would wear the TPM out.
-        if (isNews) onRecordLost()
-        const list = found.map(({ sealName }) => sealName).join(', ')
-        throw new KeyringError(
-          'KEYRING_NO_WAY_IN',
-          `the record of ${list} in the new keyring does not open all that the one in the store does, as far as can be told now: that one stays`,
-        )
+      const { losers, isOpened } =
+        stored === undefined ? { losers: [], isOpened: false } : await examine(next, stored, signal)
+      if (losers.length === 0) {
+        if (!isOpened) await assertOpens(next, signal)
+        return
       }
-      const trial = await tryOn(next, signal)
-      if (trial.kind !== 'opens')
-        throw new KeyringError('KEYRING_NO_WAY_IN', 'no seal of this node opens the new keyring')
-      trial.keyring.close()
+      const names = losers.filter(({ kind }) => kind === 'opens-less').map(({ sealName }) => sealName)
+      const isNews = names.some(name => !toRenew.has(name))
+      toRenew = new Set(names)
+      // Once: what cannot be put back, tried at once again and again, would wear the TPM out.
+      if (isNews) onRecordLost()
+      const list = losers.map(({ sealName }) => sealName).join(', ')
+      throw new KeyringError(
+        'KEYRING_NO_WAY_IN',
+        `the record of ${list} in the new keyring does not open all that the one in the store does, as far as can be told now: that one stays`,
+      )
     },
     toRenew: () => toRenew,
     kept() {

@@ -1,7 +1,6 @@
 import { hostname } from 'node:os'
-import { randomFillSync } from 'node:crypto'
 import { type ConfiguredSeal, mayNeedTending, tendSeals } from '@sealwright/node-seals'
-import { allocateKeyBytes } from '@sealwright/secret'
+import { randomKeyBytes } from '@sealwright/secret'
 import { type SealFailure } from '@sealwright/unseal'
 import { type Bell } from '../bell.ts'
 import { type Custody } from './custody.ts'
@@ -61,7 +60,7 @@ export async function tendOnce(dependencies: TendingDependencies, signal: AbortS
   await custody.change(async ({ keyring, sealKeys }, changeSignal) => {
     const tended = await tendSeals({
       ...{ keyring, sealKeys, seals: seals(), label: hostname(), now: Date.now },
-      randomBytes: byteLength => randomFillSync(allocateKeyBytes(byteLength)),
+      randomBytes: randomKeyBytes,
       signal: changeSignal,
     })
     failures = tended.failures

@@ -1,7 +1,6 @@
-import { randomFillSync } from 'node:crypto'
 import { addRecord, encodeKeyring, findMember, findSeal, rootGenerations } from '@sealwright/keyring'
 import { decodeEnrolmentRequest, enrolmentFingerprint, enrolmentMember } from '@sealwright/node-seals'
-import { allocateKeyBytes } from '@sealwright/secret'
+import { randomKeyBytes } from '@sealwright/secret'
 import { type SealOperations } from '../control/operations.ts'
 import { type Custody } from '../keyring/custody.ts'
 import { OperationError } from './errors.ts'
@@ -46,7 +45,7 @@ export async function approveEnrolment(
       keyring = await addRecord({
         ...{ keyring, sealKeys, generationId, sealName: request.sealName, member, method, label },
         ...{ now: Date.now, signal: changeSignal },
-        randomBytes: count => randomFillSync(allocateKeyBytes(count)),
+        randomBytes: randomKeyBytes,
       })
     }
     return { keyring, sealKeys }

@@ -1,9 +1,8 @@
 import { hostname } from 'node:os'
-import { randomFillSync } from 'node:crypto'
 import { findSeal, type Keyring, type Member, relabelMember } from '@sealwright/keyring'
 import { type SealConfig } from '@sealwright/node-config'
 import { type ConfiguredSeal, tendSeals } from '@sealwright/node-seals'
-import { allocateKeyBytes } from '@sealwright/secret'
+import { randomKeyBytes } from '@sealwright/secret'
 import { type SealOperations } from '../control/operations.ts'
 import { type Custody, type Unlocked } from '../keyring/custody.ts'
 import { OperationError } from './errors.ts'
@@ -84,7 +83,7 @@ async function initialiseDevice(
         now: Date.now,
         signal: changeSignal,
       },
-      randomBytes: keyBytes,
+      randomBytes: randomKeyBytes,
     })
     const failure = failures.get(sealName)
     if (failure !== undefined) throw new OperationError('OPERATION_SEAL_FAILED', `${failure.code}: ${failure.message}`)
@@ -127,8 +126,4 @@ function activeMembersOf(keyring: Keyring, sealName: string): readonly Member[] 
   return keyring.members.filter(
     ({ sealId, state }) => state === 'active' && seal !== undefined && isSame(sealId, seal.sealId),
   )
-}
-
-function keyBytes(byteLength: number): Uint8Array {
-  return randomFillSync(allocateKeyBytes(byteLength))
 }

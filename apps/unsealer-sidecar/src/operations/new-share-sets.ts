@@ -1,4 +1,4 @@
-import { randomBytes, randomFillSync } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import {
   addRecord,
   decodeKeyring,
@@ -8,7 +8,7 @@ import {
   proveRecords,
   rootGenerations,
 } from '@sealwright/keyring'
-import { allocateKeyBytes } from '@sealwright/secret'
+import { randomKeyBytes } from '@sealwright/secret'
 import {
   beginCeremony,
   createShareSet,
@@ -65,7 +65,7 @@ export async function newShareSet(
   signal: AbortSignal,
 ): Promise<Awaited<ReturnType<SealOperations['initialise']>>> {
   const { clusterId } = await custody.known()
-  const made = createShareSet({ clusterId, threshold, shares: count, randomBytes: keyBytes })
+  const made = createShareSet({ clusterId, threshold, shares: count, randomBytes: randomKeyBytes })
   try {
     const { wrappingKey, memberId, data } = made
     const asked = { sealName, label, wrappingKey, memberId, data }
@@ -150,7 +150,7 @@ async function withSet(
       ...{ keyring, sealKeys, generationId, sealName, label, data, wrappingKey },
       member: shamirRemoteMember({ wrappingKey, memberId }),
       method: 'shamir-hybrid',
-      ...{ now: Date.now, randomBytes: keyBytes, signal },
+      ...{ now: Date.now, randomBytes: randomKeyBytes, signal },
     })
   }
   return keyring
@@ -195,8 +195,4 @@ async function proveShares(
   if (ceremony.kind === 'collecting') throw new TypeError('a set has at least as many shares as it needs')
   using privateKey = ceremony.privateKey
   await proveRecords({ keyring, sealId: seal.sealId, member: shamirSealMember({ privateKey }), signal })
-}
-
-function keyBytes(byteLength: number): Uint8Array {
-  return randomFillSync(allocateKeyBytes(byteLength))
 }

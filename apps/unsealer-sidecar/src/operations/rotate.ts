@@ -1,4 +1,3 @@
-import { randomFillSync } from 'node:crypto'
 import {
   activateGeneration,
   addGeneration,
@@ -9,7 +8,7 @@ import {
   type SealKeys,
 } from '@sealwright/keyring'
 import { type ConfiguredSeal } from '@sealwright/node-seals'
-import { allocateKeyBytes } from '@sealwright/secret'
+import { randomKeyBytes } from '@sealwright/secret'
 import { type BreakRequest } from '../control/operations.ts'
 import { type Changed, type Unlocked } from '../keyring/custody.ts'
 import { OperationError } from './errors.ts'
@@ -119,7 +118,7 @@ function withGeneration(
 ): Unlocked & { readonly generation: Generation; readonly sealKey: { wipe(): void }; readonly sealKeys: SealKeys } {
   const added = addGeneration({
     ...{ keyring, sealKeys, step },
-    randomBytes: byteLength => randomFillSync(allocateKeyBytes(byteLength)),
+    randomBytes: randomKeyBytes,
   })
   return { ...added, sealKeys: sealKeys.with(added.generation.id, added.sealKey) }
 }

@@ -1,7 +1,6 @@
-import { randomFillSync } from 'node:crypto'
 import { addRecord, type Generation, type Keyring, type Member, type SealKeys } from '@sealwright/keyring'
 import { type ConfiguredSeal, standInFor } from '@sealwright/node-seals'
-import { allocateKeyBytes } from '@sealwright/secret'
+import { randomKeyBytes } from '@sealwright/secret'
 import { isSame, type MemberName, nameOf, sealOf } from './facts.ts'
 
 const NOT_ITS_KEY = 'the public key that is listed for it is that of another member: it may be an intruder’s'
@@ -53,7 +52,7 @@ export async function wrapForMembers(
     keyring = await addRecord({
       ...{ keyring, sealKeys, generationId: generation.id, label: member.label, now: Date.now, signal },
       ...sealer,
-      randomBytes: byteLength => randomFillSync(allocateKeyBytes(byteLength)),
+      randomBytes: randomKeyBytes,
     })
     done.add(member)
   }

@@ -22,6 +22,7 @@ export {
 } from './keyring.ts'
 export { currentGeneration, FIRST_GENERATION, isGivenUp, leadsToCurrent, rootGenerations } from './lineage.ts'
 export { reinstateRecords } from './reinstate.ts'
+export { isSameContent, isSameLink, isSamePlace } from './same-entry.ts'
 export { relabelMember } from './relabel.ts'
 export { isMissed, type MemberPlace, reachedGenerations, removeMember, removeMembers, removeSeal } from './remove.ts'
 export { openKeyring, OpenKeyring, type OpenOptions } from './open-keyring.ts'

@@ -5,6 +5,7 @@ import { KeyringError } from './keyring-error.ts'
 import { type Generation, type KeyringContents, type Link, MAX_NAME_BYTES, type Seal } from './keyring.ts'
 import { compareGenerations, currentGeneration, FIRST_GENERATION, isGivenUp } from './lineage.ts'
 import { GENERATION_STATES } from './registry.ts'
+import { isSameLink } from './same-entry.ts'
 import { tidy } from './tidy.ts'
 import { compareLinks, compareMembers, compareRecords, compareSeals } from './validate.ts'
 
@@ -88,7 +89,7 @@ function mergeLinks(a: KeyringContents, b: KeyringContents): readonly Link[] {
   const merged = new Map<string, Link>()
   for (const link of [...a.links, ...b.links]) {
     const known = merged.get(hex(link.toId))
-    if (known !== undefined && !sameBytes(known.wrappedKey, link.wrappedKey)) {
+    if (known !== undefined && !isSameLink(known, link)) {
       throw diverged(`the links to generation ${hex(link.toId)} are not the same in both`)
     }
     merged.set(hex(link.toId), link)

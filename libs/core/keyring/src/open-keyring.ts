@@ -67,9 +67,8 @@ export class OpenKeyring {
    * @returns `undefined` if its key is not held. Throws `KEYRING_CLOSED`.
    * @see docs/formats/audit-log.md §3
    */
-  auditKey(keyId?: string): KeyObject | undefined {
-    const current = this.#currentSubkeys()
-    if (keyId === undefined) return current.auditKey
+  auditKey(keyId = this.keyId): KeyObject | undefined {
+    this.#currentSubkeys()
     return [...this.#subkeys.values()].find(subkeys => subkeys.keyId === keyId)?.auditKey
   }
 

@@ -1,8 +1,7 @@
 import { authenticate, assertAuthentic } from './authenticate.ts'
 import { type Holding, macKeyOfCurrent } from './add-generation.ts'
-import { sameBytes } from './bytes.ts'
 import { type Keyring, type KeyringRecord } from './keyring.ts'
-import { compareRecords } from './validate.ts'
+import { isSameContent, isSamePlace } from './same-entry.ts'
 
 /**
  * Puts records back that others have taken the place of, under the next entry version. Asks no member: what was sealed once still opens.
@@ -22,19 +21,11 @@ export function reinstateRecords({
   const macKey = macKeyOfCurrent(keyring, sealKeys)
   assertAuthentic(keyring, macKey)
   const reinstated = keyring.records.map(record => {
-    const former = records.find(each => compareRecords(each, record) === 0)
+    const former = records.find(each => isSamePlace(each, record))
     return former === undefined || isSameContent(former, record)
       ? record
       : { ...former, entryVersion: record.entryVersion + 1 }
   })
   if (reinstated.every((record, index) => record === keyring.records[index])) return keyring
   return authenticate({ ...keyring, records: reinstated, revision: keyring.revision + 1 }, macKey)
-}
-
-function isSameContent(one: KeyringRecord, other: KeyringRecord): boolean {
-  return (
-    one.method === other.method &&
-    sameBytes(one.sealedKek, other.sealedKek) &&
-    sameBytes(one.wrappedKey, other.wrappedKey)
-  )
 }

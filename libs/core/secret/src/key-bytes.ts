@@ -1,3 +1,5 @@
+import { randomFillSync } from 'node:crypto'
+
 /**
  * Zeroed bytes for a key, outside the JavaScript heap.
  *
@@ -8,4 +10,9 @@
  */
 export function allocateKeyBytes(byteLength: number): Uint8Array {
   return new Uint8Array(new ArrayBuffer(byteLength))
+}
+
+/** So many random bytes for a key, in memory as {@link allocateKeyBytes} gives it: what keys, nonces and ids are made of outside tests. */
+export function randomKeyBytes(byteLength: number): Uint8Array {
+  return randomFillSync(allocateKeyBytes(byteLength))
 }

@@ -1,4 +1,3 @@
-import { randomFillSync } from 'node:crypto'
 import {
   assertOrigin,
   decodeKeyring,
@@ -8,7 +7,7 @@ import {
   OpenKeyring,
   type SealKeys,
 } from '@sealwright/keyring'
-import { allocateKeyBytes } from '@sealwright/secret'
+import { randomKeyBytes } from '@sealwright/secret'
 import { type SealFailure } from '@sealwright/unseal'
 import { type ConfiguredSeal } from './configured-seal.ts'
 import { EnrolmentError } from './enrolment-error.ts'
@@ -60,7 +59,7 @@ export async function adoptKeyring(
   }))
   const tended = await tendSeals({
     ...{ keyring: base.keyring, sealKeys, seals: welcome, label, admitStrangers: true, now: Date.now, signal },
-    randomBytes: count => randomFillSync(allocateKeyBytes(count)),
+    randomBytes: randomKeyBytes,
   })
   const failures = new Map(tended.failures)
   for (const { name } of seals) {

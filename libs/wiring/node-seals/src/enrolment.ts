@@ -1,6 +1,6 @@
-import { createHash, randomFillSync } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import { KEY_BYTES, type RecordInput, type RecordMethod } from '@sealwright/keyring'
-import { allocateKeyBytes, Secret } from '@sealwright/secret'
+import { randomKeyBytes, Secret } from '@sealwright/secret'
 import { tpmRemoteMember } from '@sealwright/tpm'
 import * as v from 'valibot'
 import { type ConfiguredSeal } from './configured-seal.ts'
@@ -58,7 +58,7 @@ export async function makeEnrolmentRequest(
   }
   return await seal.withLocalMember({ knownIn: undefined, signal }, async member => {
     if (member.wrappingKey === undefined) throw new TypeError('a TPM has a public key')
-    using thrownAway = new Secret(randomFillSync(allocateKeyBytes(KEY_BYTES)))
+    using thrownAway = new Secret(randomKeyBytes(KEY_BYTES))
     const like = await member.sealKek(thrownAway, { signal })
     return { sealName: seal.name, label, wrappingKey: member.wrappingKey, like }
   })
@@ -111,7 +111,7 @@ export function enrolmentMember(request: EnrolmentRequest): {
     const { wrappingKey, like } = request
     const member = tpmRemoteMember({
       ...{ wrappingKey, like },
-      randomBytes: count => randomFillSync(allocateKeyBytes(count)),
+      randomBytes: randomKeyBytes,
     })
     return { member, method: member.method }
   } catch (cause) {

@@ -1,4 +1,3 @@
-import { randomFillSync } from 'node:crypto'
 import { findSealRecords, type SealMember } from '@sealwright/keyring'
 import { type Pkcs11SealConfig } from '@sealwright/node-config'
 import {
@@ -12,7 +11,7 @@ import {
   readPkcs11Identity,
 } from '@sealwright/pkcs11'
 import { readSecretFile } from '@sealwright/program'
-import { allocateKeyBytes } from '@sealwright/secret'
+import { randomKeyBytes } from '@sealwright/secret'
 import { type ConfiguredSeal, type SealContext } from './configured-seal.ts'
 import { readEachMember, recordsOfSeal } from './seal-records.ts'
 
@@ -30,7 +29,7 @@ export function pkcs11Seal(config: Pkcs11SealConfig, { pkcs11Program }: SealCont
       ...{ module, token: config.token, pin, timeoutMs, mechanism: config.mechanism },
       key: 'id' in config.key ? { id: Buffer.from(config.key.id, 'hex') } : config.key,
       ...(config.oaepHash === undefined ? {} : { oaepHash: config.oaepHash }),
-      randomBytes: count => randomFillSync(allocateKeyBytes(count)),
+      randomBytes: randomKeyBytes,
     })
   }
 

@@ -9,8 +9,7 @@ import {
 import { decodeSealedKek, Pkcs11Error, pkcs11RemoteMember } from '@sealwright/pkcs11'
 import { shamirRemoteMember } from '@sealwright/shamir'
 import { tpmRemoteMember } from '@sealwright/tpm'
-import { randomFillSync } from 'node:crypto'
-import { allocateKeyBytes } from '@sealwright/secret'
+import { randomKeyBytes } from '@sealwright/secret'
 import { hasErrorCode } from '@sealwright/system-error'
 import { classifySealFailure } from './classify.ts'
 import { isUnreadable } from './seal-records.ts'
@@ -40,7 +39,7 @@ function sealerFor(keyring: Keyring, seal: Seal, member: Member): StandIn {
   if (wrappingKey.byteLength === 0) return { kind: 'cannot', reason: 'it has no public key to wrap for' }
   switch (seal.sealType) {
     case 'tpm':
-      return likeNewest(keyring, member, like => tpmRemoteMember({ wrappingKey, like, randomBytes: keyBytes }))
+      return likeNewest(keyring, member, like => tpmRemoteMember({ wrappingKey, like, randomBytes: randomKeyBytes }))
     case 'pkcs11':
       return likeNewest(keyring, member, like => {
         const former = decodeSealedKek(like)
@@ -79,8 +78,4 @@ function likeNewest(
   }
   if (notIts !== undefined) throw notIts
   return { kind: 'cannot', reason: 'it has no record that says under which conditions it seals' }
-}
-
-function keyBytes(count: number): Uint8Array {
-  return randomFillSync(allocateKeyBytes(count))
 }

@@ -1,6 +1,5 @@
-import { randomFillSync } from 'node:crypto'
 import { type TpmAddress, type TpmSealConfig } from '@sealwright/node-config'
-import { allocateKeyBytes, type Secret } from '@sealwright/secret'
+import { randomKeyBytes, type Secret } from '@sealwright/secret'
 import { type TpmAccess, type TpmTransport } from '@sealwright/tpm'
 
 /** How to reach the TPM of a seal. */
@@ -9,7 +8,7 @@ export function tpmAccess(config: Pick<TpmSealConfig, 'tpm' | 'deadlineMs'>, own
     transport: transportOf(config.tpm),
     timeoutMs: config.deadlineMs,
     // Session keys are made of them, so they stay off the JavaScript heap.
-    randomBytes: count => randomFillSync(allocateKeyBytes(count)),
+    randomBytes: randomKeyBytes,
     ...(ownerAuth === undefined ? {} : { ownerAuth }),
   }
 }

@@ -1,4 +1,3 @@
-import { randomFillSync } from 'node:crypto'
 import {
   addRecord,
   assertOrigin,
@@ -14,7 +13,7 @@ import {
 } from '@sealwright/keyring'
 import { type NodeConfig } from '@sealwright/node-config'
 import { StoreError } from '@sealwright/seal-store'
-import { allocateKeyBytes } from '@sealwright/secret'
+import { randomKeyBytes } from '@sealwright/secret'
 import { type ConfiguredSeal, type SealContext } from '../configured-seal.ts'
 import { configuredSeals, type NamedFailure, proveThrough, unwrapThroughAny } from '../node-seals.ts'
 import { openKeyringStore } from '../store.ts'
@@ -117,7 +116,7 @@ async function withNewRecords(
     let keyring = before
     for (const { generationId } of records) {
       const record = { sealName: name, member, method: member.method, label, generationId }
-      const randomBytes = (count: number) => randomFillSync(allocateKeyBytes(count))
+      const randomBytes = randomKeyBytes
       keyring = await addRecord({ ...record, keyring, sealKeys, now: Date.now, randomBytes, signal })
       const number = before.generations.find(({ id }) => Buffer.compare(id, generationId) === 0)?.number
       if (number !== undefined) generations.push(number)
