@@ -1,5 +1,5 @@
 import { createSecretKey, randomBytes } from 'node:crypto'
-import { mkdir, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { openAuditLog } from '@sealwright/audit-log'
 import { createKeyring, encodeKeyring, matchSealKey, OpenKeyring } from '@sealwright/keyring'
 import { configuredSeals, openKeyringStore } from '@sealwright/node-seals'
@@ -107,6 +107,21 @@ describe('sealctl audit verify --checkpoints', () => {
     const forged = await verify('--config', config, '--checkpoints', '--directory', foreign)
     expect(forged).toMatchObject({ exitCode: 2 })
     expect(forged.stdout).toMatch(/^BROKEN: forged-checkpoint /)
+  })
+
+  it('takes no key from a store of another cluster: whoever rewrites the log may have written that, too', async () => {
+    const swtpm = await startSwtpm({ directory: folder.path })
+    try {
+      const { config, open } = await nodeWithStore(swtpm.socketPath)
+      await writeLog(folder.join('audit'), open)
+      const written = JSON.parse(await readFile(config, 'utf8')) as object
+      await writeFile(config, JSON.stringify({ ...written, clusterId: 'c0'.repeat(16) }))
+      const { exitCode, stdout, stderr } = await verify('--config', config, '--checkpoints')
+      expect({ exitCode, stdout }).toEqual({ exitCode: 1, stdout: '' })
+      expect(stderr).toMatch(/^sealctl: KEYRING_OTHER_CLUSTER: /)
+    } finally {
+      await swtpm.stop()
+    }
   })
 
   it('says that it has no key where no seal opens the store', async () => {

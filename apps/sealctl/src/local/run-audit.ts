@@ -1,12 +1,13 @@
 import { type AuditTally, type ChainPosition } from '@sealwright/audit'
 import { type AuditVerification, type LogSummary, verifyAuditLog } from '@sealwright/audit-log'
-import { OpenKeyring } from '@sealwright/keyring'
+import { assertOrigin, OpenKeyring } from '@sealwright/keyring'
 import { readStoredKeyring, unwrapThroughAny } from '@sealwright/node-seals'
 import { loadNodeConfig } from '@sealwright/program'
 import { type CommandResult } from '../command.ts'
 import { type CommandContext } from '../context.ts'
 import { SealctlError } from '../errors.ts'
 import { EXIT_CODES } from '../exit-codes.ts'
+import { expectedCluster } from './cluster-id.ts'
 import { type AuditVerifyOptions } from './commands.ts'
 import { LocalError } from './errors.ts'
 import { type LocalOptions } from './local-command.ts'
@@ -81,10 +82,11 @@ function checkpointLines({ genuine, unchecked, vouchedUpTo }: AuditTally['checkp
   ]
 }
 
-/** The keyring in the store of this node, opened by a seal. */
+/** The keyring in the store of this node, opened by a seal. Whoever can rewrite the log may have written the store, too: it must prove itself. */
 async function openStored(configPath: string, signal: AbortSignal): Promise<OpenKeyring> {
   await using node = await openNode(configPath)
   const keyring = await readStoredKeyring(node.config.store)
+  const clusterId = expectedCluster(keyring, undefined, node.config)
   const failures: string[] = []
   const opened = await unwrapThroughAny(node.seals, keyring, {
     signal,
@@ -97,7 +99,9 @@ async function openStored(configPath: string, signal: AbortSignal): Promise<Open
     )
   }
   using sealKeys = opened.sealKeys
-  return OpenKeyring.from(keyring, sealKeys)
+  const open = OpenKeyring.from(keyring, sealKeys)
+  assertOrigin(open, clusterId)
+  return open
 }
 
 /** A position as {@link summaryText} prints it. */
