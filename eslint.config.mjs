@@ -71,7 +71,7 @@ export default tseslint.config(
           depConstraints: [
             { sourceTag: 'layer:core', onlyDependOnLibsWithTags: ['layer:core'] },
             { sourceTag: 'layer:adapter', onlyDependOnLibsWithTags: ['layer:core'] },
-            { sourceTag: 'layer:wiring', onlyDependOnLibsWithTags: ['layer:core', 'layer:adapter'] },
+            { sourceTag: 'layer:wiring', onlyDependOnLibsWithTags: ['layer:core', 'layer:adapter', 'layer:wiring'] },
             { sourceTag: 'layer:app', onlyDependOnLibsWithTags: ['layer:core', 'layer:adapter', 'layer:wiring'] },
             { sourceTag: 'layer:testing', onlyDependOnLibsWithTags: ['layer:core', 'layer:adapter', 'layer:testing'] },
             { sourceTag: 'layer:tool', onlyDependOnLibsWithTags: ['layer:core', 'layer:adapter', 'layer:testing'] },

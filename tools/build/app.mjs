@@ -37,10 +37,13 @@ const builtinsByRequire = {
   },
 }
 
-const undiciByParts = {
-  name: 'undici-by-parts',
+/** Packages whose index loads much that no program of ours uses. */
+const byParts = {
+  name: 'by-parts',
   setup({ onResolve }) {
-    onResolve({ filter: /^undici$/ }, () => ({ path: join(root, 'tools/build/undici-parts.mjs') }))
+    onResolve({ filter: /^(undici|prom-client)$/ }, ({ path }) => ({
+      path: join(root, `tools/build/${path}-parts.mjs`),
+    }))
   },
 }
 
@@ -64,7 +67,7 @@ export async function buildApp(appFolder) {
     minifySyntax: true,
     minifyWhitespace: true,
     legalComments: 'none',
-    plugins: [builtinsByRequire, undiciByParts],
+    plugins: [builtinsByRequire, byParts],
     external: [...(sealwright?.neverLoaded ?? []), ...external],
     banner: { js: banner },
     logLevel: 'warning',

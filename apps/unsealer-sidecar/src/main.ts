@@ -2,7 +2,7 @@ import { Command } from 'commander'
 import { loadNodeConfig, runProgram, siblingProgram } from '@sealwright/program'
 import packageJson from '../package.json' with { type: 'json' }
 import { runAgent } from './agent.ts'
-import { agentLog, failureOf } from './report/log.ts'
+import { failureOf, programLog } from '@sealwright/json-log'
 
 const DEFAULT_CONFIG = '/etc/sealwright/node.yaml'
 
@@ -20,7 +20,7 @@ process.on('SIGHUP', () => {
 
 async function run(configPath: string, signal: AbortSignal): Promise<void> {
   const config = await loadNodeConfig(configPath)
-  const log = agentLog()
+  const log = programLog()
   try {
     await runAgent({
       config,

@@ -40,6 +40,7 @@ def _case(name: str, seal_key: bytes, first_seal_key: bytes) -> dict[str, Any]:
         "macKey": key_schedule.mac_key(seal_key, cluster_id).hex(),
         "linkKey": key_schedule.link_key(seal_key, cluster_id).hex(),
         "auditKey": key_schedule.audit_key(seal_key, cluster_id).hex(),
+        "kmsKey": key_schedule.kms_key(seal_key, cluster_id).hex(),
         "sealIds": {
             f"{SEAL_TYPES[seal_type]} {seal_name}": _seal_id(cluster_id, seal_type, seal_name)
             for seal_type, seal_name in SEALS

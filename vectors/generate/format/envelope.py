@@ -8,8 +8,8 @@ from .refused import Refused
 MAGIC = b"SWEV"
 VERSION = 1
 ALGORITHM = 1
-PURPOSES = {1: "openbao-blob", 2: "keyring-record", 3: "keyring-link"}
-BLOB, RECORD, LINK = 1, 2, 3
+PURPOSES = {1: "openbao-blob", 2: "keyring-record", 3: "keyring-link", 4: "kms-seed"}
+BLOB, RECORD, LINK, KMS_SEED = 1, 2, 3, 4
 
 NONCE_BYTES = 24
 KEY_REFERENCE_MAX_BYTES = 64

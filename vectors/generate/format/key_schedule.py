@@ -35,6 +35,10 @@ def audit_key(seal_key: bytes, cluster_id: bytes) -> bytes:
     return _derived(seal_key, cluster_id, "audit key", 32)
 
 
+def kms_key(seal_key: bytes, cluster_id: bytes) -> bytes:
+    return _derived(seal_key, cluster_id, "kms key", 32)
+
+
 def public_signing_key(seal_key: bytes) -> bytes:
     return _signing_key(seal_key).public_key().public_bytes_raw()
 

@@ -1,10 +1,10 @@
 import { mkdir, truncate, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
+import { agentLock } from '@sealwright/node-seals'
 import { temporaryFolder, type TemporaryFolder, waitUntil } from '@sealwright/testing-rig'
 import { fakeSeal, type FakeSeal, type FakeSealOptions } from '../testing/fake-seal.ts'
 import { ahead, begun, bytesOf, type Holding } from '../testing/keyrings.ts'
 import { testNode, type TestNode } from '../testing/test-node.ts'
-import { agentLock } from './store-lock.ts'
 
 const { signal } = new AbortController()
 const WAIT_MS = 10_000

@@ -1,10 +1,10 @@
 import { join } from 'node:path'
+import { agentLock } from '@sealwright/node-seals'
 import { pino } from 'pino'
 import { temporaryFolder, type TemporaryFolder } from '@sealwright/testing-rig'
 import { agentReporter } from '../report/log.ts'
 import { agentMetrics } from '../report/metrics.ts'
 import { type Custody, keyringCustody } from './custody.ts'
-import { agentLock } from './store-lock.ts'
 
 const { signal } = new AbortController()
 let folder: TemporaryFolder

@@ -8,7 +8,14 @@ import {
   reinstateRecords,
   type SealKeys,
 } from '@sealwright/keyring'
-import { classifySealFailure, type ConfiguredSeal, proveThrough } from '@sealwright/node-seals'
+import {
+  type AgentLock,
+  classifySealFailure,
+  type ConfiguredSeal,
+  createLine,
+  proveThrough,
+  refusedPins,
+} from '@sealwright/node-seals'
 import { type Secret } from '@sealwright/secret'
 import { hasErrorCode } from '@sealwright/system-error'
 import { type SealAttempt, type SealFailure } from '@sealwright/unseal'
@@ -17,16 +24,13 @@ import { type AgentMetrics } from '../report/metrics.ts'
 import { type KeyringAbsorber, keyringAbsorber } from './absorb.ts'
 import { CustodyError } from './custody-error.ts'
 import { createKeyholder, type Keyholder } from './keyholder.ts'
-import { createLine } from './line.ts'
 import { nodeOpeners } from './node-openers.ts'
 import { keyringOffers } from './offers.ts'
 import { aheadOpener } from './open-ahead.ts'
 import { withRecordsOfMissed } from './missed-generations.ts'
 import { ownRecords, unlockThrough } from './own-records.ts'
-import { refusedPins } from './refused-pins.ts'
 import { storedIfAny, storedOr } from './stored-keyring.ts'
 import { storeKeeper } from './store-keeper.ts'
-import { type AgentLock } from './store-lock.ts'
 import { storeProof } from './store-proof.ts'
 import { type Arrival, waysIn } from './ways-in.ts'
 

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { createLine } from '@sealwright/node-seals'
 import pRetry from 'p-retry'
 import {
   mayTry,
@@ -11,7 +12,6 @@ import {
   type SealHealth,
 } from '@sealwright/unseal'
 import { createLatch } from './latch.ts'
-import { createLine } from './line.ts'
 
 /** A key that a seal has opened, and which seal that was. */
 export interface Held<Key> {

@@ -1,8 +1,7 @@
 import { assertOrigin, type Keyring, OpenKeyring, type OpenOptions } from '@sealwright/keyring'
-import { type ConfiguredSeal, unwrapThrough } from '@sealwright/node-seals'
+import { type ConfiguredSeal, type RefusedPins, unwrapThrough } from '@sealwright/node-seals'
 import { CustodyError } from './custody-error.ts'
 import { type MembersBySeal } from './own-records.ts'
-import { type RefusedPins } from './refused-pins.ts'
 
 /** How this node opens a keyring by one of its seals. */
 export interface NodeOpeners {

@@ -1,7 +1,6 @@
 import { decodeKeyring, encodeKeyring, type Keyring, KeyringError, type OpenKeyring } from '@sealwright/keyring'
-import { openKeyringStore } from '@sealwright/node-seals'
+import { createLine, openKeyringStore } from '@sealwright/node-seals'
 import { StoreError } from '@sealwright/seal-store'
-import { createLine } from './line.ts'
 
 export interface StoreKeeperDependencies {
   readonly path: string

@@ -1,5 +1,5 @@
-import { addRecord, encodeKeyring, findMember, findSeal, rootGenerations } from '@sealwright/keyring'
-import { decodeEnrolmentRequest, enrolmentFingerprint, enrolmentMember } from '@sealwright/node-seals'
+import { encodeKeyring, findMember, findSeal } from '@sealwright/keyring'
+import { decodeEnrolmentRequest, enrolmentMember, isFingerprintOf, withRootRecords } from '@sealwright/node-seals'
 import { randomKeyBytes } from '@sealwright/secret'
 import { type SealOperations } from '../control/operations.ts'
 import { type Custody } from '../keyring/custody.ts'
@@ -18,8 +18,7 @@ export async function approveEnrolment(
   signal: AbortSignal,
 ): Promise<Awaited<ReturnType<SealOperations['approveEnrolment']>>> {
   const request = decodeEnrolmentRequest(bytes)
-  const expected = enrolmentFingerprint(request)
-  if (withoutDashes(fingerprint) !== withoutDashes(expected)) {
+  if (!isFingerprintOf(request, fingerprint)) {
     throw new OperationError(
       'OPERATION_NOT_CONFIRMED',
       'this is not the fingerprint of the request: compare it with what the new node itself shows, and let nobody in if it differs',
@@ -38,21 +37,11 @@ export async function approveEnrolment(
     if (findMember(before, request.sealName, member.memberId)?.state === 'active') {
       throw new OperationError('OPERATION_INVALID', 'this TPM is a member already: nothing was changed')
     }
-    let keyring = before
-    for (const { id: generationId } of rootGenerations(before)) {
-      // One that nobody here has the key of may be a stranger’s, and is in nobody’s way.
-      if (!sealKeys.has(generationId)) continue
-      keyring = await addRecord({
-        ...{ keyring, sealKeys, generationId, sealName: request.sealName, member, method, label },
-        ...{ now: Date.now, signal: changeSignal },
-        randomBytes: randomKeyBytes,
-      })
-    }
+    const keyring = await withRootRecords(
+      { keyring: before, sealKeys, now: Date.now, randomBytes: randomKeyBytes, signal: changeSignal },
+      { sealName: request.sealName, member, method, label },
+    )
     return { keyring, sealKeys }
   }, signal)
   return { member: listedMember(keyring, request.sealName, member.memberId), keyring: encodeKeyring(keyring) }
-}
-
-function withoutDashes(text: string): string {
-  return text.toLowerCase().replace(/[\s-]/g, '')
 }

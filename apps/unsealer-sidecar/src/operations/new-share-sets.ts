@@ -1,25 +1,7 @@
-import { randomBytes } from 'node:crypto'
-import {
-  addRecord,
-  decodeKeyring,
-  encodeKeyring,
-  findSeal,
-  type Keyring,
-  proveRecords,
-  rootGenerations,
-} from '@sealwright/keyring'
+import { decodeKeyring, encodeKeyring, findSeal, type Keyring } from '@sealwright/keyring'
+import { type NamedSet, proveByShares, withShareSet } from '@sealwright/node-seals'
 import { randomKeyBytes } from '@sealwright/secret'
-import {
-  beginCeremony,
-  createShareSet,
-  type CreatedShareSet,
-  encodeShare,
-  next,
-  readShareSet,
-  type Share,
-  shamirRemoteMember,
-  shamirSealMember,
-} from '@sealwright/shamir'
+import { createShareSet, encodeShare } from '@sealwright/shamir'
 import { type MemberFacts, type SealOperations } from '../control/operations.ts'
 import { type Custody, type Unlocked } from '../keyring/custody.ts'
 import { OperationError } from './errors.ts'
@@ -27,14 +9,11 @@ import { hex, isSame, listedMember } from './facts.ts'
 
 /** More than people make at once. The oldest goes first: its shares were handed out, and open nothing. */
 const MAX_NEW_SETS = 16
-const NONCE_BYTES = 16
 
 /** The public half of a set whose shares are on their way to whoever asked for it. */
-interface NewShareSet extends Pick<CreatedShareSet, 'wrappingKey' | 'memberId' | 'data'> {
-  readonly sealName: string
+interface NewShareSet extends NamedSet {
   /** The seal that it is for; `undefined` if the set is its first member. */
   readonly sealId: Uint8Array | undefined
-  readonly label: string
 }
 
 /**
@@ -74,7 +53,7 @@ export async function newShareSet(
       const set = { ...asked, sealId: findSeal(unlocked.keyring, sealName)?.sealId }
       // As it would be written, and opened from there by the shares, as people would.
       const written = decodeKeyring(encodeKeyring(await withSet(unlocked, set, changeSignal)))
-      await proveShares(written, { sealName, memberId, shares: made.shares }, changeSignal)
+      await proveByShares(written, { sealName, memberId, shares: made.shares }, changeSignal)
       result = { set, member: { ...listedMember(written, sealName, memberId), records: [] } }
       return unlocked
     }, signal)
@@ -136,24 +115,10 @@ function isListed(keyring: Keyring, { memberId }: NewShareSet): boolean {
   return keyring.members.some(member => isSame(member.memberId, memberId))
 }
 
-async function withSet(
-  { keyring: before, sealKeys }: Unlocked,
-  { sealName, label, wrappingKey, memberId, data }: NewShareSet,
-  signal: AbortSignal,
-): Promise<Keyring> {
-  assertLabelFree(before, sealName, label)
-  let keyring = before
-  for (const { id: generationId } of rootGenerations(before)) {
-    // One that nobody here has the key of may be a stranger’s, and is in nobody’s way.
-    if (!sealKeys.has(generationId)) continue
-    keyring = await addRecord({
-      ...{ keyring, sealKeys, generationId, sealName, label, data, wrappingKey },
-      member: shamirRemoteMember({ wrappingKey, memberId }),
-      method: 'shamir-hybrid',
-      ...{ now: Date.now, randomBytes: randomKeyBytes, signal },
-    })
-  }
-  return keyring
+/** @throws {@link OperationError} `OPERATION_INVALID` if its label is taken. */
+async function withSet({ keyring, sealKeys }: Unlocked, set: NewShareSet, signal: AbortSignal): Promise<Keyring> {
+  assertLabelFree(keyring, set.sealName, set.label)
+  return await withShareSet({ keyring, sealKeys, now: Date.now, randomBytes: randomKeyBytes, signal }, set)
 }
 
 /** People tell sets apart by their labels alone. */
@@ -169,30 +134,4 @@ function assertLabelFree(keyring: Keyring, sealName: string, label: string): voi
     `nothing was changed: ${sealName} has a set of shares called ${label} already (${hex(taken.memberId)}): give the new one another label ` +
       '(sealctl init --label), or shut the old one out first (sealctl members revoke)',
   )
-}
-
-async function proveShares(
-  keyring: Keyring,
-  {
-    sealName,
-    memberId,
-    shares,
-  }: { readonly sealName: string; readonly memberId: Uint8Array; readonly shares: readonly Share[] },
-  signal: AbortSignal,
-): Promise<void> {
-  const seal = findSeal(keyring, sealName)
-  const listed = keyring.members.find(member => isSame(member.memberId, memberId))
-  if (seal === undefined || listed === undefined) {
-    throw new OperationError('OPERATION_SEAL_FAILED', 'the new set of shares is not in the keyring that was written')
-  }
-  const nonce = randomBytes(NONCE_BYTES).toString('hex')
-  let ceremony = beginCeremony({ set: readShareSet({ clusterId: keyring.clusterId, member: listed }), nonce })
-  for (const share of shares) {
-    if (ceremony.kind !== 'collecting') break
-    ceremony = next(ceremony, { kind: 'share', nonce, share: { ...share, value: share.value.clone() } })
-  }
-  if (ceremony.kind === 'failed') throw ceremony.error
-  if (ceremony.kind === 'collecting') throw new TypeError('a set has at least as many shares as it needs')
-  using privateKey = ceremony.privateKey
-  await proveRecords({ keyring, sealId: seal.sealId, member: shamirSealMember({ privateKey }), signal })
 }

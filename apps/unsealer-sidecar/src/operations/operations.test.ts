@@ -7,6 +7,7 @@ import { addRecord, createKeyring, decodeKeyring, encodeKeyring, type Keyring } 
 import { parseNodeConfig } from '@sealwright/node-config'
 import {
   adoptKeyring,
+  agentLock,
   configuredSeals,
   encodeEnrolmentRequest,
   enrolmentFingerprint,
@@ -18,7 +19,6 @@ import {
 import { Secret } from '@sealwright/secret'
 import { startSwtpm, type Swtpm, temporaryFolder, type TemporaryFolder } from '@sealwright/testing-rig'
 import { keyringCustody, type Custody } from '../keyring/custody.ts'
-import { agentLock } from '../keyring/store-lock.ts'
 import { type LocalSeals, localSeals } from '../local-seals.ts'
 import { agentReporter } from '../report/log.ts'
 import { agentMetrics } from '../report/metrics.ts'

@@ -1,9 +1,9 @@
 import { type Logger } from 'pino'
 import { type NodeConfig } from '@sealwright/node-config'
 import { type SealOperations } from '../control/operations.ts'
-import { createLine } from '../keyring/line.ts'
 import { type LocalSeals } from '../local-seals.ts'
-import { failureOf } from '../report/log.ts'
+import { failureOf } from '@sealwright/json-log'
+import { createLine } from '@sealwright/node-seals'
 
 export interface ReloadDependencies {
   /** Reads and checks the file. What it throws keeps its code. */

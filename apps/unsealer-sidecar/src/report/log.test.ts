@@ -3,7 +3,8 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type SealAttempt } from '@sealwright/unseal'
-import { agentLog, agentReporter, type AgentReporter, failureOf } from './log.ts'
+import { programLog } from '@sealwright/json-log'
+import { agentReporter, type AgentReporter } from './log.ts'
 
 const failed: SealAttempt = {
   kind: 'failed',
@@ -22,7 +23,7 @@ beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'agent-log-'))
   fd = openSync(join(folder, 'log'), 'a')
   nowMs = 0
-  report = agentReporter(agentLog(fd), () => nowMs)
+  report = agentReporter(programLog(fd), () => nowMs)
 })
 
 afterEach(async () => {
@@ -121,25 +122,12 @@ describe('the log of the agent', () => {
   it('does not end the agent when it cannot be written', async () => {
     const full = openSync('/dev/full', 'w')
     try {
-      const onFull = agentReporter(agentLog(full), () => nowMs)
+      const onFull = agentReporter(programLog(full), () => nowMs)
       for (let tries = 0; tries < 3; tries += 1) onFull.attempt(opened)
       // An error without a listener would be thrown in one of the next turns.
       await new Promise(setImmediate)
     } finally {
       closeSync(full)
     }
-  })
-})
-
-describe('what is said of an error', () => {
-  it('is its code, its message and the code of its cause, not the words of the cause', () => {
-    const cause = Object.assign(new Error('EACCES: /home/somebody/pin'), { code: 'EACCES' })
-    const error = Object.assign(new Error('cannot read the PIN', { cause }), { code: 'SECRET_FILE_UNREADABLE' })
-    expect(failureOf(error)).toEqual({
-      code: 'SECRET_FILE_UNREADABLE',
-      reason: 'cannot read the PIN',
-      causeCode: 'EACCES',
-    })
-    expect(failureOf('text')).toEqual({ reason: 'text' })
   })
 })

@@ -1,31 +1,13 @@
-import { destination, type Logger, pino, stdTimeFunctions } from 'pino'
+import { type Logger } from 'pino'
+import { createRepeatLimit, failureOf } from '@sealwright/json-log'
 import { type SealPluginEvent } from '@sealwright/seal-plugin'
 import { type SealAttempt, type SealFailure } from '@sealwright/unseal'
 import { errorCodeOf } from '@sealwright/system-error'
 import { type CustodyErrorCode } from '../keyring/custody-error.ts'
 import { type RefusedKeyring } from '../openbao/leader-key.ts'
-import { createRepeatLimit } from './repeat-limit.ts'
 
-/** A log that nobody takes away (a full disk, say) is kept up to this size, then dropped. */
-const MAX_UNWRITTEN_BYTES = 256 * 1024
 /** How long the same failure stays unsaid after it was logged. */
 const REPEAT_INTERVAL_MS = 60_000
-
-/** JSON lines on `fd`. Nothing that is logged here ever holds a key, a PIN or a share. */
-export function agentLog(fd = 1): Logger {
-  // Synchronous: the last words before a crash are the ones that matter.
-  const output = destination({ fd, sync: true, maxLength: MAX_UNWRITTEN_BYTES })
-  // Without a listener a full disk, or a log reader that went away, would end the agent.
-  output.on('error', () => undefined)
-  return pino(
-    {
-      base: { pid: process.pid },
-      timestamp: stdTimeFunctions.isoTime,
-      formatters: { level: label => ({ level: label }) },
-    },
-    output,
-  )
-}
 
 /** Says what happens in words for operators, and the same thing not again and again. */
 export interface AgentReporter {
@@ -161,19 +143,5 @@ export function agentReporter(log: Logger, now: () => number): AgentReporter {
           internalFailure(event.during, event.cause)
       }
     },
-  }
-}
-
-/**
- * Code and reason of an error. Of its cause only the code (`EACCES`, say): the words of others may hold what a log should
- * not.
- */
-export function failureOf(error: unknown): Readonly<Record<string, string>> {
-  const code = errorCodeOf(error)
-  const causeCode = error instanceof Error ? errorCodeOf(error.cause) : undefined
-  return {
-    ...(code === undefined ? {} : { code }),
-    reason: error instanceof Error ? error.message : String(error),
-    ...(causeCode === undefined ? {} : { causeCode }),
   }
 }

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { errorCodeOf } from '@sealwright/system-error'
-import { failureOf } from '../report/log.ts'
+import { failureOf } from '@sealwright/json-log'
 import { type StaticDeliveryRun, untilOpened } from './delivery-run.ts'
 import { StaticDeliveryError } from './errors.ts'
 import { placeUnsafePlainKeyFile } from './plain-key-file.ts'

@@ -1,7 +1,7 @@
 import { type AuditEvent } from '@sealwright/audit'
 import { errorCodeOf } from '@sealwright/system-error'
 import { type Logger } from 'pino'
-import { failureOf } from '../report/log.ts'
+import { failureOf } from '@sealwright/json-log'
 import { type StaticDeliveryRun, untilOpened } from './delivery-run.ts'
 import { type StaticDeliveryEvent } from './events.ts'
 import { runPlainKeyFile } from './run-plain-key-file.ts'

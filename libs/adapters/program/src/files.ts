@@ -15,6 +15,15 @@ const { S_IRWXO, S_IWGRP, S_IWOTH } = constants
  * @throws {@link ProgramError} `CONFIG_UNREADABLE`, `CONFIG_UNSAFE`; and what `parseNodeConfig` throws.
  */
 export async function loadNodeConfig(path: string): Promise<NodeConfig> {
+  return parseNodeConfig(await readConfigFile(path), path)
+}
+
+/**
+ * Reads a configuration file that nobody else may write.
+ *
+ * @throws {@link ProgramError} `CONFIG_UNREADABLE`, `CONFIG_UNSAFE`.
+ */
+export async function readConfigFile(path: string): Promise<string> {
   const unreadable = (cause: unknown) => new ProgramError('CONFIG_UNREADABLE', unreadableText(path, cause), { cause })
   const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch((cause: unknown) => {
     throw unreadable(cause)
@@ -27,10 +36,9 @@ export async function loadNodeConfig(path: string): Promise<NodeConfig> {
         `others may write ${path}: give it to root or to this user, and chmod go-w it`,
       )
     }
-    const text = await file.readFile('utf8').catch((cause: unknown) => {
+    return await file.readFile('utf8').catch((cause: unknown) => {
       throw unreadable(cause)
     })
-    return parseNodeConfig(text, path)
   } finally {
     await file.close()
   }

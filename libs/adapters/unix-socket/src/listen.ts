@@ -6,6 +6,8 @@ import { UnixSocketError } from './errors.ts'
 
 /** `sun_path` holds 108 bytes with the closing zero (unix(7)). */
 const MAX_PATH_BYTES = 107
+/** Connections that may wait to be taken; one more is refused to its client with EAGAIN. Node's own 511 are few for a busy moment. */
+const BACKLOG = 2_048
 
 export interface ListenOptions {
   readonly path: string
@@ -32,7 +34,7 @@ export async function listenOnUnixSocket(server: Server, { path, mode = 0o600 }:
     // bind(2) happens inside listen(): the mask is in force for it alone, so the socket is never wider than `mode`.
     const earlierMask = umask(0o777 & ~mode)
     try {
-      server.listen(path, () => {
+      server.listen({ path, backlog: BACKLOG }, () => {
         server.off('error', reject)
         resolve()
       })

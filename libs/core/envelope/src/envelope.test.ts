@@ -26,7 +26,7 @@ function codeOf(run: () => unknown): string {
   return 'none'
 }
 
-const purposes: readonly EnvelopePurpose[] = ['openbao-blob', 'keyring-record', 'keyring-link']
+const purposes: readonly EnvelopePurpose[] = ['openbao-blob', 'keyring-record', 'keyring-link', 'kms-seed']
 
 function purposeNamed(name: string): EnvelopePurpose {
   const purpose = purposes.find(candidate => candidate === name)

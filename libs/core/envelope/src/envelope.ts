@@ -1,5 +1,6 @@
 import { encodeAssociatedData } from './associated-data.ts'
 import { EnvelopeError } from './envelope-error.ts'
+import { MessageKeys } from './message-keys.ts'
 import { encodeHeader, type EnvelopePurpose, MAX_KEY_REF_BYTES, MAX_PLAINTEXT_BYTES, parseEnvelope } from './format.ts'
 import {
   decryptXaes256Gcm,
@@ -16,8 +17,8 @@ export type RandomBytes = (byteLength: number) => Uint8Array
 
 /** What an envelope is made from. */
 export interface EncryptEnvelopeInput {
-  /** Secret key of 32 bytes. Stays the caller's. */
-  readonly key: EnvelopeKey
+  /** Secret key of 32 bytes, or what makes many messages by one. Stays the caller's. */
+  readonly key: EnvelopeKey | MessageKeys
   readonly purpose: EnvelopePurpose
   /** Names `key` for whoever decrypts: 1 to 64 bytes, readable by everybody. */
   readonly keyRef: Uint8Array
@@ -30,8 +31,8 @@ export interface EncryptEnvelopeInput {
 
 /** What an envelope is decrypted with. */
 export interface DecryptEnvelopeInput {
-  /** Secret key of 32 bytes. Stays the caller's. */
-  readonly key: EnvelopeKey
+  /** Secret key of 32 bytes, or what takes many messages by one. Stays the caller's. */
+  readonly key: EnvelopeKey | MessageKeys
   readonly purpose: EnvelopePurpose
   readonly context: readonly Uint8Array[]
   /** The envelope. */
@@ -58,13 +59,16 @@ export function encryptEnvelope(input: EncryptEnvelopeInput): Uint8Array {
       `plaintext of ${plaintext.byteLength} bytes, at most ${MAX_PLAINTEXT_BYTES} allowed`,
     )
   }
-  const nonce = randomBytes(XAES_NONCE_BYTES)
+  const nonce = key instanceof MessageKeys ? key.nextNonce(randomBytes) : randomBytes(XAES_NONCE_BYTES)
   if (nonce.byteLength !== XAES_NONCE_BYTES) {
     throw inputInvalid(`the random source gave ${nonce.byteLength} bytes, not ${XAES_NONCE_BYTES}`)
   }
   const header = encodeHeader({ purpose, keyRef, nonce, ciphertextBytes: plaintext.byteLength })
   const additionalData = encodeAssociatedData(header, context)
-  const { ciphertext, tag } = encryptXaes256Gcm({ key, nonce, additionalData, plaintext })
+  const { ciphertext, tag } =
+    key instanceof MessageKeys
+      ? key.encrypt({ nonce, additionalData, plaintext })
+      : encryptXaes256Gcm({ key, nonce, additionalData, plaintext })
   const envelope = new Uint8Array(header.byteLength + ciphertext.byteLength + XAES_TAG_BYTES)
   envelope.set(header)
   envelope.set(ciphertext, header.byteLength)
@@ -88,14 +92,16 @@ export function decryptEnvelope(input: DecryptEnvelopeInput): Uint8Array {
     throw new EnvelopeError('ENVELOPE_PURPOSE_MISMATCH', `an envelope for ${madeFor}, not for ${purpose}`)
   }
   const additionalData = encodeAssociatedData(header, context)
-  const plaintext = decryptXaes256Gcm({ key, nonce, additionalData, ciphertext, tag })
+  const encrypted = { nonce, additionalData, ciphertext, tag }
+  const plaintext = key instanceof MessageKeys ? key.decrypt(encrypted) : decryptXaes256Gcm({ key, ...encrypted })
   if (plaintext === null) {
     throw new EnvelopeError('ENVELOPE_AUTH_FAILED', 'the key or the context does not fit, or the envelope was changed')
   }
   return plaintext
 }
 
-function assertKey(key: EnvelopeKey): void {
+function assertKey(key: EnvelopeKey | MessageKeys): void {
+  if (key instanceof MessageKeys) return
   if (keyLengthOf(key) !== XAES_KEY_BYTES) {
     throw inputInvalid(`the key is not a secret key of ${XAES_KEY_BYTES} bytes`)
   }

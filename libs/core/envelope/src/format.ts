@@ -17,13 +17,14 @@ export const MAX_KEY_REF_BYTES = 64
 export const MAX_PLAINTEXT_BYTES = 1_048_576
 
 /** What an envelope is for. A ciphertext made for one purpose never opens as another. */
-export type EnvelopePurpose = 'openbao-blob' | 'keyring-record' | 'keyring-link'
+export type EnvelopePurpose = 'openbao-blob' | 'keyring-record' | 'keyring-link' | 'kms-seed'
 
 /** The numbers of the purposes on the wire. 0 is never given; numbers are never given twice. */
 const PURPOSE_NUMBERS: Readonly<Record<EnvelopePurpose, number>> = {
   'openbao-blob': 1,
   'keyring-record': 2,
   'keyring-link': 3,
+  'kms-seed': 4,
 }
 
 const VERSIONS: ReadonlyMap<number, true> = new Map([[ENVELOPE_VERSION, true]])
@@ -32,6 +33,7 @@ const PURPOSES: ReadonlyMap<number, EnvelopePurpose> = new Map([
   [PURPOSE_NUMBERS['openbao-blob'], 'openbao-blob'],
   [PURPOSE_NUMBERS['keyring-record'], 'keyring-record'],
   [PURPOSE_NUMBERS['keyring-link'], 'keyring-link'],
+  [PURPOSE_NUMBERS['kms-seed'], 'kms-seed'],
 ])
 
 const OFFSET_VERSION = 4

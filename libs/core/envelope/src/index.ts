@@ -15,5 +15,6 @@ export {
   MAX_PLAINTEXT_BYTES,
   parseEnvelope,
 } from './format.ts'
+export { MessageKeys } from './message-keys.ts'
 export { updateWithoutTrace } from './update-without-trace.ts'
 export { type EnvelopeKey } from './xaes-256-gcm.ts'

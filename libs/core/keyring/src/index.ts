@@ -21,6 +21,8 @@ export {
   type Seal,
 } from './keyring.ts'
 export { currentGeneration, FIRST_GENERATION, isGivenUp, leadsToCurrent, rootGenerations } from './lineage.ts'
+export { assertKmsKeyring, isKmsKeyring, makeKmsKeyId, parseKmsKeyId } from './kms-key-id.ts'
+export { kmsChain, type KmsGeneration, kmsKeyringOf, openKmsKeyring, type OpenKmsKeyring } from './open-kms-keyring.ts'
 export { reinstateRecords } from './reinstate.ts'
 export { isSameContent, isSameLink, isSamePlace } from './same-entry.ts'
 export { relabelMember } from './relabel.ts'

@@ -24,6 +24,7 @@ const INFO_BLOB_KEY = 'sealwright keyring v1 blob key'
 const INFO_MAC_KEY = 'sealwright keyring v1 mac key'
 const INFO_LINK_KEY = 'sealwright keyring v1 link key'
 const INFO_AUDIT_KEY = 'sealwright keyring v1 audit key'
+const INFO_KMS_KEY = 'sealwright keyring v1 kms key'
 const LABEL_CLUSTER_ID = 'sealwright keyring v1 cluster id'
 const LABEL_SEAL_ID = 'sealwright keyring v1 seal id'
 
@@ -109,6 +110,11 @@ export function deriveMacKey(sealKey: Secret, clusterId: Uint8Array): KeyObject 
 /** Vouches for the audit log of a node, and for nothing else. */
 export function deriveAuditKey(sealKey: Secret, clusterId: Uint8Array): KeyObject {
   return deriveKey(sealKey, clusterId, INFO_AUDIT_KEY)
+}
+
+/** Encrypts what kube-apiserver hands to the KMS plugin. Derived for that plugin alone: nothing that serves OpenBao has it. */
+export function deriveKmsKey(sealKey: Secret, clusterId: Uint8Array): KeyObject {
+  return deriveKey(sealKey, clusterId, INFO_KMS_KEY)
 }
 
 /** Wraps the next seal key. Used once and wiped by the caller, unlike those above, which live as long as the agent. */

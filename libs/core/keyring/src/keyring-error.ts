@@ -13,6 +13,7 @@ export type KeyringErrorCode =
   | 'KEYRING_NO_RECORD' // this member of this seal has no record
   | 'KEYRING_OTHER_KEY' // the given seal key is not of any generation of this keyring
   | 'KEYRING_OTHER_CLUSTER' // the other keyring belongs to another cluster
+  | 'KEYRING_OTHER_USE' // a keyring that opens OpenBao where one of a KMS plugin is needed, or the other way round
   | 'KEYRING_ORIGIN_UNPROVEN' // opened by a record that anybody can make, and nothing else shows whose keyring it is
   | 'KEYRING_DIVERGED' // two keyrings of one cluster contradict each other: no merge is right
   | 'KEYRING_KEY_UNKNOWN' // a key id or generation whose key is not held

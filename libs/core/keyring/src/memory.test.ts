@@ -6,12 +6,14 @@ import { countInMemory, withNodeProgram } from '@sealwright/testing-rig'
 import { fromHex, toHex } from '@sealwright/testing-vectors'
 
 import { decodeKeyring, encodeKeyring } from './codec.ts'
+import { addGeneration } from './add-generation.ts'
 import { createKeyring } from './create-keyring.ts'
-import { deriveLinkKey, deriveSigningKey } from './key-schedule.ts'
+import { deriveAuditKey, deriveBlobKey, deriveKmsKey, deriveLinkKey, deriveSigningKey } from './key-schedule.ts'
 import { type Keyring } from './keyring.ts'
+import { makeKmsKeyId } from './kms-key-id.ts'
 import { matchSealKey } from './seal-keys.ts'
 import { fakeMember } from './testing/fake-member.ts'
-import { activated, pending, recordFor, surroundings } from './testing/samples.ts'
+import { activated, recordFor, surroundings } from './testing/samples.ts'
 
 /** Sealed means masked here, so that nothing in the other process holds the plain bytes before they are unsealed. */
 const MASK = 0x5a
@@ -24,7 +26,7 @@ const masked = (bytes: Uint8Array) => bytes.map(byte => byte ^ MASK)
  * make it do so before.
  */
 const preamble = `
-  import { addGeneration, decodeKeyring, encodeKeyring, openKeyring, unwrapSealKeys } from ${JSON.stringify(join(import.meta.dirname, 'index.ts'))}
+  import { addGeneration, decodeKeyring, encodeKeyring, openKeyring, openKmsKeyring, unwrapSealKeys } from ${JSON.stringify(join(import.meta.dirname, 'index.ts'))}
   import { Secret } from '@sealwright/secret'
   import { randomBytes } from 'node:crypto'
   import { setFlagsFromString } from 'node:v8'
@@ -59,6 +61,14 @@ const opening = `${preamble}
   process.stdin.on('data', () => kept).on('end', () => open.close())
 `
 
+/** Opens the keyring of a KMS plugin, and stays with its keys. */
+const openingForKms = `${preamble}
+  const open = await openKmsKeyring({ keyring, sealId, member, signal })
+  await collectGarbage()
+  console.log(String(open.generations.length))
+  process.stdin.on('data', () => kept).on('end', () => open.generations.length)
+`
+
 /** Rotates, shows the keyring, and stays. */
 const rotating = `${preamble}
   const sealKeys = await unwrapSealKeys({ keyring, sealId, member, signal })
@@ -80,7 +90,7 @@ interface Sample {
 }
 
 /** Two generations, joined by a link, which one record opens. */
-async function sample(): Promise<Sample> {
+async function sample(nextKeyId?: () => string): Promise<Sample> {
   const sealKey = randomBytes(32)
   let kek: Uint8Array = new Uint8Array()
   const member = {
@@ -91,9 +101,11 @@ async function sample(): Promise<Sample> {
     },
   }
   const secret = new Secret(Uint8Array.from(sealKey))
-  const keyring = await createKeyring({ ...recordFor(member), ...surroundings, sealKey: secret })
-  const { generation, ...holding } = pending({ keyring, sealKeys: matchSealKey({ keyring, sealKey: secret }) })
-  return { keyring: activated(holding, generation).keyring, sealKey, kek }
+  const keyring = await createKeyring({ ...recordFor(member), ...surroundings, sealKey: secret, keyId: nextKeyId?.() })
+  const sealKeys = matchSealKey({ keyring, sealKey: secret })
+  const added = addGeneration({ keyring, sealKeys, step: 'chained', keyId: nextKeyId?.(), randomBytes })
+  const held = { keyring: added.keyring, sealKeys: sealKeys.with(added.generation.id, added.sealKey) }
+  return { keyring: activated(held, added.generation).keyring, sealKey, kek }
 }
 
 /** Every key that follows from a seal key up to the last generation, and that nobody needs any more. */
@@ -125,6 +137,24 @@ async function count(
 describe('the memory of a process, once the engine has collected what is unused', () => {
   it('that has opened a keyring holds no KEK, no seal key, no signing key and no link key', async () => {
     expect(await count(opening, await sample(), 'wipe')).toEqual(new Array(7).fill(0))
+  })
+
+  it('that has opened the keyring of a KMS plugin holds its KMS keys, and nothing that serves OpenBao', async () => {
+    const { keyring, ...rest } = await sample(() => makeKmsKeyId({ notBeforeMs: 0, randomBytes }))
+    const args = [toHex(encodeKeyring(keyring)), 'wipe']
+    const sealKeys = matchSealKey({ keyring, sealKey: new Secret(Uint8Array.from(rest.sealKey)) })
+    const subkeys = [deriveKmsKey, deriveBlobKey, deriveAuditKey].flatMap(derive =>
+      keyring.generations.map(({ id }) => Uint8Array.from(derive(sealKeys.of(id), keyring.clusterId).export())),
+    )
+    const wanted = [...subkeys, rest.kek, ...keysOf(keyring, rest.sealKey)]
+    const source = openingForKms
+    const found = await withNodeProgram({ source, args, workingDirectory: import.meta.dirname }, ({ pid, line }) => {
+      expect(line).toBe('2')
+      return countInMemory(pid, wanted)
+    })
+    const [first = 0, second = 0, ...others] = found
+    expect([first > 0, second > 0]).toEqual([true, true])
+    expect(others).toEqual(new Array(11).fill(0))
   })
 
   it('that is to open static blobs holds the first seal key, which they name, and no other', async () => {

@@ -8,6 +8,7 @@ import { encodeKeyring } from './codec.ts'
 import { deriveMacKey } from './key-schedule.ts'
 import { KeyringError } from './keyring-error.ts'
 import { type Generation, type Keyring, MAX_NAME_BYTES } from './keyring.ts'
+import { parseKmsKeyId } from './kms-key-id.ts'
 import { currentGeneration, isGivenUp } from './lineage.ts'
 import { mergeContents } from './merge.ts'
 import { assertOrdinaryGrowth } from './room.ts'
@@ -89,7 +90,7 @@ export class OpenKeyring {
    * @param input.plaintext - 1 byte to 1 MiB; stays the caller's.
    * @param input.aad - what OpenBao gives along, empty so far; needed again to decrypt.
    * @returns An envelope of purpose `openbao-blob`.
-   * @throws {@link KeyringError} `KEYRING_CLOSED`; `EnvelopeError` `ENVELOPE_INPUT_INVALID` or `ENVELOPE_TOO_LARGE`.
+   * @throws {@link KeyringError} `KEYRING_CLOSED`; `KEYRING_OTHER_USE` for the keyring of a KMS plugin; `EnvelopeError` `ENVELOPE_INPUT_INVALID` or `ENVELOPE_TOO_LARGE`.
    * @see docs/formats/keyring.md §8
    */
   encryptBlob(input: {
@@ -98,6 +99,12 @@ export class OpenKeyring {
     readonly randomBytes: RandomBytes
   }): Uint8Array {
     const { keyId, blobKey } = this.#currentSubkeys()
+    if (parseKmsKeyId(keyId) !== null) {
+      throw new KeyringError(
+        'KEYRING_OTHER_USE',
+        'this keyring is that of a KMS plugin: OpenBao needs one of its own, in another store',
+      )
+    }
     const { plaintext, aad, randomBytes } = input
     const context = [this.keyring.clusterId, aad]
     return encryptEnvelope({

@@ -11,7 +11,10 @@ import { type OpenKeyring } from './open-keyring.ts'
  * @throws {@link KeyringError} `KEYRING_OTHER_CLUSTER`, `KEYRING_ORIGIN_UNPROVEN`.
  * @see docs/formats/keyring.md §6.5
  */
-export function assertOrigin({ keyring, isOriginProven }: OpenKeyring, clusterId: Uint8Array | undefined): void {
+export function assertOrigin(
+  { keyring, isOriginProven }: Pick<OpenKeyring, 'keyring' | 'isOriginProven'>,
+  clusterId: Uint8Array | undefined,
+): void {
   if (clusterId !== undefined) {
     if (sameBytes(keyring.clusterId, clusterId)) return
     throw new KeyringError(

@@ -12,6 +12,7 @@ import {
   deriveClusterId,
   deriveGenerationId,
   deriveKeyId,
+  deriveKmsKey,
   deriveLinkKey,
   deriveMacKey,
   deriveSealId,
@@ -88,6 +89,7 @@ describe('key schedule vectors', () => {
     macKey: 'hex',
     linkKey: 'hex',
     auditKey: 'hex',
+    kmsKey: 'hex',
     sealIds: 'json',
   })
 
@@ -103,6 +105,7 @@ describe('key schedule vectors', () => {
     expect(toHex(deriveMacKey(sealKey, clusterId).export())).toBe(toHex(vector.macKey))
     expect(deriveLinkKey(sealKey, clusterId).reveal(toHex)).toBe(toHex(vector.linkKey))
     expect(toHex(deriveAuditKey(sealKey, clusterId).export())).toBe(toHex(vector.auditKey))
+    expect(toHex(deriveKmsKey(sealKey, clusterId).export())).toBe(toHex(vector.kmsKey))
     for (const [typeAndName, sealId] of Object.entries(vector.sealIds as Record<string, string>)) {
       const [sealType = '', name = ''] = typeAndName.split(' ')
       expect(toHex(deriveSealId(clusterId, known(SEAL_TYPES, sealType), name))).toBe(sealId)

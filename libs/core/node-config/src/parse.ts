@@ -11,11 +11,21 @@ import { nodeConfigSchema, type NodeConfig } from './schema.ts'
  * @throws {@link NodeConfigError} `CONFIG_SYNTAX` or `CONFIG_INVALID`.
  */
 export function parseNodeConfig(text: string, source: string): NodeConfig {
+  return parseConfig(nodeConfigSchema, text, source)
+}
+
+/**
+ * Parses a configuration file of any of our programs.
+ *
+ * @param schema - must refuse unknown fields at every level.
+ * @throws as {@link parseNodeConfig}.
+ */
+export function parseConfig<S extends v.GenericSchema>(schema: S, text: string, source: string): v.InferOutput<S> {
   // Anchors are refused: a configuration needs none, and nested aliases can blow a small file up.
   const document = parseDocument(text, { uniqueKeys: true, strict: true })
   const [problem] = [...document.errors, ...document.warnings]
   if (problem !== undefined) throw new NodeConfigError('CONFIG_SYNTAX', `${source}: ${problem.message.trim()}`)
-  const result = v.safeParse(nodeConfigSchema, toPlainValue(document, source))
+  const result = v.safeParse(schema, toPlainValue(document, source))
   if (result.success) return result.output
   throw new NodeConfigError('CONFIG_INVALID', result.issues.map(issue => `${source}: ${describe(issue)}`).join('\n'))
 }

@@ -30,29 +30,25 @@ const agent = v.strictObject({
   sealType: v.optional(v.picklist(['sealwright', 'static'], 'must be one of: sealwright, static'), 'sealwright'),
 })
 
+/** The seals of one node, or of one other program that opens a keyring. */
+export const sealList = v.pipe(
+  v.array(
+    v.variant('type', [tpmSeal, pkcs11Seal, transitSeal, shamirSeal], 'must be one of: tpm, pkcs11, transit, shamir'),
+  ),
+  v.minLength(1, 'must name at least one seal'),
+  v.check(list => isUnique(list, seal => seal.name), 'two seals that are not disabled share a name'),
+  v.check(list => isUnique(list, seal => seal.priority), 'two seals that are not disabled share a priority'),
+  v.check(list => list.some(seal => !seal.disabled), 'every seal is disabled'),
+  // What one of them retires the other may still boot by.
+  v.check(list => isUnique(list, policiesFileOf), 'two seals that are not disabled share a signedPolicy.policiesFile'),
+)
+
 /** What one node's configuration file may say. Unknown fields are refused at every level. */
 export const nodeConfigSchema = v.pipe(
   v.strictObject({
     store: v.optional(absolutePath, '/var/lib/sealwright/seal'),
     clusterId: v.optional(clusterIdText),
-    seals: v.pipe(
-      v.array(
-        v.variant(
-          'type',
-          [tpmSeal, pkcs11Seal, transitSeal, shamirSeal],
-          'must be one of: tpm, pkcs11, transit, shamir',
-        ),
-      ),
-      v.minLength(1, 'must name at least one seal'),
-      v.check(list => isUnique(list, seal => seal.name), 'two seals that are not disabled share a name'),
-      v.check(list => isUnique(list, seal => seal.priority), 'two seals that are not disabled share a priority'),
-      v.check(list => list.some(seal => !seal.disabled), 'every seal is disabled'),
-      // What one of them retires the other may still boot by.
-      v.check(
-        list => isUnique(list, policiesFileOf),
-        'two seals that are not disabled share a signedPolicy.policiesFile',
-      ),
-    ),
+    seals: sealList,
     agent: v.optional(agent, {}),
     openbao: v.optional(openbao),
   }),

@@ -105,7 +105,8 @@ export const pkcs11Seal = v.strictObject({
   deadlineMs: v.optional(wholeNumber(100, 600_000), 10_000),
 })
 
-const transitAuth = v.variant(
+/** How a program proves to another OpenBao who it is. */
+export const transitAuth = v.variant(
   'method',
   [
     v.strictObject({ method: v.literal('token'), tokenFile: absolutePath }),
@@ -132,6 +133,21 @@ const transitAuth = v.variant(
   'must be one of: token, approle, jwt, kubernetes, cert',
 )
 
+export const NEEDS_CERTIFICATE = 'needs tls.certFile and tls.keyFile together, and both for auth.method cert'
+
+/** By what another OpenBao proves to us who it is, and we to it. */
+export const transitTls = v.optional(
+  v.strictObject({
+    caFile: v.optional(absolutePath),
+    certFile: v.optional(absolutePath),
+    keyFile: v.optional(absolutePath),
+    serverName: v.optional(text),
+    /** Whoever answers gets the token, and what is sealed. For experiments. */
+    unsafelySkipVerify: v.optional(v.boolean(), false),
+  }),
+  {},
+)
+
 /** Key of the transit engine of another OpenBao. */
 const transitFields = v.strictObject({
   type: v.literal('transit'),
@@ -141,28 +157,19 @@ const transitFields = v.strictObject({
   namespace: v.optional(text),
   keyName: text,
   auth: transitAuth,
-  tls: v.optional(
-    v.strictObject({
-      caFile: v.optional(absolutePath),
-      certFile: v.optional(absolutePath),
-      keyFile: v.optional(absolutePath),
-      serverName: v.optional(text),
-      /** Whoever answers gets the token, and what is sealed. For experiments. */
-      unsafelySkipVerify: v.optional(v.boolean(), false),
-    }),
-    {},
-  ),
+  tls: transitTls,
   deadlineMs: v.optional(wholeNumber(100, 600_000), 10_000),
 })
 
 export const transitSeal = v.pipe(
   transitFields,
-  v.check(
-    ({ auth, tls: { certFile, keyFile } }) =>
-      (certFile === undefined) === (keyFile === undefined) && (auth.method !== 'cert' || certFile !== undefined),
-    'needs tls.certFile and tls.keyFile together, and both for auth.method cert',
-  ),
+  v.check(seal => hasItsCertificate(seal), NEEDS_CERTIFICATE),
 )
+
+/** Whether a client certificate is named whole, and is there where the login needs it. */
+export function hasItsCertificate({ auth, tls: { certFile, keyFile } }: TransitConnection): boolean {
+  return (certFile === undefined) === (keyFile === undefined) && (auth.method !== 'cert' || certFile !== undefined)
+}
 
 export const shamirSeal = v.strictObject({ type: v.literal('shamir'), ...commonFields })
 
@@ -174,6 +181,12 @@ export type SignedPolicyConfig = NonNullable<TpmSealConfig['signedPolicy']>
 
 /** A seal that a PKCS#11 token keeps. */
 export type Pkcs11SealConfig = Readonly<v.InferOutput<typeof pkcs11Seal>>
+
+/** The way to another OpenBao: what proves each to the other. */
+export interface TransitConnection {
+  readonly auth: Readonly<v.InferOutput<typeof transitAuth>>
+  readonly tls: Readonly<v.InferOutput<typeof transitTls>>
+}
 
 /** A seal that the transit engine of another OpenBao keeps. */
 export type TransitSealConfig = Readonly<v.InferOutput<typeof transitSeal>>

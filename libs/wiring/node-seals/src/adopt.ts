@@ -32,6 +32,7 @@ export interface Adopted {
  * @param input.sealKeys - of the keyring; stay the caller's.
  * @param input.clusterId - 16 bytes, where it is known from elsewhere; else a record must have proven the origin.
  * @param input.seals - of this node that are not disabled. Whatever device they have now is meant, but for one that was removed.
+ * @param input.assertFit - throws for a keyring that this node must not have: it is given the one that comes of what was brought and the store.
  * @throws {@link EnrolmentError} `ENROLMENT_NOTHING_PROVEN`, `ENROLMENT_OTHER_CLUSTER`; {KeyringError} `KEYRING_ORIGIN_UNPROVEN`,
  *   `KEYRING_OTHER_CLUSTER`; {StoreError}. After each the store is as it was.
  */
@@ -43,6 +44,7 @@ export async function adoptKeyring(
     readonly seals: readonly ConfiguredSeal[]
     readonly storePath: string
     readonly label: string
+    readonly assertFit?: (keyring: Keyring) => void
   },
   signal: AbortSignal,
 ): Promise<Adopted> {
@@ -52,6 +54,7 @@ export async function adoptKeyring(
   await using store = await openKeyringStore(storePath, { create: true })
   const stored = await store.readKeyring()
   const base = stored === undefined ? brought : unite(brought, decodeKeyring(stored))
+  input.assertFit?.(base.keyring)
   const welcome = seals.map((seal): ConfiguredSeal => ({
     ...seal,
     withLocalMember: ({ signal: seekSignal }, use) =>

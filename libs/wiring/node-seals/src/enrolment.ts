@@ -98,6 +98,12 @@ export function enrolmentFingerprint({ sealName, label, wrappingKey, like }: Enr
   return digits.replace(/(.{4})(?=.)/g, '$1-')
 }
 
+/** Whether somebody has typed the fingerprint of this request; dashes, blanks and capitals do not count. */
+export function isFingerprintOf(request: EnrolmentRequest, typed: string): boolean {
+  const digits = (text: string): string => text.toLowerCase().replace(/[\s-]/g, '')
+  return digits(typed) === digits(enrolmentFingerprint(request))
+}
+
 /**
  * Who seals for the new node.
  *

@@ -4,6 +4,7 @@ export { type ConfiguredSeal, type EnrolledDevice, type SealContext } from './co
 export {
   configuredSeals,
   type NamedFailure,
+  openKmsThrough,
   openThrough,
   proveThrough,
   unwrapThrough,
@@ -15,11 +16,24 @@ export {
   enrolmentFingerprint,
   enrolmentMember,
   type EnrolmentRequest,
+  isFingerprintOf,
   makeEnrolmentRequest,
 } from './enrolment.ts'
 export { EnrolmentError, type EnrolmentErrorCode } from './enrolment-error.ts'
+export { createLine, type Line } from './line.ts'
+export { refusedPins, type RefusedPins } from './refused-pins.ts'
+export {
+  type NamedSet,
+  proveByShares,
+  recordForShares,
+  type Unlocked,
+  withRootRecords,
+  withShareSet,
+  withSharesOf,
+} from './share-set.ts'
 export { type StandIn, standInFor } from './stand-in.ts'
 export { mayNeedTending, type Tended, type TendInput, tendSeals } from './tend.ts'
+export { agentLock, type AgentLock } from './store-lock.ts'
 export { openKeyringStore, readStoredKeyring } from './store.ts'
 export { addToPoliciesFile, retireFromPoliciesFile } from './signed-policy/change.ts'
 export { signedSealOf, type SignedTpmSealConfig, tpmSealOf } from './signed-policy/configured.ts'
@@ -39,4 +53,5 @@ export {
 } from './signed-policy/policies-file.ts'
 export { resealTpm, type Resealed } from './signed-policy/reseal.ts'
 export { tpmAccess } from './tpm-access.ts'
+export { type ConnectionOptions, transitConnection } from './transit-connection.ts'
 export { howToRelabel, labelIgnored } from './label-ignored.ts'

@@ -1,6 +1,8 @@
 import {
   type Keyring,
   openKeyring,
+  openKmsKeyring,
+  type OpenKmsKeyring,
   type OpenKeyring,
   proveRecords,
   type SealKeys,
@@ -57,6 +59,23 @@ export async function openThrough(seal: ConfiguredSeal, keyring: Keyring, signal
     keyring,
     signal,
     async (member, sealId) => await openKeyring({ keyring, sealId, member, signal, mayGoOn }),
+  )
+}
+
+/**
+ * Opens the keyring of a KMS plugin through one seal, for real.
+ *
+ * @throws as {@link openThrough}; {KeyringError} `KEYRING_OTHER_USE` for one that opens OpenBao.
+ */
+export async function openKmsThrough(
+  seal: ConfiguredSeal,
+  keyring: Keyring,
+  signal: AbortSignal,
+): Promise<OpenKmsKeyring> {
+  return await seal.withRecordedMember(
+    keyring,
+    signal,
+    async (member, sealId) => await openKmsKeyring({ keyring, sealId, member, signal, mayGoOn }),
   )
 }
 

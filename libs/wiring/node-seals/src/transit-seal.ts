@@ -1,10 +1,9 @@
 import { findRecords, findSeal, type Keyring, type Member, type SealMember } from '@sealwright/keyring'
 import { type TransitSealConfig } from '@sealwright/node-config'
 import type * as OpenBao from '@sealwright/openbao'
-import { readSecretFile } from '@sealwright/program'
-import { readFile } from 'node:fs/promises'
 import { type ConfiguredSeal } from './configured-seal.ts'
 import { isUnreadable, noRecord } from './seal-records.ts'
+import { transitConnection } from './transit-connection.ts'
 
 type OpenBaoLibrary = typeof OpenBao
 
@@ -23,7 +22,10 @@ export function transitSeal(config: TransitSealConfig): ConfiguredSeal {
   let connecting: Promise<Connected> | undefined
 
   const connect = (): Promise<Connected> => {
-    connecting ??= import('@sealwright/openbao').then(library => ({ library, access: openAccess(library, config) }))
+    connecting ??= import('@sealwright/openbao').then(library => ({
+      library,
+      access: library.openTransit(accessOptions(config)),
+    }))
     connecting.catch(() => {
       connecting = undefined
     })
@@ -82,56 +84,12 @@ export function transitSeal(config: TransitSealConfig): ConfiguredSeal {
   }
 }
 
-function openAccess(library: OpenBaoLibrary, config: TransitSealConfig): OpenBao.TransitAccess {
-  const { address, mountPath, namespace, keyName, tls, deadlineMs: timeoutMs } = config
-  const { certFile, keyFile, serverName } = tls
-  return library.openTransit({
-    ...{ address, mountPath, keyName, timeoutMs, auth: authOf(config) },
+function accessOptions(config: TransitSealConfig): OpenBao.TransitOptions {
+  const { address, mountPath, namespace, keyName, deadlineMs: timeoutMs } = config
+  return {
+    ...{ address, mountPath, keyName, timeoutMs },
     ...(namespace === undefined ? {} : { namespace }),
-    ...(address.startsWith('https://') ? { trust: trustOf(config) } : {}),
-    ...(serverName === undefined ? {} : { serverName }),
-    ...(certFile === undefined || keyFile === undefined
-      ? {}
-      : {
-          readClientCertificate: async () => ({
-            certificatePem: await readFile(certFile, 'utf8'),
-            privateKeyPem: await readSecretFile(keyFile),
-          }),
-        }),
-  })
-}
-
-function trustOf({ tls: { caFile, unsafelySkipVerify } }: TransitSealConfig): OpenBao.OpenBaoTrust {
-  if (unsafelySkipVerify) return { kind: 'unsafely-anybody' }
-  return caFile === undefined ? { kind: 'system' } : { kind: 'ca-file', path: caFile }
-}
-
-function authOf({ auth }: TransitSealConfig): Parameters<OpenBaoLibrary['openTransit']>[0]['auth'] {
-  switch (auth.method) {
-    case 'token':
-      return { method: 'token', readToken: () => readSecretFile(auth.tokenFile) }
-    case 'approle':
-      return {
-        ...{ method: 'approle', mountPath: auth.mountPath },
-        readRoleId: () => readSecretFile(auth.roleIdFile),
-        readSecretId: () => readSecretFile(auth.secretIdFile),
-      }
-    case 'jwt':
-      return {
-        ...{ method: 'jwt', mountPath: auth.mountPath, role: auth.role },
-        readJwt: () => readSecretFile(auth.jwtFile),
-      }
-    case 'kubernetes':
-      return {
-        ...{ method: 'kubernetes', mountPath: auth.mountPath, role: auth.role },
-        // Kubernetes lets everybody in the pod read it.
-        readJwt: () => readSecretFile(auth.jwtFile, { mayBeReadByAll: true }),
-      }
-    case 'cert':
-      return {
-        ...{ method: 'cert', mountPath: auth.mountPath },
-        ...(auth.role === undefined ? {} : { role: auth.role }),
-      }
+    ...transitConnection(config, [address]),
   }
 }
 

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { type SealMember } from '@sealwright/keyring'
-import { mayHaveCostTry } from '@sealwright/node-seals'
+import { mayHaveCostTry } from './classify.ts'
 
 /** How many records are remembered: more than one seal is ever asked for in one go. */
 const MAX_REMEMBERED = 256

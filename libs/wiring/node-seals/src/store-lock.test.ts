@@ -1,5 +1,5 @@
 import { rename } from 'node:fs/promises'
-import { openKeyringStore } from '@sealwright/node-seals'
+import { openKeyringStore } from './store.ts'
 import { StoreError } from '@sealwright/seal-store'
 import { temporaryFolder, type TemporaryFolder } from '@sealwright/testing-rig'
 import { type AgentLock, agentLock } from './store-lock.ts'

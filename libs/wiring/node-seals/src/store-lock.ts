@@ -1,5 +1,5 @@
 import { lstat } from 'node:fs/promises'
-import { openKeyringStore } from '@sealwright/node-seals'
+import { openKeyringStore } from './store.ts'
 import { StoreError, type StoreLock } from '@sealwright/seal-store'
 import { hasErrorCode } from '@sealwright/system-error'
 

@@ -1,7 +1,6 @@
 import { type SealMember } from '@sealwright/keyring'
 import { Secret } from '@sealwright/secret'
 import { TpmError } from '@sealwright/tpm'
-import { fakeSeal } from '../testing/fake-seal.ts'
 import { refusedPins } from './refused-pins.ts'
 
 const { signal } = new AbortController()
@@ -17,28 +16,30 @@ beforeEach(() => {
   told = []
 })
 
-async function guarded() {
+function guarded() {
   const pins = refusedPins((sealName, error) => {
     told = [...told, sealName, error]
   })
-  const member = await fakeSeal().withLocalMember({ knownIn: undefined, signal }, inner => Promise.resolve(inner))
   const unsealKek: SealMember['unsealKek'] = () => {
     asked += 1
     return failure === undefined ? Promise.resolve(new Secret(new Uint8Array(32))) : Promise.reject(failure)
   }
-  const guarding = pins.guard('tpm', { ...member, unsealKek })
+  const guarding = pins.guard('tpm', {
+    ...{ sealType: 'tpm', method: 'tpm-sealed', memberId: new Uint8Array(16), unsealKek },
+    sealKek: () => Promise.reject(new Error('it is only asked to open')),
+  })
   return { pins, open: (sealedKek: Uint8Array) => guarding.unsealKek(sealedKek, { signal, method: 'tpm-sealed' }) }
 }
 
 describe('a record for which the PIN was refused', () => {
   it('costs no second try, and fails as it did; told once', async () => {
-    const { open } = await guarded()
+    const { open } = guarded()
     for (let times = 0; times < 3; times += 1) await expect(open(kek)).rejects.toBe(wrong)
     expect([asked, told]).toEqual([1, ['tpm', wrong]])
   })
 
   it('is asked for again after a reload', async () => {
-    const { open, pins } = await guarded()
+    const { open, pins } = guarded()
     await expect(open(kek)).rejects.toBe(wrong)
     pins.forget()
     failure = undefined
@@ -47,14 +48,14 @@ describe('a record for which the PIN was refused', () => {
   })
 
   it('says nothing of another one', async () => {
-    const { open } = await guarded()
+    const { open } = guarded()
     await expect(open(kek)).rejects.toBe(wrong)
     await expect(open(Uint8Array.of(2))).rejects.toBe(wrong)
     expect(asked).toBe(2)
   })
 
   it('is forgotten as the oldest of many', async () => {
-    const { open } = await guarded()
+    const { open } = guarded()
     for (let number = 0; number <= 256; number += 1)
       await expect(open(Uint8Array.of(number >> 8, number))).rejects.toBe(wrong)
     await expect(open(Uint8Array.of(0, 1))).rejects.toBe(wrong)
@@ -70,7 +71,7 @@ describe('a record for which the PIN was refused', () => {
     new TpmError('TPM_PIN_HELD_BACK', 'near the lockout'),
   ])('is another thing than one that failed as $code', async error => {
     failure = error
-    const { open } = await guarded()
+    const { open } = guarded()
     for (let times = 0; times < 2; times += 1) await expect(open(kek)).rejects.toBe(error)
     expect([asked, told]).toEqual([2, []])
   })

@@ -1,0 +1,2 @@
+export { failureOf, programLog } from './log.ts'
+export { createRepeatLimit, type RepeatLimit } from './repeat-limit.ts'
