@@ -8,6 +8,37 @@ export interface Limits {
   readonly signal: AbortSignal
 }
 
+/** A signal with a deadline. To be disposed of: else its timer goes on, and each of thousands of calls leaves one behind. */
+export interface Limit extends Disposable {
+  /** Fires at the deadline, or with the caller's signal and for its reason. */
+  readonly signal: AbortSignal
+  /** Whether the deadline has passed before the caller left. */
+  readonly isOver: () => boolean
+}
+
+export function openLimit({ timeoutMs, signal }: Omit<Limits, 'what'>): Limit {
+  const controller = new AbortController()
+  let isOver = false
+  const onAbort = (): void => {
+    controller.abort(signal.reason)
+  }
+  const timer = setTimeout(() => {
+    isOver = !controller.signal.aborted
+    controller.abort(new DOMException(`${timeoutMs} ms have passed`, 'TimeoutError'))
+  }, timeoutMs)
+  timer.unref()
+  signal.addEventListener('abort', onAbort, { once: true })
+  if (signal.aborted) onAbort()
+  return {
+    signal: controller.signal,
+    isOver: () => isOver,
+    [Symbol.dispose]: () => {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', onAbort)
+    },
+  }
+}
+
 /**
  * Runs several steps under one deadline. A timeout is told as one, and not as a cancellation, whichever step it hit.
  *
@@ -18,14 +49,13 @@ export interface Limits {
 export async function withDeadline<T>(limits: Limits, run: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const { what, timeoutMs, signal } = limits
   if (hasLeft(signal)) throw cancelledBy(signal.reason, what)
-  const deadline = AbortSignal.timeout(timeoutMs)
-  const limit = AbortSignal.any([signal, deadline])
+  using limit = openLimit(limits)
   try {
-    return await waitFor(run(limit), limit)
+    return await waitFor(run(limit.signal), limit.signal)
   } catch (cause) {
     if (!isCancellation(cause)) throw cause
     if (hasLeft(signal)) throw cancelledBy(cause, what)
-    if (!deadline.aborted) throw cause
+    if (!limit.isOver()) throw cause
     throw new OpenBaoError('OPENBAO_TIMEOUT', `${what}: not done in ${timeoutMs} ms`, { cause })
   }
 }
@@ -47,6 +77,11 @@ export async function waitFor<T>(promise: Promise<T>, signal: AbortSignal): Prom
   } finally {
     signal.removeEventListener('abort', onAbort)
   }
+}
+
+/** What is left until a moment, in whole milliseconds: 1 at least, for that is what timers take. */
+export function leftMs(deadlineMs: number, nowMs: number): number {
+  return Math.max(Math.ceil(deadlineMs - nowMs), 1)
 }
 
 /** A call, since TypeScript takes a signal that was looked at once for one that never changes. */

@@ -66,7 +66,12 @@ export function errorTexts(body: Uint8Array, secrets: readonly Secret[] = []): r
     .filter(text => typeof text === 'string')
     .slice(0, MAX_ERROR_TEXTS)
     .map(text => (repeats(text, secrets) ? 'a text that repeats a secret' : text))
-    .map(text => shorten(text.replace(/[\p{Cc}\p{Cf}\s]+/gu, ' ').trim()))
+    .map(cleanText)
+}
+
+/** On one line, without control characters, and shortened. */
+export function cleanText(text: string): string {
+  return shorten(text.replace(/[\p{Cc}\p{Cf}\s]+/gu, ' ').trim())
 }
 
 /** Bytes are looked for in bytes: no secret becomes a string. */

@@ -27,7 +27,7 @@ export { type AuthMethod, type LoginMethod, type ReadSecret, type TokenMethod } 
 export { type Clock, steadyClock } from './auth/clock.ts'
 export { openTokenSource, type TokenSource, type TokenSourceOptions, type UseOptions } from './auth/token-source.ts'
 export { openReopeningTransport, type ReadClientCertificate, type ReopeningOptions } from './reopening-transport.ts'
-export { type TransitCiphertext } from './transit/ciphertext.ts'
+export { parseCiphertext as parseTransitCiphertext, type TransitCiphertext } from './transit/ciphertext.ts'
 export { TransitError, type TransitErrorCode, type TransitErrorKind } from './transit/error.ts'
 export {
   readTransitIdentity,
@@ -35,6 +35,15 @@ export {
   type TransitKeyLocation,
   transitMemberId,
 } from './transit/identity.ts'
-export { type TransitKey } from './transit/messages.ts'
+export { type TransitKey, type TransitKeyVersions } from './transit/messages.ts'
 export { transitMemberOf, transitSealMember, type TransitSealMemberOptions } from './transit/seal-member.ts'
 export { openTransit, type TransitAccess, type TransitCall, type TransitOptions } from './transit/transit-access.ts'
+export {
+  type AddressHealth,
+  DEFAULT_BATCH_ITEMS,
+  DEFAULT_MAX_CALLS,
+  DEFAULT_POOL_TIMEOUT_MS,
+  openTransitPool,
+  type TransitPool,
+  type TransitPoolOptions,
+} from './transit-pool/transit-pool.ts'

@@ -12,6 +12,11 @@ export type ReopeningOptions = Omit<OpenBaoClientOptions, 'clientCertificate'> &
   readonly readClientCertificate?: ReadClientCertificate
 }
 
+export interface ReopeningTransport extends Pick<Transport, 'send' | 'close'> {
+  /** Lets the next call open new connections. Calls that are under way still end on the old ones. */
+  readonly reopen: () => void
+}
+
 /**
  * A transport that reads its certificates again when TLS fails: they may have been renewed since. A request that failed so was
  * not sent, and is sent once more if its connections were opened before it.
@@ -20,34 +25,38 @@ export type ReopeningOptions = Omit<OpenBaoClientOptions, 'clientCertificate'> &
  *
  * @throws {@link OpenBaoError} `OPENBAO_ADDRESS_INVALID`.
  */
-export function openReopeningTransport(options: ReopeningOptions): Pick<Transport, 'send' | 'close'> {
+export function openReopeningTransport(options: ReopeningOptions): ReopeningTransport {
   parseAddress(options.address, { unsafelyAllowPlainHttp: options.unsafelyAllowPlainHttp ?? false })
   /** In use, or retired with calls under way. */
   const live = new Set<Transport>()
   let opening: Promise<Transport> | undefined
+  /** What {@link opening} gave. */
+  let opened: Transport | undefined
   let closed = false
 
   const openOnce = (): Promise<Transport> => {
-    const opened = open(options)
-    opening = opened
-    opened.then(
+    const opens = open(options)
+    opening = opens
+    opens.then(
       async transport => {
+        if (opening === opens) opened = transport
         if (closed) await transport.close()
         else live.add(transport)
       },
       () => {
         // What could not be opened is opened anew by the next call.
-        if (opening === opened) opening = undefined
+        if (opening === opens) opening = undefined
       },
     )
-    return opened
+    return opens
   }
 
   /** Takes a transport out of use. Calls that are under way still end. */
-  const retire = (opened: Promise<Transport>): void => {
-    if (opening !== opened) return
+  const retire = (opens: Promise<Transport>): void => {
+    if (opening !== opens) return
     opening = undefined
-    opened.then(
+    opened = undefined
+    opens.then(
       async transport => {
         await transport.retire()
         live.delete(transport)
@@ -62,25 +71,28 @@ export function openReopeningTransport(options: ReopeningOptions): Pick<Transpor
     const shared = opening
     if (shared !== undefined) {
       try {
-        return await (await waitFor(shared, signal)).send(request)
+        return await (opened ?? (await waitFor(shared, signal))).send(request)
       } catch (error) {
         // Even if another call is opening it right now: it may have read a new certificate beside an old key.
         if (!isTlsFailure(error)) throw error
         retire(shared)
       }
     }
-    const opened = opening ?? openOnce()
-    const transport = await waitFor(opened, signal)
+    const opens = opening ?? openOnce()
+    const transport = await waitFor(opens, signal)
     try {
       return await transport.send(request)
     } catch (error) {
-      if (isTlsFailure(error)) retire(opened)
+      if (isTlsFailure(error)) retire(opens)
       throw error
     }
   }
 
   return {
     send,
+    reopen: () => {
+      if (opening !== undefined) retire(opening)
+    },
     close: async () => {
       closed = true
       // One that still waits for its files is closed when it has them.

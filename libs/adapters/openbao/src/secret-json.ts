@@ -22,6 +22,14 @@ const MAX_DEPTH = 32
 
 const QUOTE = 0x22
 const BACKSLASH = 0x5c
+const COMMA = 0x2c
+const COLON = 0x3a
+const OPENING_BRACKET = 0x5b
+const CLOSING_BRACKET = 0x5d
+const OPENING_BRACE = 0x7b
+const CLOSING_BRACE = 0x7d
+/** `+`, `-` and `.` */
+const PLAIN_MARKS: ReadonlySet<number> = new Set([0x2b, 0x2d, 0x2e])
 const PLAIN_VALUE = /^(?:true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?)$/
 const ESCAPED: Readonly<Record<string, number>> = {
   '"': 0x22,
@@ -41,29 +49,27 @@ const ESCAPED: Readonly<Record<string, number>> = {
  * @throws {@link OpenBaoError} `OPENBAO_RESPONSE_MALFORMED`; the message tells the place, never the text.
  */
 export function parseSecretJson(bytes: Uint8Array, request: string): SecretJson {
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   let at = 0
 
   const fail = (): OpenBaoError =>
     new OpenBaoError('OPENBAO_RESPONSE_MALFORMED', `${request}: the body is not JSON (byte ${at})`)
-  const peek = (): string => String.fromCharCode(bytes[at] ?? 0)
   const skipSpace = (): void => {
-    while (at < bytes.length && ' \t\n\r'.includes(peek())) at++
-  }
-  const take = (expected: string): void => {
-    skipSpace()
-    if (at >= bytes.length || peek() !== expected) throw fail()
-    at++
+    while (isSpace(bytes[at])) at++
   }
   /** True, and past it, if the next byte that is not white space is `expected`. */
-  const taken = (expected: string): boolean => {
+  const taken = (expected: number): boolean => {
     skipSpace()
-    if (at >= bytes.length || peek() !== expected) return false
+    if (bytes[at] !== expected) return false
     at++
     return true
   }
+  const take = (expected: number): void => {
+    if (!taken(expected)) throw fail()
+  }
 
+  /** From behind its first quotation mark. */
   const string = (): { readonly kind: 'string'; readonly start: number; readonly end: number } => {
-    take('"')
     const start = at
     for (;;) {
       const byte = bytes[at]
@@ -73,39 +79,43 @@ export function parseSecretJson(bytes: Uint8Array, request: string): SecretJson 
     }
   }
 
+  const memberName = (): string => {
+    take(QUOTE)
+    const name = string()
+    const hasEscape = bytes.subarray(name.start, name.end).includes(BACKSLASH)
+    if (!hasEscape) return text.toString('utf8', name.start, name.end)
+    return secretText(bytes, name, request).reveal(utf8 => new TextDecoder().decode(utf8))
+  }
+
   const value = (depth: number): SecretJson => {
     if (depth > MAX_DEPTH) throw fail()
-    skipSpace()
-    if (taken('{')) return object(depth)
-    if (taken('[')) return array(depth)
-    if (at < bytes.length && peek() === '"') return string()
+    if (taken(OPENING_BRACE)) return object(depth)
+    if (taken(OPENING_BRACKET)) return array(depth)
+    if (taken(QUOTE)) return string()
     const start = at
-    while (at < bytes.length && /[-+.\w]/.test(peek())) at++
-    if (!PLAIN_VALUE.test(Buffer.from(bytes.buffer, bytes.byteOffset + start, at - start).toString('latin1'))) {
-      throw fail()
-    }
+    while (isPlainByte(bytes[at])) at++
+    if (!PLAIN_VALUE.test(text.toString('latin1', start, at))) throw fail()
     return { kind: 'plain', start, end: at }
   }
 
   const object = (depth: number): SecretJson => {
     const members = new Map<string, SecretJson>()
-    if (taken('}')) return { kind: 'object', members }
+    if (taken(CLOSING_BRACE)) return { kind: 'object', members }
     do {
-      skipSpace()
-      const name = secretText(bytes, string(), request).reveal(utf8 => new TextDecoder().decode(utf8))
-      take(':')
+      const name = memberName()
+      take(COLON)
       members.set(name, value(depth + 1))
-    } while (taken(','))
-    take('}')
+    } while (taken(COMMA))
+    take(CLOSING_BRACE)
     return { kind: 'object', members }
   }
 
   const array = (depth: number): SecretJson => {
     const items: SecretJson[] = []
-    if (taken(']')) return { kind: 'array', items }
+    if (taken(CLOSING_BRACKET)) return { kind: 'array', items }
     do items.push(value(depth + 1))
-    while (taken(','))
-    take(']')
+    while (taken(COMMA))
+    take(CLOSING_BRACKET)
     return { kind: 'array', items }
   }
 
@@ -114,6 +124,17 @@ export function parseSecretJson(bytes: Uint8Array, request: string): SecretJson 
   skipSpace()
   if (at !== bytes.length) throw fail()
   return root
+}
+
+/** RFC 8259 §2. */
+function isSpace(byte: number | undefined): boolean {
+  return byte === 0x20 || byte === 0x09 || byte === 0x0a || byte === 0x0d
+}
+
+/** What numbers, true, false and null are made of: letters, digits, `+`, `-` and `.`. */
+function isPlainByte(byte = 0): boolean {
+  const letter = byte | 0x20
+  return (letter >= 0x61 && letter <= 0x7a) || (byte >= 0x30 && byte <= 0x39) || PLAIN_MARKS.has(byte)
 }
 
 /**
@@ -126,6 +147,12 @@ export function secretText(
   { start, end }: { readonly start: number; readonly end: number },
   request: string,
 ): Secret {
+  const raw = bytes.subarray(start, end)
+  if (!raw.includes(BACKSLASH)) {
+    const text = allocateKeyBytes(raw.byteLength)
+    text.set(raw)
+    return new Secret(text)
+  }
   // Each escape is longer than what it stands for, so this is always enough.
   const text = allocateKeyBytes(end - start)
   let length = 0
@@ -152,16 +179,17 @@ function readEscape(
   end: number,
   request: string,
 ): { readonly utf8: Uint8Array; readonly next: number } {
-  const malformed = new OpenBaoError('OPENBAO_RESPONSE_MALFORMED', `${request}: bad escape in the body (byte ${at})`)
+  const malformed = (): OpenBaoError =>
+    new OpenBaoError('OPENBAO_RESPONSE_MALFORMED', `${request}: bad escape in the body (byte ${at})`)
   const letter = String.fromCharCode(bytes[at + 1] ?? 0)
   const simple = ESCAPED[letter]
   if (simple !== undefined) return { utf8: Uint8Array.of(simple), next: at + 2 }
   const unit = readUnit(bytes, at, end)
-  if (unit === undefined) throw malformed
+  if (unit === undefined) throw malformed()
   const isHigh = unit >= 0xd800 && unit <= 0xdbff
   const low = isHigh ? readUnit(bytes, at + UNIT_BYTES, end) : undefined
   const text = low === undefined ? String.fromCharCode(unit) : String.fromCharCode(unit, low)
-  if (!text.isWellFormed()) throw malformed
+  if (!text.isWellFormed()) throw malformed()
   return { utf8: new TextEncoder().encode(text), next: at + (low === undefined ? 1 : 2) * UNIT_BYTES }
 }
 

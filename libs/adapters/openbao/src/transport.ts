@@ -2,6 +2,7 @@ import { type Socket } from 'node:net'
 import { type Secret } from '@sealwright/secret'
 import { buildConnector, type Dispatcher, Pool } from 'undici'
 import { type OpenBaoAddress, parseAddress } from './address.ts'
+import { openLimit } from './deadline.ts'
 import { OpenBaoError } from './error.ts'
 import { connectionError, isProgrammingError, statusError } from './failure.ts'
 import { joinBytes } from './secret-json.ts'
@@ -97,7 +98,7 @@ export function openTransport(options: OpenBaoClientOptions): Transport {
     const { method, path, body, call, expected } = sent
     const request = `${method} ${path}`
     const limitMs = call.timeoutMs ?? timeoutMs
-    const deadline = AbortSignal.timeout(limitMs)
+    using limit = openLimit({ timeoutMs: limitMs, signal: call.signal })
     const headers = { ...requestHeaders(call, body), ...namespace }
     try {
       call.signal.throwIfAborted()
@@ -106,7 +107,7 @@ export function openTransport(options: OpenBaoClientOptions): Transport {
         path: `/v1/${path}`,
         headers,
         body: body ?? null,
-        signal: AbortSignal.any([call.signal, deadline]),
+        signal: limit.signal,
       })
       const answer = { request, status: response.statusCode, body: await readBody(response, request, maxResponseBytes) }
       if (expected.includes(answer.status)) return answer
@@ -118,7 +119,7 @@ export function openTransport(options: OpenBaoClientOptions): Transport {
       if (call.signal.aborted) {
         throw new OpenBaoError('OPENBAO_CANCELLED', `${request}: cancelled by the caller`, { cause })
       }
-      if (deadline.aborted) {
+      if (limit.isOver()) {
         throw new OpenBaoError('OPENBAO_TIMEOUT', `${request}: no answer in ${limitMs} ms`, { cause })
       }
       // A bug must not look like an outage, which would be waited for.
@@ -214,19 +215,33 @@ function namespaceText(namespace: string): string {
 }
 
 /** Reads to the end, but never more than `maxBytes`. The pieces are wiped: they may hold a root token. */
-async function readBody(response: Dispatcher.ResponseData, request: string, maxBytes: number): Promise<Uint8Array> {
-  const tooLarge = new OpenBaoError('OPENBAO_RESPONSE_TOO_LARGE', `${request}: more than ${maxBytes} bytes of answer`, {
-    status: response.statusCode,
-  })
+async function readBody(
+  { body, statusCode }: Dispatcher.ResponseData,
+  request: string,
+  maxBytes: number,
+): Promise<Uint8Array> {
   const pieces: Uint8Array[] = []
   let totalBytes = 0
-  // Leaving the loop early destroys the body, and with it the connection.
-  for await (const piece of response.body as AsyncIterable<Uint8Array>) {
+  const read = Promise.withResolvers<undefined>()
+  body.on('data', (piece: Uint8Array) => {
     totalBytes += piece.byteLength
-    if (totalBytes > maxBytes) throw tooLarge
     pieces.push(piece)
+    if (totalBytes <= maxBytes) return
+    const message = `${request}: more than ${maxBytes} bytes of answer`
+    // The connection ends with the body.
+    body.destroy(new OpenBaoError('OPENBAO_RESPONSE_TOO_LARGE', message, { status: statusCode }))
+  })
+  body.once('end', () => {
+    read.resolve(undefined)
+  })
+  body.once('error', read.reject)
+  body.once('close', () => {
+    if (!body.readableEnded) read.reject(new Error('the body was closed before its end'))
+  })
+  try {
+    await read.promise
+    return joinBytes(pieces)
+  } finally {
+    for (const piece of pieces) piece.fill(0)
   }
-  const body = joinBytes(pieces)
-  for (const piece of pieces) piece.fill(0)
-  return body
 }

@@ -4,7 +4,7 @@ import { OpenBaoError } from '../error.ts'
 import { fakeSend, granted, type ManualClock, manualClock, type Script } from '../testing/fake-send.ts'
 import { reads, secretOf } from '../testing/second-openbao.ts'
 import { type AuthMethod } from './auth-method.ts'
-import { openTokenSource, type TokenSource } from './token-source.ts'
+import { openTokenSource, type TokenSource, type TokenSourceOptions } from './token-source.ts'
 
 const call = { signal: new AbortController().signal }
 const jwt: AuthMethod = { method: 'jwt', role: 'node', readJwt: reads('a.b.c') }
@@ -20,7 +20,7 @@ interface Scene {
 }
 
 /** A source whose logins give `token-1`, `token-2` and so on, unless the script says otherwise. */
-function scene(script?: Script, auth = jwt): Scene {
+function scene(script?: Script, auth = jwt, options: Partial<TokenSourceOptions> = {}): Scene {
   const asked: string[] = []
   const clock = manualClock()
   let logins = 0
@@ -31,7 +31,7 @@ function scene(script?: Script, auth = jwt): Scene {
     logins += 1
     return granted(`token-${logins}`, 60)
   })
-  return { clock, asked, source: openTokenSource({ auth, send, clock, timeoutMs: 5_000 }) }
+  return { clock, asked, source: openTokenSource({ auth, send, clock, timeoutMs: 5_000, ...options }) }
 }
 
 const textOf = (token: Secret): string => token.reveal(bytes => Buffer.from(bytes).toString())
@@ -68,6 +68,32 @@ describe('one login for all', () => {
     const codes = await Promise.all([codeOf(use(at)), codeOf(use(at))])
     expect(codes).toEqual(['OPENBAO_SEALED', 'OPENBAO_SEALED'])
     expect(at.asked).toHaveLength(1)
+    isUp = true
+    expect(await use(at)).toBe('token')
+  })
+
+  it('is not tried again for a while after a refusal, where that is asked for', async () => {
+    let isRight = false
+    const script: Script = () => (isRight ? granted('token', 60) : [400, { errors: ['wrong role'] }])
+    const at = scene(script, jwt, { holdRefusalMs: 1_000 })
+    for (let uses = 0; uses < 3; uses += 1) expect(await codeOf(use(at))).toBe('OPENBAO_LOGIN_REFUSED')
+    expect(at.asked).toHaveLength(1)
+    await at.clock.advance(999)
+    isRight = true
+    expect(await codeOf(use(at))).toBe('OPENBAO_LOGIN_REFUSED')
+    await at.clock.advance(1)
+    expect(await use(at)).toBe('token')
+    const impatient = scene(() => [400, { errors: ['wrong role'] }])
+    for (let uses = 0; uses < 3; uses += 1) expect(await codeOf(use(impatient))).toBe('OPENBAO_LOGIN_REFUSED')
+    expect(impatient.asked).toHaveLength(3)
+  })
+
+  it('is tried again at once after an outage, even so', async () => {
+    let isUp = false
+    const at = scene(() => (isUp ? granted('token', 60) : [503, { errors: ['Vault is sealed'] }]), jwt, {
+      holdRefusalMs: 1_000,
+    })
+    expect(await codeOf(use(at))).toBe('OPENBAO_SEALED')
     isUp = true
     expect(await use(at)).toBe('token')
   })
@@ -249,6 +275,28 @@ describe('a token from a file', () => {
     expect(at.asked).toHaveLength(2)
     await at.clock.advance(45_000)
     expect(at.asked).toHaveLength(3)
+  })
+
+  it('is read again after a while only, and at once when it is denied, where that is asked for', async () => {
+    let text = 'one'
+    let readings = 0
+    const auth: AuthMethod = {
+      method: 'token',
+      readToken: async () => {
+        readings += 1
+        return await Promise.resolve(secretOf(text))
+      },
+    }
+    const at = scene(undefined, auth, { rereadAfterMs: 1_000 })
+    expect([await use(at), await use(at)]).toEqual(['one', 'one'])
+    text = 'two'
+    await at.clock.advance(999)
+    expect([await use(at), readings]).toEqual(['one', 1])
+    await at.clock.advance(1)
+    expect([await use(at), readings]).toEqual(['two', 2])
+    text = 'three'
+    expect([await useWith(at, 'three'), readings]).toEqual(['three', 3])
+    expect([await use(at), readings]).toEqual(['three', 3])
   })
 
   it('that cannot be renewed is used until it is denied, and asks for nothing more', async () => {

@@ -21,6 +21,10 @@ export interface TokenSourceOptions {
   readonly clock: Clock
   /** Limit of one login or renewal, credential and all, in milliseconds. */
   readonly timeoutMs: number
+  /** For how long a token from a file is used before the file is read again, in milliseconds, unless it is denied. Default: 0. */
+  readonly rereadAfterMs?: number
+  /** For how long a login that was refused is not tried again, but answered with the same error, in milliseconds. Default: 0. */
+  readonly holdRefusalMs?: number
 }
 
 export interface UseOptions {
@@ -50,7 +54,8 @@ export interface TokenSource {
  * A token is renewed after two thirds of its life, used or not, and replaced by a new login where that does not help. Its
  * policies need not allow renewing or revoking. A token from a file is read again at each use, and renewed from the first one.
  */
-export function openTokenSource({ auth, send, clock, timeoutMs }: TokenSourceOptions): TokenSource {
+export function openTokenSource(options: TokenSourceOptions): TokenSource {
+  const { auth, send, clock, timeoutMs, rereadAfterMs = 0, holdRefusalMs = 0 } = options
   const acquire = acquireBy(auth, send, clock)
   const isFromFile = auth.method === 'token'
   const closing = new AbortController()
@@ -59,12 +64,20 @@ export function openTokenSource({ auth, send, clock, timeoutMs }: TokenSourceOpt
   let refreshing: Promise<void> | undefined
   let closed: Promise<void> | undefined
   let cancelTimer = (): void => undefined
+  let readAtMs = -Infinity
+  let refusal: { readonly error: unknown; readonly untilMs: number } | undefined
 
   const limited = async <T>(what: string, run: (call: Call) => Promise<T>): Promise<T> =>
     await withDeadline({ what, timeoutMs, signal: closing.signal }, async signal => await run({ signal, timeoutMs }))
 
   const acquireOne = async (): Promise<Lease> => {
-    const lease = await limited('login', async call => await acquire(current, call))
+    const askedAtMs = clock.nowMs()
+    if (refusal !== undefined && askedAtMs < refusal.untilMs) throw refusal.error
+    const lease = await limited('login', async call => await acquire(current, call)).catch((error: unknown) => {
+      if (isRefusal(error)) refusal = { error, untilMs: clock.nowMs() + holdRefusalMs }
+      throw error
+    })
+    readAtMs = askedAtMs
     if (lease === current) return lease
     current?.held.giveUp()
     current = lease
@@ -114,11 +127,13 @@ export function openTokenSource({ auth, send, clock, timeoutMs }: TokenSourceOpt
     })
   }
 
-  /** A token that should work, as far as one can know. */
-  const ready = async (): Promise<Lease> => {
-    if (isFromFile || current === undefined || clock.nowMs() >= current.times.expiresAtMs) return await obtain()
+  /** A token that should work, as far as one can know; undefined if one has to be obtained first. */
+  const ready = (): Lease | undefined => {
+    const nowMs = clock.nowMs()
+    if (current === undefined || nowMs >= current.times.expiresAtMs) return undefined
+    if (isFromFile) return nowMs - readAtMs < rereadAfterMs ? current : undefined
     // The timer is late where the machine slept.
-    if (clock.nowMs() >= current.times.refreshAtMs) refresh(current)
+    if (nowMs >= current.times.refreshAtMs) refresh(current)
     return current
   }
 
@@ -153,7 +168,7 @@ export function openTokenSource({ auth, send, clock, timeoutMs }: TokenSourceOpt
   return {
     withToken: async (use, { signal, loginAgain = true }) => {
       if (closed !== undefined) throw closedError()
-      const lease = await waitFor(ready(), signal)
+      const lease = ready() ?? (await waitFor(obtain(), signal))
       try {
         return await lend(lease, use)
       } catch (error) {
@@ -171,6 +186,11 @@ export function openTokenSource({ auth, send, clock, timeoutMs }: TokenSourceOpt
 
 function isDenied(error: unknown): boolean {
   return error instanceof OpenBaoError && error.code === 'OPENBAO_PERMISSION_DENIED'
+}
+
+function isRefusal(error: unknown): boolean {
+  if (!(error instanceof OpenBaoError)) return false
+  return error.code === 'OPENBAO_LOGIN_REFUSED' || error.code === 'OPENBAO_SECRET_ID_REFUSED'
 }
 
 function closedError(): OpenBaoError {

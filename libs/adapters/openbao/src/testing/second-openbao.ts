@@ -1,6 +1,7 @@
 import { Secret } from '@sealwright/secret'
 import { type ReadSecret } from '../auth/auth-method.ts'
 import { openTransit, type TransitAccess, type TransitOptions } from '../transit/transit-access.ts'
+import { openTransitPool, type TransitPool, type TransitPoolOptions } from '../transit-pool/transit-pool.ts'
 
 /** What the tests need of a server of the rig. */
 export interface AskableNode {
@@ -81,7 +82,7 @@ export function reads(text: string | (() => string)): ReadSecret {
   return async () => await Promise.resolve(secretOf(typeof text === 'string' ? text : text()))
 }
 
-const opened: TransitAccess[] = []
+const opened: (TransitAccess | TransitPool)[] = []
 
 /** A way to {@link KEY_NAME} that {@link closeTransits} closes. */
 export function transitOf(
@@ -93,6 +94,19 @@ export function transitOf(
   const access = openTransit({ address, ...trust, keyName: KEY_NAME, ...options })
   opened.push(access)
   return access
+}
+
+/** A way to {@link KEY_NAME} by any of these nodes, of one cluster, that {@link closeTransits} closes. */
+export function poolOf(
+  nodes: readonly AskableNode[],
+  options: Partial<TransitPoolOptions> & Pick<TransitPoolOptions, 'auth'>,
+): TransitPool {
+  const caPath = nodes[0]?.caPath
+  const trust = caPath === undefined ? {} : { trust: { kind: 'ca-file', path: caPath } as const }
+  const addresses = nodes.map(({ apiAddress }) => apiAddress)
+  const pool = openTransitPool({ addresses, ...trust, keyName: KEY_NAME, ...options })
+  opened.push(pool)
+  return pool
 }
 
 /** For `afterEach`. */

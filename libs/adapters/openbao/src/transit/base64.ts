@@ -5,6 +5,11 @@ const GROUP_BYTES = 3
 const GROUP_DIGITS = 4
 const PADDING = 0x3d // "="
 
+/** How many digits and padding characters stand for so many bytes. */
+export function base64Length(byteLength: number): number {
+  return Math.ceil(byteLength / GROUP_BYTES) * GROUP_DIGITS
+}
+
 /**
  * Encodes as standard base64 without ever making a string: a string cannot be wiped. The time taken depends on the length alone.
  *
@@ -12,7 +17,13 @@ const PADDING = 0x3d // "="
  * @see RFC 4648 §4
  */
 export function encodeBase64(bytes: Uint8Array): Uint8Array {
-  const encoded = allocateKeyBytes(Math.ceil(bytes.byteLength / GROUP_BYTES) * GROUP_DIGITS)
+  const encoded = allocateKeyBytes(base64Length(bytes.byteLength))
+  encodeBase64Into(bytes, encoded)
+  return encoded
+}
+
+/** The same, into the whole of `encoded`, which has {@link base64Length} bytes. */
+export function encodeBase64Into(bytes: Uint8Array, encoded: Uint8Array): void {
   encoded.fill(PADDING)
   const digits = Math.ceil((bytes.byteLength * 8) / 6)
   for (let index = 0; index < digits; index += 1) {
@@ -21,7 +32,6 @@ export function encodeBase64(bytes: Uint8Array): Uint8Array {
     const pair = ((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0)
     encoded[index] = digitOf((pair >> (10 - (bit & 7))) & 0x3f)
   }
-  return encoded
 }
 
 /** The digit of one value. Arithmetic only: a table look-up or a branch would show the value by its timing. */

@@ -21,10 +21,13 @@ export type TransitErrorCode =
   | 'TRANSIT_KEY_MISSING' // no such key
   | 'TRANSIT_KEY_SOFT_DELETED' // deleted, but it can be restored
   | 'TRANSIT_KEY_VERSION' // sealed by a version below min_decryption_version
+  | 'TRANSIT_VERSION_TOO_NEW' // a version that the key does not have: an older copy of it, or a node that lags behind
+  | 'TRANSIT_VERSION_NOT_ENCRYPTING' // a version below min_encryption_version, or trimmed away
   | 'TRANSIT_KEY_UNSUITABLE' // a key of a type that cannot do this
   | 'TRANSIT_CIPHERTEXT_REFUSED' // sealed by another key, or changed; never told apart
   | 'TRANSIT_REQUEST_REFUSED' // any other 400
   | 'TRANSIT_RATE_LIMITED' // a quota of the other OpenBao
+  | 'TRANSIT_OVERLOADED' // too many calls wait already; nothing was sent
   | 'TRANSIT_REDIRECTED' // only a leader can do this, and there may be none
   | 'TRANSIT_STATUS' // any other status
   | 'TRANSIT_RESPONSE_MALFORMED' // an answer that no OpenBao gives
@@ -60,10 +63,14 @@ const KINDS: Readonly<Record<TransitErrorCode, TransitErrorKind>> = {
   TRANSIT_KEY_MISSING: 'permanent',
   TRANSIT_KEY_SOFT_DELETED: 'permanent',
   TRANSIT_KEY_VERSION: 'permanent',
+  // A node that lags behind catches up.
+  TRANSIT_VERSION_TOO_NEW: 'transient',
+  TRANSIT_VERSION_NOT_ENCRYPTING: 'permanent',
   TRANSIT_KEY_UNSUITABLE: 'permanent',
   TRANSIT_CIPHERTEXT_REFUSED: 'permanent',
   TRANSIT_REQUEST_REFUSED: 'permanent',
   TRANSIT_RATE_LIMITED: 'transient',
+  TRANSIT_OVERLOADED: 'transient',
   TRANSIT_REDIRECTED: 'transient',
   TRANSIT_STATUS: 'transient',
   // One garbled answer must not close a node.

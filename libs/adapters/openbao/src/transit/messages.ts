@@ -6,6 +6,8 @@ import { type Answer } from '../transport.ts'
 import { encodeBase64 } from './base64.ts'
 import { parseCiphertext, type TransitCiphertext } from './ciphertext.ts'
 
+const MS_PER_SECOND = 1_000
+
 /** What a transit key says of itself. */
 export interface TransitKey {
   /** `aes256-gcm96` and others. */
@@ -18,6 +20,16 @@ export interface TransitKey {
   /** Whoever has a token for it can take the key out. */
   readonly exportable: boolean
   readonly deletionAllowed: boolean
+}
+
+/** The same, with the life of its versions. */
+export interface TransitKeyVersions extends TransitKey {
+  /** All that can be used, by number: when each was made, in milliseconds since 1970. OpenBao keeps whole seconds. */
+  readonly versions: ReadonlyMap<number, number>
+  /** Older versions do not encrypt; 0 if any may. */
+  readonly minEncryptionVersion: number
+  /** Older versions are gone for good; 0 if none is. */
+  readonly minAvailableVersion: number
 }
 
 /** Body of an encryption. Fresh bytes for the caller to wipe. */
@@ -82,6 +94,31 @@ export function parseKey({ body, request }: Answer): TransitKey {
     softDeleted: flag('soft_deleted'),
     exportable: flag('exportable'),
     deletionAllowed: flag('deletion_allowed'),
+  }
+}
+
+/**
+ * Reads the answer about a key with its versions, which only symmetric keys tell in this way.
+ *
+ * @throws {@link OpenBaoError} `OPENBAO_RESPONSE_MALFORMED`, also if the newest version is not among them.
+ */
+export function parseKeyVersions(answer: Answer): TransitKeyVersions {
+  const { body, request } = answer
+  const key = parseKey(answer)
+  const data = field(parseJsonObject(body, request), 'data', readObject, { request, path: '' })
+  const place = { request, path: 'data' }
+  const keys = field(data, 'keys', readObject, place)
+  const versions = new Map<number, number>()
+  for (const name of Object.keys(keys)) {
+    if (!/^[1-9]\d{0,9}$/.test(name)) throw malformedField(request, 'data.keys')
+    versions.set(Number(name), field(keys, name, readCount, { request, path: 'data.keys' }) * MS_PER_SECOND)
+  }
+  if (!versions.has(key.latestVersion)) throw malformedField(request, 'data.keys')
+  return {
+    ...key,
+    versions,
+    minEncryptionVersion: field(data, 'min_encryption_version', readCount, place),
+    minAvailableVersion: field(data, 'min_available_version', readCount, place),
   }
 }
 

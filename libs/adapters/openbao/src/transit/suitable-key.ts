@@ -15,13 +15,13 @@ export function assertSuitable(key: TransitKey, keyName: string): void {
   if (!SUITABLE_TYPES.includes(key.type)) {
     throw new TransitError(
       'TRANSIT_KEY_UNSUITABLE',
-      `the key ${keyName} is of type ${key.type}: make one of type aes256-gcm96 for this seal`,
+      `the key ${keyName} is of type ${key.type}: make one of type aes256-gcm96`,
     )
   }
   if (key.derived) {
     throw new TransitError(
       'TRANSIT_KEY_UNSUITABLE',
-      `the key ${keyName} is derived and wants a context with each call: make one without derivation for this seal`,
+      `the key ${keyName} is derived and wants a context with each call: make one without derivation`,
     )
   }
 }

@@ -5,10 +5,11 @@ import { openTokenSource } from '../auth/token-source.ts'
 import { withDeadline } from '../deadline.ts'
 import { OpenBaoError } from '../error.ts'
 import { parseSealStatus } from '../health.ts'
-import { encodePath, withoutSlashes } from '../kv.ts'
+import { withoutSlashes } from '../kv.ts'
 import { openReopeningTransport, type ReopeningOptions } from '../reopening-transport.ts'
 import { type Answer, DEFAULT_TIMEOUT_MS, type Request } from '../transport.ts'
 import { type TransitCiphertext } from './ciphertext.ts'
+import { keyPaths } from './key-paths.ts'
 import { decryptBody, encryptBody, parseDecrypted, parseEncrypted, parseKey, type TransitKey } from './messages.ts'
 import { assertSuitable } from './suitable-key.ts'
 import { transitErrorOf } from './translate.ts'
@@ -79,10 +80,7 @@ export function openTransit(options: TransitOptions): TransitAccess {
   }
   const transport = inOurWords(() => openReopeningTransport({ ...options, timeoutMs }))
   const tokens = inOurWords(() => openTokenSource({ auth, send: transport.send, clock, timeoutMs }))
-  const pathTo = inOurWords(() => {
-    const [mount, key] = [encodePath(mountPath), encodePath(keyName)]
-    return (verb: 'encrypt' | 'decrypt' | 'keys'): string => `${mount}/${verb}/${key}`
-  })
+  const pathTo = inOurWords(() => keyPaths(mountPath, keyName))
 
   const operation = async <T>(
     what: string,

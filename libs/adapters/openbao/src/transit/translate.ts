@@ -25,7 +25,7 @@ function wordsFor(error: OpenBaoError, place: KeyPlace): Words {
   switch (error.code) {
     case 'OPENBAO_ADDRESS_INVALID':
     case 'OPENBAO_REQUEST_INVALID':
-      return ['TRANSIT_OPTIONS_INVALID', 'correct the configuration of this seal']
+      return ['TRANSIT_OPTIONS_INVALID', 'correct the configuration of this transit key']
     case 'OPENBAO_UNREACHABLE':
       if (isConnectTimeout(error)) return TIMEOUT_WORDS
       return ['TRANSIT_UNREACHABLE', 'start it, or correct its address; it is tried again']
@@ -72,15 +72,12 @@ function wordsFor(error: OpenBaoError, place: KeyPlace): Words {
 const TIMEOUT_WORDS: Words = ['TRANSIT_TIMEOUT', 'look at it and at the way to it; it is tried again']
 
 const TLS_WORDS: Readonly<Record<TlsProblem, Words>> = {
-  untrusted: ['TRANSIT_CERTIFICATE_UNTRUSTED', 'correct the CA file of this seal, or find out who answers there'],
+  untrusted: ['TRANSIT_CERTIFICATE_UNTRUSTED', 'correct the CA file that is configured, or find out who answers there'],
   expired: ['TRANSIT_CERTIFICATE_EXPIRED', 'renew its certificate; if that is good, correct the clock of this machine'],
-  name: [
-    'TRANSIT_CERTIFICATE_NAME',
-    'correct the address or the server name of this seal, or find out who answers there',
-  ],
+  name: ['TRANSIT_CERTIFICATE_NAME', 'correct the configured address or server name, or find out who answers there'],
   'client-certificate': [
     'TRANSIT_CLIENT_CERTIFICATE',
-    'give this seal a client certificate that it takes, or renew the one it has',
+    'configure a client certificate that it takes, or renew the one that is configured',
   ],
   other: [
     'TRANSIT_TLS',
@@ -88,9 +85,14 @@ const TLS_WORDS: Readonly<Record<TlsProblem, Words>> = {
   ],
 }
 
+function deniedAdvice(place: KeyPlace): string {
+  const { mountPath, keyName } = place
+  return deniedOrExpired(place, `update on ${mountPath}/encrypt/${keyName} or ${mountPath}/decrypt/${keyName}`)
+}
+
 /** OpenBao gives one answer for a token that is no good and for a policy that is missing. */
-function deniedAdvice({ authMethod, mountPath, keyName }: KeyPlace): string {
-  const policy = `its policy lacks update on ${mountPath}/encrypt/${keyName} or ${mountPath}/decrypt/${keyName}`
+export function deniedOrExpired({ authMethod }: KeyPlace, lacking: string): string {
+  const policy = `its policy lacks ${lacking}`
   return authMethod === 'token'
     ? `the token has expired, was revoked or never was one: put a new one into its file; or ${policy}. OpenBao does not say which`
     : `the token has expired or was revoked, or ${policy}. OpenBao does not say which; a login just made did not help, so look at the policy first`
@@ -111,12 +113,12 @@ function loginRefusedWords({ status }: OpenBaoError, { authMethod }: KeyPlace): 
 
 function notFoundWords({ serverErrors }: OpenBaoError, { namespace, mountPath, keyName }: KeyPlace): Words {
   if (says(serverErrors, /namespace not found/)) {
-    return ['TRANSIT_NAMESPACE_MISSING', `correct the namespace ${namespace ?? ''} of this seal, or create it there`]
+    return ['TRANSIT_NAMESPACE_MISSING', `correct the configured namespace ${namespace ?? ''}, or create it there`]
   }
   if (says(serverErrors, /no handler for route/)) {
     return [
       'TRANSIT_MOUNT_MISSING',
-      `nothing is mounted at ${mountPath}: correct the mount path of this seal, or mount transit`,
+      `nothing is mounted at ${mountPath}: correct the configured mount path, or mount transit`,
     ]
   }
   if (serverErrors.length === 0) return ['TRANSIT_KEY_MISSING', missingKeyAdvice(keyName)]
@@ -154,6 +156,6 @@ export function softDeletedAdvice(keyName: string): string {
   return `${keyName} is marked as deleted: restore it with soft-delete-restore while that is possible`
 }
 
-function says(texts: readonly string[], pattern: RegExp): boolean {
+export function says(texts: readonly string[], pattern: RegExp): boolean {
   return texts.some(text => pattern.test(text))
 }
