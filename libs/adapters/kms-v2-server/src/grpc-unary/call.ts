@@ -1,0 +1,187 @@
+import { constants, type ServerHttp2Stream } from 'node:http2'
+import { FRAME_HEADER_BYTES, RequestReader } from './frame.ts'
+import { parseGrpcTimeout } from './grpc-timeout.ts'
+import { type CallReport, type UnaryCall, type UnaryMethod, type UnaryService } from './method.ts'
+import { GRPC_STATUS, type GrpcStatusName, percentEncode, type Refusal } from './status.ts'
+
+/** What all calls of a server share. */
+export interface CallContext<Name extends string> {
+  readonly service: UnaryService<Name>
+  readonly maxMessageBytes: number
+  /** Milliseconds of a clock that never goes back. */
+  readonly now: () => number
+  readonly onCall: ((report: CallReport<Name>) => void) | undefined
+  /** A handler threw what its service has no refusal for. */
+  readonly onBug: (method: Name, cause: unknown) => void
+}
+
+const OK_HEADERS = { ':status': 200, 'content-type': 'application/grpc' }
+const OK_TRAILERS = { 'grpc-status': String(GRPC_STATUS.OK) }
+const WITH_TRAILERS = { waitForTrailers: true, sendDate: false }
+const WITHOUT_BODY = { endStream: true, sendDate: false }
+/** No call can be answered in less. A timer waits a millisecond at least. */
+const MIN_TIME_MS = 0.1
+/** A longer delay would be taken for none at all (24.8 days). */
+const MAX_TIMER_MS = 2 ** 31 - 1
+
+const BUG: Refusal = { status: 'INTERNAL', message: 'the KMS plugin failed; its own log says why' }
+const BAD_TIMEOUT: Refusal = { status: 'INVALID_ARGUMENT', message: 'grpc-timeout is malformed' }
+const EXPIRED: Refusal = { status: 'DEADLINE_EXCEEDED', message: 'no answer before the deadline of the call' }
+
+/** One call, from its headers to its answer, or to its caller's leaving. */
+export class ActiveCall<Name extends string> implements UnaryCall {
+  readonly #context: CallContext<Name>
+  readonly #stream: ServerHttp2Stream
+  readonly #method: UnaryMethod<Name>
+  readonly #startedAtMs: number
+  readonly #reader: RequestReader
+  #requestBytes = 0
+  #timer: NodeJS.Timeout | undefined
+  #aborter: AbortController | undefined
+  #state: 'open' | 'answered' | 'abandoned' = 'open'
+
+  constructor(context: CallContext<Name>, stream: ServerHttp2Stream, method: UnaryMethod<Name>) {
+    this.#context = context
+    this.#stream = stream
+    this.#method = method
+    this.#startedAtMs = context.onCall === undefined ? 0 : context.now()
+    this.#reader = new RequestReader(context.maxMessageBytes)
+    stream.on('data', (part: Uint8Array) => {
+      const refusal = this.#reader.push(part)
+      if (refusal !== undefined) this.#refuse(refusal)
+    })
+    stream.on('end', () => {
+      this.#handle()
+    })
+    stream.on('close', () => {
+      this.#callerHasGone()
+    })
+  }
+
+  get signal(): AbortSignal {
+    if (this.#aborter === undefined) {
+      this.#aborter = new AbortController()
+      if (this.#state === 'abandoned') this.#aborter.abort()
+    }
+    return this.#aborter.signal
+  }
+
+  /** Ends the call when the time in its header `grpc-timeout` is over. */
+  limitTime(header: string): void {
+    const timeoutMs = parseGrpcTimeout(header)
+    if (timeoutMs === null) this.#refuse(BAD_TIMEOUT)
+    else if (timeoutMs < MIN_TIME_MS) this.#expire()
+    else this.#timer = setTimeout(this.#expire, Math.min(timeoutMs, MAX_TIMER_MS))
+  }
+
+  #handle(): void {
+    if (this.#state !== 'open') return
+    const message = this.#reader.end()
+    if (!(message instanceof Uint8Array)) {
+      this.#refuse(message)
+      return
+    }
+    this.#requestBytes = message.byteLength
+    try {
+      const frame = this.#method.handle(message, this)
+      if (frame instanceof Uint8Array) this.#answer(frame)
+      else frame.then(this.#answer, this.#fail)
+    } catch (error) {
+      this.#fail(error)
+    }
+  }
+
+  readonly #answer = (frame: Uint8Array): void => {
+    const { answersWithSecret } = this.#method
+    if (!this.#finish('answered')) {
+      if (answersWithSecret) frame.fill(0)
+      return
+    }
+    const stream = this.#stream
+    stream.on('wantTrailers', sendOkTrailers)
+    stream.respond(OK_HEADERS, WITH_TRAILERS)
+    if (answersWithSecret) stream.end(frame, () => frame.fill(0))
+    else stream.end(frame)
+    this.#report('OK', frame.byteLength - FRAME_HEADER_BYTES)
+  }
+
+  readonly #fail = (cause: unknown): void => {
+    const refusal = this.#context.service.refusalOf(cause)
+    if (refusal === null) this.#context.onBug(this.#method.name, cause)
+    this.#refuse(refusal ?? BUG, cause)
+  }
+
+  /** Answers without a message. Does nothing when the call is over. */
+  #refuse(refusal: Refusal, cause?: unknown): void {
+    if (!this.#finish('answered')) return
+    sendRefusal(this.#stream, refusal)
+    this.#report(refusal.status, 0, cause)
+  }
+
+  readonly #expire = (): void => {
+    if (!this.#finish('abandoned')) return
+    sendRefusal(this.#stream, EXPIRED)
+    this.#report(EXPIRED.status, 0)
+    this.#aborter?.abort()
+  }
+
+  #callerHasGone(): void {
+    this.#reader.wipe()
+    if (!this.#finish('abandoned')) return
+    this.#aborter?.abort()
+    this.#report('CANCELLED', 0)
+  }
+
+  /** @returns whether it was not over yet, and can still be answered. */
+  #finish(state: 'answered' | 'abandoned'): boolean {
+    if (this.#state !== 'open') return false
+    // A caller that has gone is seen here before its 'close' comes, which then reports it.
+    if (state === 'answered' && isClosed(this.#stream)) return false
+    this.#state = state
+    clearTimeout(this.#timer)
+    return true
+  }
+
+  #report(status: GrpcStatusName, responseBytes: number, cause?: unknown): void {
+    const { onCall, now } = this.#context
+    onCall?.({
+      method: this.#method.name,
+      status,
+      durationMs: now() - this.#startedAtMs,
+      requestBytes: this.#requestBytes,
+      responseBytes,
+      cause,
+    })
+  }
+}
+
+/** Answers with a status alone, in one header block, and wants no more of the request. */
+export function sendRefusal(stream: ServerHttp2Stream, { status, message }: Refusal): void {
+  endWith(stream, {
+    ':status': 200,
+    'content-type': 'application/grpc',
+    'grpc-accept-encoding': 'identity',
+    'grpc-status': String(GRPC_STATUS[status]),
+    'grpc-message': percentEncode(message),
+  })
+}
+
+/** Answers what is not gRPC, in words of HTTP. */
+export function sendHttpStatus(stream: ServerHttp2Stream, httpStatus: number): void {
+  endWith(stream, { ':status': httpStatus })
+}
+
+function endWith(stream: ServerHttp2Stream, headers: Readonly<Record<string, string | number>>): void {
+  if (isClosed(stream)) return
+  stream.respond(headers, WITHOUT_BODY)
+  // RFC 9113, section 8.1: tells the client to stop sending, and does not void the answer.
+  if (!stream.readableEnded) stream.close(constants.NGHTTP2_NO_ERROR)
+}
+
+function isClosed(stream: ServerHttp2Stream): boolean {
+  return stream.closed || stream.destroyed
+}
+
+function sendOkTrailers(this: ServerHttp2Stream): void {
+  this.sendTrailers(OK_TRAILERS)
+}
