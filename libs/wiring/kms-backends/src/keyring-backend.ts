@@ -1,0 +1,235 @@
+import { type OpenKmsKeyring } from '@sealwright/keyring'
+import { type KeyringBackendConfig } from '@sealwright/kms-config'
+import { KmsError, type KmsBackend } from '@sealwright/kms-v2'
+import { agentLock, createLine, type SealContext } from '@sealwright/node-seals'
+import { StoreError } from '@sealwright/seal-store'
+import { type KeyringEvent } from './keyring-events.ts'
+import { unusableStore } from './keyring-failure.ts'
+import { type ExaminedSeal, keyringOpener } from './keyring-opener.ts'
+import { readStored, type StoredKeyring } from './keyring-store.ts'
+import { isOvertaken, tendKeyring } from './keyring-tender.ts'
+import { type KeyringVersions, keyringVersions, successionOf } from './keyring-versions.ts'
+
+/** How long devices that lack records wait for the next try, in milliseconds. */
+const TEND_INTERVAL_MS = 60_000
+
+export interface KeyringBackendContext extends Pick<SealContext, 'pkcs11Program'> {
+  /** Told of what happens. Must not throw. */
+  readonly onKeyringEvent?: (event: KeyringEvent) => void
+}
+
+/** What a backend over a keyring can do beside its port. */
+export interface KeyringAbilities {
+  /**
+   * Whether this node could start again now: each seal that is not disabled opens the keyring in the store, for real. A seal of which a
+   * PIN was refused is not tried.
+   *
+   * @throws {KmsError} `KMS_BACKEND_REFUSED` if the store cannot be used.
+   */
+  readonly examine: (signal: AbortSignal) => Promise<readonly ExaminedSeal[]>
+  /** An operator changed something: seals that waited for that may be tried again. */
+  readonly reload: () => void
+}
+
+/** What is open, and where it comes from. */
+interface Held extends KeyringVersions {
+  readonly stored: StoredKeyring
+  readonly open: OpenKmsKeyring
+}
+
+/**
+ * A keyring that any of several seals opens. It is opened once and held: to encrypt or decrypt asks no device.
+ *
+ * Nothing is read or asked before the first `observe`. When the store changes, the next `observe` starts to open it anew, beside serving
+ * what is held; what cannot be opened is told, and what is held goes on.
+ */
+export function keyringBackend(
+  config: KeyringBackendConfig,
+  { onKeyringEvent: onEvent = () => undefined, pkcs11Program }: KeyringBackendContext,
+): KmsBackend & KeyringAbilities {
+  const storePath = config.store
+  const opener = keyringOpener(config, { pkcs11Program }, onEvent)
+  const lock = agentLock(storePath)
+  /** One at a time: a PIN that is wrong must not be sent twice because two came together. */
+  const inTurn = createLine()
+  const stopped = new AbortController()
+  let held: Held | undefined
+  let opening: Promise<Held> | undefined
+  /** Bytes of the store that were looked at, and not taken over. */
+  let notTaken: Uint8Array | undefined
+  let refreshing: Promise<void> | undefined
+  let tending: Promise<void> | undefined
+  let tendAtMs = 0
+  /** Where nothing is missing. */
+  let tendedBytes: Uint8Array | undefined
+
+  const hold = (next: Held): Held => {
+    held = next
+    notTaken = undefined
+    return next
+  }
+
+  const openStored = async (stored: StoredKeyring, signal: AbortSignal): Promise<Held> => {
+    const startedAtMs = performance.now()
+    const { open, sealName } = await opener.open(stored.keyring, signal)
+    const before = held?.open
+    const former = before !== undefined && successionOf(before, open) === 'went-back' ? before : undefined
+    const next = hold({ stored, open, ...keyringVersions(open, former) })
+    const versions = next.observation.versions.map(({ version }) => version)
+    const { revision } = stored.keyring
+    onEvent({ kind: 'opened', sealName, tookMs: performance.now() - startedAtMs, revision, versions })
+    return next
+  }
+
+  const lockStore = async (signal: AbortSignal): Promise<void> => {
+    try {
+      await lock.ensure(signal)
+    } catch (error) {
+      signal.throwIfAborted()
+      // Whatever else is wrong with it, a disk that fails must not keep the cluster from its Secrets.
+      if (!(error instanceof StoreError) || error.code === 'STORE_IN_USE') throw error
+      onEvent({ kind: 'store-not-locked', cause: error })
+    }
+  }
+
+  const openFirst = async (signal: AbortSignal): Promise<Held> => {
+    try {
+      const stored = await readStored(storePath)
+      await lockStore(signal)
+      return await inTurn(() => openStored(stored, signal))
+    } catch (error) {
+      if (stopped.signal.aborted)
+        throw new KmsError('KMS_STOPPING', 'the KMS plugin is being stopped', { cause: error })
+      signal.throwIfAborted()
+      throw unusableStore(error)
+    }
+  }
+
+  const refresh = async (now: Held, signal: AbortSignal): Promise<void> => {
+    let bytes: Uint8Array | undefined
+    try {
+      const stored = await readStored(storePath)
+      bytes = stored.bytes
+      if (isSame(bytes, now.stored.bytes) || isSame(bytes, notTaken)) return
+      await lockStore(signal)
+      await inTurn(() => openStored(stored, signal))
+    } catch (error) {
+      if (signal.aborted) return
+      // What a seal may still open is tried again at the next look.
+      if (!(error instanceof KmsError)) notTaken = bytes
+      onEvent({ kind: 'store-not-taken', cause: error })
+    }
+  }
+
+  const tend = async ({ stored, open }: Held, signal: AbortSignal): Promise<void> => {
+    try {
+      const result = await inTurn(() => tendKeyring({ storePath, stored, open }, { opener, onEvent }, signal))
+      if (result.kind === 'nothing-to-do') tendedBytes = stored.bytes
+      // Meanwhile another one may have been opened, which is newer.
+      if (result.kind === 'tended' && held?.stored === stored) {
+        hold({ ...held, stored: result.stored })
+        tendedBytes = undefined
+        tendAtMs = 0
+      }
+    } catch (error) {
+      if (!signal.aborted && !isOvertaken(error)) onEvent({ kind: 'tending-failed', cause: error })
+    }
+  }
+
+  const tendLater = (now: Held): void => {
+    if (tending !== undefined || performance.now() < tendAtMs || isSame(now.stored.bytes, tendedBytes)) return
+    tendAtMs = performance.now() + TEND_INTERVAL_MS
+    tending = tend(now, stopped.signal).finally(() => {
+      tending = undefined
+    })
+  }
+
+  const refreshLater = (now: Held): void => {
+    refreshing ??= refresh(now, stopped.signal).finally(() => {
+      refreshing = undefined
+    })
+  }
+
+  /** What is held; what is being opened, if that is done before the call has to be. */
+  const ready = async (signal: AbortSignal): Promise<Held> => {
+    if (held !== undefined) return held
+    if (opening === undefined) {
+      throw new KmsError('KMS_BACKEND_UNAVAILABLE', 'the keyring of the KMS plugin is not open yet: see its log')
+    }
+    return await beforeAborted(opening, signal)
+  }
+
+  return {
+    provider: 'keyring',
+    async observe({ signal }) {
+      if (held === undefined) {
+        const limit = AbortSignal.any([signal, stopped.signal])
+        opening ??= openFirst(limit).finally(() => {
+          opening = undefined
+        })
+        const { observation } = await beforeAborted(opening, signal)
+        return observation
+      }
+      const { observation } = held
+      refreshLater(held)
+      tendLater(held)
+      return observation
+    },
+    async encrypt({ version, plaintext, associatedData }, { signal }) {
+      return (held ?? (await ready(signal))).encrypt(version, plaintext, associatedData)
+    },
+    async decrypt({ version, wrapped, associatedData }, { signal }) {
+      return (held ?? (await ready(signal))).decrypt(version, wrapped, associatedData)
+    },
+    async examine(signal) {
+      try {
+        const { keyring } = await readStored(storePath)
+        return await inTurn(() => opener.examine(keyring, signal))
+      } catch (error) {
+        signal.throwIfAborted()
+        throw unusableStore(error)
+      }
+    },
+    reload() {
+      opener.reload()
+      notTaken = undefined
+      tendedBytes = undefined
+      tendAtMs = 0
+    },
+    async [Symbol.asyncDispose]() {
+      stopped.abort()
+      await Promise.allSettled([opening, refreshing, tending])
+      held = undefined
+      await opener[Symbol.asyncDispose]()
+      await lock[Symbol.asyncDispose]()
+    },
+  }
+}
+
+/** @throws {KmsError} `KMS_DEADLINE_EXCEEDED`, `KMS_CANCELLED` if the signal comes first; the work goes on. */
+async function beforeAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const given = Promise.withResolvers<never>()
+  const giveUp = (): void => {
+    const isLate = isTimeout(signal.reason)
+    const [code, words] = isLate
+      ? (['KMS_DEADLINE_EXCEEDED', 'the keyring of the KMS plugin was not open in time'] as const)
+      : (['KMS_CANCELLED', 'the call was cancelled'] as const)
+    given.reject(new KmsError(code, words, { cause: signal.reason }))
+  }
+  if (signal.aborted) giveUp()
+  signal.addEventListener('abort', giveUp, { once: true })
+  try {
+    return await Promise.race([work, given.promise])
+  } finally {
+    signal.removeEventListener('abort', giveUp)
+  }
+}
+
+function isSame(one: Uint8Array, other: Uint8Array | undefined): boolean {
+  return other !== undefined && Buffer.compare(one, other) === 0
+}
+
+/** By shape: the reason of a deadline is no error of this realm. */
+function isTimeout(reason: unknown): boolean {
+  return typeof reason === 'object' && reason !== null && 'name' in reason && reason.name === 'TimeoutError'
+}

@@ -1,0 +1,94 @@
+import { randomBytes } from 'node:crypto'
+import { decryptEnvelope, encryptEnvelope, MessageKeys } from '@sealwright/envelope'
+import { type KmsGeneration, type OpenKmsKeyring } from '@sealwright/keyring'
+import { type KeyObservation, KmsError } from '@sealwright/kms-v2'
+import { Secret } from '@sealwright/secret'
+import { KmsKeyringError } from './keyring-error.ts'
+import { refusedCiphertext } from './keyring-failure.ts'
+
+/** A version whose key is at hand. */
+interface HeldVersion {
+  readonly id: Uint8Array
+  readonly key: MessageKeys
+}
+
+/** The versions of an open keyring: what it says of them, and what encrypts by them. */
+export interface KeyringVersions {
+  readonly observation: KeyObservation
+  readonly encrypt: (version: number, plaintext: Secret, associatedData: Uint8Array) => Uint8Array
+  /** @throws {KmsError} `KMS_CIPHERTEXT_REFUSED`, `KMS_VERSION_RETIRED`, `KMS_KEY_GONE`. */
+  readonly decrypt: (version: number, wrapped: Uint8Array, associatedData: Uint8Array) => Secret
+}
+
+/**
+ * @param former - held before: the keys of versions that an older keyring in the store does not list go on decrypting until a restart.
+ */
+export function keyringVersions(open: OpenKmsKeyring, former?: OpenKmsKeyring): KeyringVersions {
+  const held = new Map<number, HeldVersion>()
+  for (const { number, id, key } of [...newerOf(former, open), ...open.generations]) {
+    if (key !== undefined) held.set(number, { id, key: new MessageKeys(key) })
+  }
+  const retiredUpTo = open.generations.reduce((last, { number, state }) => (state === 'retired' ? number : last), 0)
+
+  const requireHeld = (version: number): HeldVersion => {
+    const found = held.get(version)
+    if (found !== undefined) return found
+    if (version <= retiredUpTo) {
+      throw new KmsError('KMS_VERSION_RETIRED', 'this version of the key was retired, and decrypts no more')
+    }
+    throw new KmsError('KMS_KEY_GONE', 'the keyring of the KMS plugin does not have this version of the key')
+  }
+
+  return {
+    observation: {
+      versions: open.generations
+        .filter(({ key }) => key !== undefined)
+        .map(({ number, id, notBeforeMs }) => ({ version: number, lineage: id, createdAtMs: notBeforeMs })),
+      oldestDecryptable: retiredUpTo + 1,
+      oldestEncryptable: retiredUpTo + 1,
+    },
+    encrypt: (version, plaintext, associatedData) => {
+      const { id, key } = requireHeld(version)
+      return plaintext.reveal(bytes =>
+        encryptEnvelope({
+          ...{ key, purpose: 'kms-seed', keyRef: id, context: [associatedData], plaintext: bytes },
+          // The nonces are public.
+          randomBytes,
+        }),
+      )
+    },
+    decrypt: (version, wrapped, associatedData) => {
+      const { key } = requireHeld(version)
+      try {
+        return new Secret(decryptEnvelope({ key, purpose: 'kms-seed', context: [associatedData], bytes: wrapped }))
+      } catch (error) {
+        throw refusedCiphertext(error)
+      }
+    },
+  }
+}
+
+/** Those that come after all that the other one lists. */
+function newerOf(former: OpenKmsKeyring | undefined, open: OpenKmsKeyring): readonly KmsGeneration[] {
+  const newest = open.generations.at(-1)?.number ?? 0
+  return former?.generations.filter(({ number }) => number > newest) ?? []
+}
+
+/** How a keyring that was opened now stands to the one that was open before. */
+export type Succession = 'continues' | 'went-back'
+
+/**
+ * Whether one keyring may take the place of another that is open.
+ *
+ * @throws {@link KmsKeyringError} `KMS_KEYRING_FORKED` if it is of another cluster, or goes on from an older version than the current one.
+ */
+export function successionOf(before: OpenKmsKeyring, after: OpenKmsKeyring): Succession {
+  const has = (open: OpenKmsKeyring, one: KmsGeneration | undefined): boolean =>
+    one !== undefined && open.generations.some(({ id }) => Buffer.compare(id, one.id) === 0)
+  if (has(after, before.generations.at(-1))) return 'continues'
+  if (has(before, after.generations.at(-1))) return 'went-back'
+  throw new KmsKeyringError(
+    'KMS_KEYRING_FORKED',
+    'the keyring in the store does not have the version of the key that is in use: it is of another cluster, or two nodes have rotated at once',
+  )
+}

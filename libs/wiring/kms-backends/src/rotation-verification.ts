@@ -1,0 +1,43 @@
+import * as v from 'valibot'
+import { KmsKeyringError } from './keyring-error.ts'
+
+/** What a look at all that a cluster has encrypted has found, as a file. */
+export interface RotationVerification {
+  /** The Kubernetes cluster, as the configuration of the KMS plugin names it. */
+  readonly clusterId: string
+  /** When the look began, in milliseconds since 1970. */
+  readonly verifiedAtMs: number
+  /** Every key id that something is encrypted by, of all resources. */
+  readonly keyIds: readonly string[]
+}
+
+const FORMAT = 'sealwright kms rotation verification'
+const FORMAT_VERSION = 1
+
+const schema = v.strictObject({
+  format: v.literal(FORMAT),
+  formatVersion: v.literal(FORMAT_VERSION),
+  clusterId: v.pipe(v.string(), v.nonEmpty()),
+  verifiedAtMs: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(Number.MAX_SAFE_INTEGER)),
+  keyIds: v.array(v.pipe(v.string(), v.nonEmpty())),
+})
+
+/** The verification as the text of a file. */
+export function encodeRotationVerification({ clusterId, verifiedAtMs, keyIds }: RotationVerification): string {
+  const file = { format: FORMAT, formatVersion: FORMAT_VERSION, clusterId, verifiedAtMs, keyIds }
+  return `${JSON.stringify(file, null, 2)}\n`
+}
+
+/** @throws {@link KmsKeyringError} `KMS_KEYRING_NOT_VERIFIED`. */
+export function parseRotationVerification(text: string): RotationVerification {
+  try {
+    const { clusterId, verifiedAtMs, keyIds } = v.parse(schema, JSON.parse(text))
+    return { clusterId, verifiedAtMs, keyIds }
+  } catch (cause) {
+    throw new KmsKeyringError(
+      'KMS_KEYRING_NOT_VERIFIED',
+      'the file is none that sealctl kms verify-rotation writes: nothing was retired',
+      { cause },
+    )
+  }
+}
