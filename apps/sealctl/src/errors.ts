@@ -7,6 +7,7 @@ export type SealctlErrorCode =
   | 'SEALCTL_OUTPUT_UNUSABLE' // a file or folder that is there already, or cannot be written
   | 'SEALCTL_MEMBER_UNKNOWN' // no active member of this id or label, or several of this label
   | 'SEALCTL_SEAL_UNKNOWN' // node.yaml of this node has no such seal, or has it disabled
+  | 'SEALCTL_NO_KMS_KEYRING' // kms.yaml of this node has a backend of another type
   | 'SEALCTL_USAGE' // arguments that no command has
 
 /** What goes wrong on this side of the control socket. The message says what to do, and holds no share. */

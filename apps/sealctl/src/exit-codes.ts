@@ -11,7 +11,7 @@ export const EXIT_CODES = {
   notReady: 2,
   /** It works now, yet the next restart is at risk. */
   atRisk: 3,
-  /** The agent does not do it as things are. */
+  /** It is not done as things are. */
   refused: 4,
   /** The name was not typed again, or the fingerprint is another one. */
   notConfirmed: 5,
@@ -22,7 +22,7 @@ export const EXIT_CODES = {
 /** The same for people. */
 export const EXIT_CODES_HELP = `
 Exit codes: 0 done or ready, 1 error, 2 not ready or more shares are needed, 3 works but the next restart is at risk,
-4 refused by the agent, 5 not confirmed, 6 sealed or a device is unavailable, 130 interrupted.`
+4 refused as things are, 5 not confirmed, 6 sealed or a device is unavailable, 130 interrupted.`
 
 const FIRST_SERVER_ERROR = 500
 
@@ -31,6 +31,25 @@ const EXIT_CODE_OF_LOCAL: Readonly<Record<string, number>> = {
   SEALCTL_NOT_CONFIRMED: EXIT_CODES.notConfirmed,
   LOCAL_NO_SHARES: EXIT_CODES.notReady,
   LOCAL_NOT_OPENED: EXIT_CODES.unavailable,
+  KMS_BACKEND_UNAVAILABLE: EXIT_CODES.unavailable,
+  KMS_DEADLINE_EXCEEDED: EXIT_CODES.unavailable,
+  KMS_PLUGIN_UNREACHABLE: EXIT_CODES.unavailable,
+  KMS_PLUGIN_TIMEOUT: EXIT_CODES.unavailable,
+  ETCD_UNREACHABLE: EXIT_CODES.unavailable,
+  ETCD_TIMEOUT: EXIT_CODES.unavailable,
+  ETCD_UNAVAILABLE: EXIT_CODES.unavailable,
+  KMS_COMMAND_PLUGIN_RUNS: EXIT_CODES.refused,
+  KMS_COMMAND_NOTHING_TO_ADOPT: EXIT_CODES.refused,
+  KMS_KEYRING_SEALED: EXIT_CODES.unavailable,
+  KMS_KEYRING_UNPROVEN: EXIT_CODES.unavailable,
+  KMS_KEYRING_NOT_CONFIRMED: EXIT_CODES.notConfirmed,
+  KMS_KEYRING_EXISTS: EXIT_CODES.refused,
+  KMS_KEYRING_SINGLE_WAY_IN: EXIT_CODES.refused,
+  KMS_KEYRING_FORKED: EXIT_CODES.refused,
+  KMS_KEYRING_VERSION: EXIT_CODES.refused,
+  KMS_KEYRING_NOT_VERIFIED: EXIT_CODES.refused,
+  KMS_KEYRING_SEAL_UNKNOWN: EXIT_CODES.refused,
+  KMS_KEYRING_MEMBER_KNOWN: EXIT_CODES.refused,
 }
 
 /** What the agent says of a file that it was sent: it ends as if sealctl had read the file by itself. */

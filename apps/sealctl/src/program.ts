@@ -8,6 +8,7 @@ import { addGenerations } from './commands/generations.ts'
 import { addInit } from './commands/init.ts'
 import { addKeyringExport } from './commands/keyring-export.ts'
 import { addKeyringImport } from './commands/keyring-import.ts'
+import { addKms } from './commands/kms/kms.ts'
 import { addMembersList } from './commands/members-list.ts'
 import { addMembersRevoke } from './commands/members-revoke.ts'
 import { addRehearse } from './commands/rehearse.ts'
@@ -91,6 +92,7 @@ function sealctl(session: Session): Command {
   addEnrollApprove(enroll, session)
   addEnrolment(enroll, session)
   addRecover(program, session)
+  addKms(program, session)
   addAudit(program, session)
   registerTpmCommands(program, session, SEAL_CONTEXT)
   registerPkcs11Commands(program, session, SEAL_CONTEXT)

@@ -1,19 +1,16 @@
 import { type Command } from 'commander'
-import { type InitialisedView } from '@sealwright/control-api'
-import { type Secret } from '@sealwright/secret'
 import { agentCommand, type Call, type CommandResult, parseWholeNumber, type Session } from '../command.ts'
-import { type CommandContext, write } from '../context.ts'
+import { type CommandContext } from '../context.ts'
 import { SealctlError } from '../errors.ts'
 import { plain } from '../render/plain.ts'
 import { renderMembers } from '../render/seals.ts'
-import { type NumberedShare, prepareCardFolder, showShareCards, writeShareCards } from '../shares/share-cards.ts'
-import { readShareInput } from '../shares/share-input.ts'
+import { handOutShares, OPEN_NOTHING, SHARES_TO_PEOPLE, telling } from '../shares/hand-out.ts'
+import { prepareCardFolder } from '../shares/share-cards.ts'
 
 const MIN_SHARES = 2
 const MAX_SHARES = 255
 /** The type of a seal that people open together. */
 export const SHARED = 'shamir'
-const ISO_DATE_LENGTH = 'YYYY-MM-DD'.length
 
 /** How a seal is initialised. */
 export interface InitialiseOptions {
@@ -81,7 +78,9 @@ export async function initialiseSeal(
           : `\nThis node's member of ${plain(seal)} is called ${plain(made.member.label)} from now on.\n`
       return { text: `${renderMembers([made.member])}${called}${IN_STORAGE}`, json: made }
     }
-    const files = await telling(context, OPEN_NOTHING, () => handOut(made, shares, { output, context }))
+    const { clusterId, member: added } = made
+    const facts = { seal: added.seal, label: added.label, clusterId }
+    const files = await telling(context, OPEN_NOTHING, () => handOutShares(facts, shares, { output, context }))
     const { memberId } = made.member
     // Only now do they open anything: a set that nobody has would look like a way in.
     const { member } = await telling(context, `${UNKNOWN_WHETHER} ${memberId}.\n`, () =>
@@ -118,45 +117,13 @@ export function assertSharesHavePlace(
   )
 }
 
-const OPEN_NOTHING = 'The shares of this set open nothing. Destroy what there is of them, and make another set.\n'
-
 const UNKNOWN_WHETHER =
   'It is not known whether these shares open anything: they do, and are good, if sealctl members list has their set. Otherwise destroy ' +
   'them, and make another set. This one is'
-
-/** Does it; if it fails, says beside why what has become of the shares. */
-async function telling<T>(context: CommandContext, outcome: string, work: () => Promise<T>): Promise<T> {
-  try {
-    return await work()
-  } catch (error) {
-    await write(context.stderr, outcome)
-    throw error
-  }
-}
 
 /** The keyring lies beside the blobs that OpenBao stores; it stores one when it wraps. */
 const IN_STORAGE = `
 Snapshots of OpenBao have this record from the next wrapping on. To have it there at once: bao write -f sys/rotate/root
 `
 
-const WHAT_TO_DO = `
-Give each share to another person, on paper or on a medium of its own, and destroy what is left of them here: the files, or the
-screen and its history. They are not shown again. Try them at once: sealctl rehearse
-`
-
-async function handOut(
-  { clusterId, member }: InitialisedView,
-  texts: readonly Secret[],
-  { output, context }: { readonly output: string | undefined; readonly context: CommandContext },
-): Promise<readonly string[] | undefined> {
-  using opened = new DisposableStack()
-  // What the agent sent is read back as people will have to: a share that got lost on the way would show here.
-  const shares: readonly NumberedShare[] = texts.map(text => opened.use(readShareInput(text.clone())))
-  const facts = {
-    ...{ seal: member.seal, label: member.label, clusterId },
-    createdOn: context.now().toISOString().slice(0, ISO_DATE_LENGTH),
-  }
-  if (output !== undefined) return await writeShareCards(output, facts, shares)
-  await showShareCards(context, facts, shares)
-  return undefined
-}
+const WHAT_TO_DO = `${SHARES_TO_PEOPLE} Try them at once: sealctl rehearse\n`

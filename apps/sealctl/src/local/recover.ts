@@ -1,12 +1,12 @@
 import { hostname } from 'node:os'
 import { findMember, type Keyring } from '@sealwright/keyring'
-import { type NodeConfig } from '@sealwright/node-config'
 import { adoptKeyring, type Adopted, type ConfiguredSeal, unwrapThroughAny } from '@sealwright/node-seals'
 import { type Secret } from '@sealwright/secret'
 import { hasErrorCode } from '@sealwright/system-error'
 import { reasonOf } from './cluster-id.ts'
 import { LocalError } from './errors.ts'
 import { openByShares, type OpenedHere } from './open-by-shares.ts'
+import { type KeyringPlace } from './open-node.ts'
 
 /** What a recovery did. */
 export interface Recovered extends Adopted {
@@ -17,7 +17,7 @@ export interface Recovered extends Adopted {
 
 /** What a recovery works with. */
 export interface RecoveryInput {
-  readonly config: NodeConfig
+  readonly config: Pick<KeyringPlace, 'store'>
   /** Of the configuration, that are not disabled. */
   readonly seals: readonly ConfiguredSeal[]
   readonly keyring: Keyring
@@ -31,6 +31,8 @@ export interface RecoveryInput {
   readonly onProgress: (line: string) => void
   /** For a member that is new; one that is listed keeps its own. Absent: the host's name. */
   readonly label: string | undefined
+  /** Throws for a keyring that this node must not have. */
+  readonly assertFit?: (keyring: Keyring) => void
 }
 
 /**
@@ -46,7 +48,8 @@ export async function recover(input: RecoveryInput, signal: AbortSignal): Promis
   const opened = await open(input, signal)
   using sealKeys = opened.sealKeys
   const clusterId = input.clusterId ?? opened.clusterId
-  const brought = { keyring, sealKeys, clusterId, seals, storePath: config.store, label }
+  const { assertFit = () => undefined } = input
+  const brought = { keyring, sealKeys, clusterId, seals, storePath: config.store, label, assertFit }
   const adopted = await adoptKeyring(brought, signal).catch((error: unknown) => {
     throw hasErrorCode(error, 'KEYRING_KEY_UNKNOWN') ? storeNewer(config.store, error) : error
   })

@@ -16,7 +16,7 @@ import { clusterIdOf, expectedCluster, isForWantOfCluster, NAME_THE_CLUSTER, rea
 import { type EnrolApplyOptions, type EnrolRequestOptions } from './commands.ts'
 import { LocalError } from './errors.ts'
 import { type LocalOptions } from './local-command.ts'
-import { openNode } from './open-node.ts'
+import { openNode, type OpenNode } from './open-node.ts'
 import { opensIt, plain } from '../render/plain.ts'
 
 /** `sealctl enroll request`. */
@@ -25,7 +25,20 @@ export async function runEnrolRequest(
   { signal }: CommandContext,
 ): Promise<CommandResult> {
   await using node = await openNode(options.config)
-  const seal = chosenTpm(node.seals, options.seal)
+  return await enrolRequest(node, options, { approve: 'sealctl enroll approve', signal })
+}
+
+/**
+ * Writes a request for the TPM of a node.
+ *
+ * @param how.approve - the command that the other node runs.
+ */
+export async function enrolRequest(
+  { seals }: Pick<OpenNode, 'seals'>,
+  options: EnrolRequestOptions,
+  { approve, signal }: { readonly approve: string; readonly signal: AbortSignal },
+): Promise<CommandResult> {
+  const seal = chosenTpm(seals, options.seal)
   const request = await makeEnrolmentRequest(seal, options.label ?? hostname(), signal)
   const fingerprint = enrolmentFingerprint(request)
   await writeNewFile(options.output, encodeEnrolmentRequest(request))
@@ -37,7 +50,7 @@ export async function runEnrolRequest(
       `  ${fingerprint}`,
       '',
       'Bring the file to a node that is open, and compare the fingerprint there with this one:',
-      '  sealctl enroll approve --request FILE --label NODE --output keyring.bin',
+      `  ${approve} --request FILE --label NODE --output keyring.bin`,
       '',
     ].join('\n'),
   }

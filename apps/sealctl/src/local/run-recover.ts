@@ -46,8 +46,8 @@ function sourceOf({ snapshot, keyring }: RecoverOptions): KeyringSource {
 }
 
 /** Shares, from where they are to come; read when the first one is needed. */
-function shareSource(
-  { shareFile }: RecoverOptions,
+export function shareSource(
+  { shareFile }: Pick<RecoverOptions, 'shareFile'>,
   context: CommandContext,
 ): { next(): Promise<Secret | undefined> } & Disposable {
   let given: Secret[] | undefined

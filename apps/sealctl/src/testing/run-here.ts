@@ -15,18 +15,20 @@ export interface World {
   /** Whether input and output are a terminal. */
   readonly isTerminal?: boolean
   readonly signal?: AbortSignal
+  /** Left out: {@link NOW}. */
+  readonly now?: Date
 }
 
 export const NOW = new Date('2026-01-02T03:04:05.000Z')
 
 /** Runs sealctl in this process. */
 export async function runHere(args: readonly string[], world: World = {}): Promise<Outcome> {
-  const { input = '', isTerminal = false, signal = new AbortController().signal } = world
+  const { input = '', isTerminal = false, signal = new AbortController().signal, now = NOW } = world
   const isTTY = { isTTY: isTerminal }
   const stdin = Object.assign(new PassThrough(), isTTY)
   const [stdout, stderr] = [Object.assign(printer(), isTTY), Object.assign(printer(), isTTY)]
   stdin.end(input)
-  const context: CommandContext = { stdin, stdout, stderr, signal, now: () => NOW, interrupt: () => undefined }
+  const context: CommandContext = { stdin, stdout, stderr, signal, now: () => now, interrupt: () => undefined }
   const exitCode = await runSealctl(args, context)
   return { exitCode, stdout: stdout.printed(), stderr: stderr.printed() }
 }

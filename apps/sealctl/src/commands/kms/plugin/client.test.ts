@@ -1,0 +1,162 @@
+import { createServer, type Http2Server, type ServerHttp2Stream } from 'node:http2'
+import { type Socket } from 'node:net'
+import { Secret } from '@sealwright/secret'
+import { temporaryFolder, type TemporaryFolder } from '@sealwright/testing-rig'
+import { pluginClient, type PluginClient } from './client.ts'
+
+let folder: TemporaryFolder
+let close: (() => Promise<void>) | undefined
+
+beforeEach(async () => {
+  folder = await temporaryFolder()
+})
+
+afterEach(async () => {
+  await close?.()
+  close = undefined
+  await folder.remove()
+})
+
+/** Something that speaks HTTP/2 on a socket. */
+async function answering(answer: (stream: ServerHttp2Stream) => void): Promise<void> {
+  const server: Http2Server = createServer()
+  const sockets = new Set<Socket>()
+  server.on('connection', (socket: Socket) => sockets.add(socket))
+  server.on('stream', stream => {
+    stream.on('error', () => undefined)
+    answer(stream)
+  })
+  await new Promise<void>(resolve => {
+    server.listen(folder.join('s'), () => {
+      resolve()
+    })
+  })
+  close = async () => {
+    for (const socket of sockets) socket.destroy()
+    await new Promise(resolve => server.close(resolve))
+  }
+}
+
+async function ask<T>(
+  run: (client: PluginClient) => Promise<T>,
+  { timeoutMs = 5_000, signal = new AbortController().signal } = {},
+): Promise<T> {
+  using client = pluginClient({ socketPath: folder.join('s'), timeoutMs, signal })
+  return await run(client)
+}
+
+const status = async (client: PluginClient): Promise<object> => await client.status()
+const bytes = (...values: readonly number[]): Buffer => Buffer.from(values)
+const framed = (message: Buffer): Buffer => Buffer.concat([bytes(0, 0, 0, 0, message.byteLength), message])
+
+function ok(stream: ServerHttp2Stream, body: Buffer): void {
+  stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true })
+  stream.on('wantTrailers', () => {
+    stream.sendTrailers({ 'grpc-status': '0' })
+  })
+  stream.end(body)
+}
+
+describe('the client of a KMS plugin', () => {
+  it('reads an answer, and skips what it does not know', async () => {
+    const known = [
+      bytes(0x0a, 2),
+      Buffer.from('v2'),
+      bytes(0x12, 2),
+      Buffer.from('ok'),
+      bytes(0x1a, 1),
+      Buffer.from('k'),
+    ]
+    await answering(stream => {
+      ok(stream, framed(Buffer.concat([...known, bytes(0x20, 7, 0x7a, 1, 0)])))
+    })
+    expect(await ask(status)).toEqual({ version: 'v2', healthz: 'ok', keyId: 'k' })
+  })
+
+  it('passes on what a plugin refuses, in its words', async () => {
+    await answering(stream => {
+      const message = encodeURIComponent('KMS_NOT_READY: später')
+      stream.respond({ ':status': 200, 'grpc-status': '14', 'grpc-message': message }, { endStream: true })
+    })
+    await expect(ask(status)).rejects.toMatchObject({
+      ...{ name: 'KmsCommandError', code: 'KMS_PLUGIN_REFUSED', message: 'Status: UNAVAILABLE: KMS_NOT_READY: später' },
+    })
+  })
+
+  it('waits no longer than it is told', async () => {
+    await answering(() => undefined)
+    await expect(ask(status, { timeoutMs: 100 })).rejects.toMatchObject({
+      ...{ code: 'KMS_PLUGIN_TIMEOUT', message: expect.stringContaining('no answer to Status in 100 ms') as string },
+    })
+  })
+
+  it('ends with its caller', async () => {
+    const controller = new AbortController()
+    await answering(() => {
+      controller.abort(new Error('stopped by SIGINT'))
+    })
+    await expect(ask(status, { signal: controller.signal })).rejects.toThrow('stopped by SIGINT')
+  })
+
+  it('says that there is no socket', async () => {
+    await expect(ask(status)).rejects.toMatchObject({
+      ...{ code: 'KMS_PLUGIN_UNREACHABLE', message: expect.stringContaining('there is no socket') as string },
+    })
+  })
+
+  it.each<[string, (stream: ServerHttp2Stream) => void]>([
+    [
+      'no gRPC',
+      stream => {
+        stream.respond({ ':status': 404 }, { endStream: true })
+      },
+    ],
+    [
+      'no message',
+      stream => {
+        ok(stream, Buffer.alloc(0))
+      },
+    ],
+    [
+      'half a message',
+      stream => {
+        ok(stream, bytes(0, 0, 0, 0, 9, 1))
+      },
+    ],
+    [
+      'a compressed message',
+      stream => {
+        ok(stream, bytes(1, 0, 0, 0, 1, 1))
+      },
+    ],
+    [
+      'a message that is none',
+      stream => {
+        ok(stream, framed(bytes(0x0a, 9, 1)))
+      },
+    ],
+    [
+      'more than any answer has',
+      stream => {
+        ok(stream, Buffer.alloc(70_000))
+      },
+    ],
+  ])('does not take %s for an answer', async (_what, answer) => {
+    await answering(answer)
+    await expect(ask(status)).rejects.toMatchObject({ code: 'KMS_PLUGIN_ANSWER' })
+  })
+
+  it('shows a plaintext to nobody in an error', async () => {
+    await answering(stream => {
+      stream.respond({ ':status': 200, 'grpc-status': '13', 'grpc-message': 'bug' }, { endStream: true })
+    })
+    using secret = new Secret(Uint8Array.from(Buffer.from('hunter2')))
+    const failure: unknown = await ask(async client => await client.encrypt(secret, 'u')).catch(
+      (error: unknown) => error,
+    )
+    expect(failure).toMatchObject({ code: 'KMS_PLUGIN_REFUSED' })
+    expect(`${String(failure)} ${JSON.stringify(failure)}`).not.toContain('hunter2')
+    // It stays the caller's.
+    expect(secret.reveal(plain => Buffer.from(plain).toString())).toBe('hunter2')
+  })
+})

@@ -1,0 +1,73 @@
+import { parseKmsConfig } from '@sealwright/kms-config'
+import { factsOf } from './key-facts.ts'
+import { stepsOf } from './run-rotation-plan.ts'
+import { CONFIG, keyOf, NOW_MS } from './testing/stored.ts'
+
+const MINUTE_MS = 60_000
+const configPath = '/etc/sealwright/kms.yaml'
+
+const plan = (key = keyOf(1), config = CONFIG, path = configPath) =>
+  stepsOf(config, key, { nowMs: NOW_MS, configPath: path })
+const commandsOf = (...args: Parameters<typeof plan>): readonly string[] =>
+  plan(...args).flatMap(({ commands }) => commands)
+
+describe('the plan of a rotation', () => {
+  it('leads from the only version to the next one', () => {
+    expect(commandsOf()).toEqual([
+      'etcdctl snapshot save etcd-before-rotation.db',
+      'bao operator raft snapshot save openbao-before-rotation.snap',
+      'bao write -f transit/keys/kubernetes/rotate',
+      expect.stringMatching(/^sealctl kms verify-key +# on each/),
+      'kubectl get secrets --all-namespaces -o json | kubectl replace -f -',
+      'sealctl kms verify-rotation --retire 1 --output rotation-1.json',
+      'etcdctl snapshot save etcd-version-2.db',
+      'bao write transit/keys/kubernetes/config min_decryption_version=2',
+    ])
+    expect(plan().every(({ isDone }) => !isDone)).toBe(true)
+    expect(plan()[1]?.why).toContain('no node encrypts by it for 5 min')
+    expect(plan()[2]?.what).toBe('Wait about 10 min, until every API server writes by version 2')
+  })
+
+  it('goes on with a rotation that is under way', () => {
+    const waiting = keyOf(2, { newestAgeMs: MINUTE_MS })
+    expect(plan(waiting).map(({ isDone }) => isDone)).toEqual([true, true, false, false, false, false, false])
+    // Made a minute ago: five until it is active, and 4 min 30 s until every API server has followed.
+    expect(plan(waiting)[2]?.what).toBe(
+      'Wait until 2026-01-02T03:12:35.000Z, when every API server writes by version 2',
+    )
+    expect(plan(keyOf(2)).map(({ isDone }) => isDone)).toEqual([true, true, true, false, false, false, false])
+  })
+
+  it('warns of backups that need the old version', () => {
+    const words = plan(keyOf(3)).map(({ why }) => why)
+    expect(words[0]).toBe('A backup of etcd from now needs version 2 for as long as you keep it.')
+    expect(words[5]).toContain('Older backups of etcd cannot be read without version 2')
+  })
+
+  it('names the configuration, mount and namespace that are not the usual ones', () => {
+    if (CONFIG.backend.type !== 'transit') throw new Error('it is a transit key')
+    const config = { ...CONFIG, backend: { ...CONFIG.backend, mountPath: '/team/t/', namespace: 'team' } }
+    const commands = commandsOf(keyOf(1), config, '/other.yaml')
+    expect(commands).toContain('export BAO_NAMESPACE=team')
+    expect(commands).toContain('bao write -f team/t/keys/kubernetes/rotate')
+    expect(commands).toContain('sealctl kms verify-rotation --config /other.yaml --retire 1 --output rotation-1.json')
+  })
+
+  it('is another one for a keyring', () => {
+    const seals = [{ name: 'tpm', type: 'tpm', priority: 1 }]
+    const config = parseKmsConfig(JSON.stringify({ clusterId: 'lab', backend: { type: 'keyring', seals } }), 'a test')
+    const commands = commandsOf(keyOf(1), config)
+    expect(commands).toContain('sealctl kms keyring rotate')
+    expect(commands.at(-1)).toBe('sealctl kms keyring retire 1 --verified rotation-1.json')
+  })
+})
+
+describe('the facts of a key', () => {
+  it('are none where no version may both encrypt and decrypt', () => {
+    const version = { version: 1, lineage: new Uint8Array(16), createdAtMs: 0 }
+    const observation = { versions: [version], oldestDecryptable: 2, oldestEncryptable: 0 }
+    expect(() => factsOf(CONFIG, observation, NOW_MS)).toThrow(
+      expect.objectContaining({ code: 'KMS_COMMAND_NO_ACTIVE_VERSION' }) as Error,
+    )
+  })
+})

@@ -1,0 +1,85 @@
+import { plain, table } from '../../../render/plain.ts'
+import { type KeyFacts } from '../key-facts.ts'
+import { type Scan } from '../run-verify-rotation.ts'
+import { type Finding } from './finding.ts'
+import { type Group } from './tally.ts'
+import { type Verdict } from './verdict.ts'
+
+/** What a scan has found, the verdict last. */
+export function renderScan({
+  scan: { tally, etcdClusterId, revision },
+  verdict: { version, reasons, warnings },
+  key,
+  output,
+  verbose,
+}: {
+  readonly scan: Scan
+  readonly verdict: Verdict
+  readonly key: KeyFacts
+  readonly output: string | undefined
+  readonly verbose: boolean
+}): string {
+  const encrypted = tally.groups.filter(({ finding }) => finding.kind !== 'plaintext')
+  const shown = [...encrypted, ...plaintextOf(tally.groups, encrypted)].sort(byResource)
+  return [
+    table([
+      ['cluster', key.clusterId],
+      ['etcd', `${etcdClusterId}, revision ${revision}, ${tally.objects} keys`],
+      ['encrypts', `version ${key.active.version}`],
+    ]),
+    '\n',
+    table([
+      ['RESOURCE', 'STORED', 'VERSION', 'KEY ID', 'OBJECTS'],
+      ...shown.map(({ resource, finding, objects }) => [
+        ...[resource, describe(finding), 'version' in finding ? String(finding.version) : '-'],
+        ...['keyId' in finding ? finding.keyId : '-', String(objects)],
+      ]),
+    ]),
+    ...(verbose ? shown.flatMap(({ examples }) => examples.map(name => plain(`  ${name}`) + '\n')) : []),
+    '\n',
+    ...warnings.map(warning => plain(`warning: ${warning}`) + '\n'),
+    ...reasons.map(reason => plain(`no: ${reason}`) + '\n'),
+    verdictText(version, reasons),
+    ...(output === undefined ? [] : [plain(`the record is in ${output}`) + '\n']),
+  ].join('')
+}
+
+const BACKUPS =
+  'CAUTION: snapshots of etcd from before still need it. Keep it, or make a new snapshot and destroy the old ones first.\n'
+
+function verdictText(version: number, reasons: readonly string[]): string {
+  if (reasons.length > 0) return version === 0 ? 'verdict: not sound\n' : `verdict: VERSION ${version} MUST STAY\n`
+  if (version === 0) return 'verdict: there is no older version to retire\n'
+  return `verdict: nothing that etcd holds now needs version ${version} or an older one\n${BACKUPS}`
+}
+
+/** Most of etcd is meant to be in clear: only what has encrypted neighbours is worth a line, and Secrets. */
+function plaintextOf(groups: readonly Group[], encrypted: readonly Group[]): readonly Group[] {
+  const resources = new Set(['secrets', ...encrypted.map(({ resource }) => resource)])
+  return groups.filter(({ finding, resource }) => finding.kind === 'plaintext' && resources.has(resource))
+}
+
+function describe(finding: Finding): string {
+  switch (finding.kind) {
+    case 'ours':
+      return `${finding.provider} (KMS v2)`
+    case 'lost':
+      return `${finding.provider} (KMS v2), NOT OF THIS KEY`
+    case 'other-kms':
+      return `${finding.provider} (KMS v2), another plugin`
+    case 'kms-v1':
+      return `${finding.provider} (KMS v1)`
+    case 'local':
+      return `${finding.method}, key ${finding.keyName}`
+    case 'unknown-encryption':
+      return 'encrypted in an unknown way'
+    case 'plaintext':
+      return 'in clear'
+    case 'damaged':
+      return 'DAMAGED'
+  }
+}
+
+function byResource(a: Group, b: Group): number {
+  return a.resource.localeCompare(b.resource, 'en') || describe(a.finding).localeCompare(describe(b.finding), 'en')
+}

@@ -1,0 +1,3 @@
+export { type DekSourceType, type EncryptedObject, parseEncryptedObject } from './encrypted-object.ts'
+export { KubeStorageError, type KubeStorageErrorCode } from './errors.ts'
+export { type LocalMethod, parseStoredValue, type StoredValue } from './stored-value.ts'
