@@ -1,4 +1,4 @@
-// `npm run bench -- tpm|restart|unseal [--json]`: ratios against a named peer or limit in the same run.
+// `npm run bench -- tpm|restart|unseal|kms [--json]`: ratios against a named peer or limit in the same run.
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -7,13 +7,14 @@ import { repositoryRoot } from '@sealwright/testing-rig'
 import { benchAgent } from './agent.ts'
 import { benchClusterRestart } from './cluster.ts'
 import { type FigureReport, toJson, toTable } from './figure.ts'
+import { benchKms } from './kms.ts'
 import { type Growth, growthJson, toGrowthTable } from './growth.ts'
 import { benchNodeRestart } from './restart.ts'
 import { benchTpm } from './tpm.ts'
 import { benchUnseal } from './unseal.ts'
 
 /** Those that the suites run. */
-const APPS = ['apps/bootstrap-init', 'apps/unsealer-sidecar']
+const APPS = ['apps/bootstrap-init', 'apps/unsealer-sidecar', 'apps/kms-plugin', 'apps/sealctl']
 
 /** What a suite has measured. */
 interface Measured {
@@ -32,6 +33,7 @@ const suites: Readonly<Record<string, (rounds: number) => Promise<Measured>>> = 
     ],
   }),
   unseal: benchUnseal,
+  kms: async rounds => ({ figures: await benchKms(rounds) }),
 }
 
 await new Command('npm run bench --')

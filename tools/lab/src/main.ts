@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises'
 import { Command } from 'commander'
 import { createSealedCluster } from '@sealwright/testing-cluster'
 import { openBaoPath, temporaryFolder } from '@sealwright/testing-rig'
-import { buildApps } from './build.ts'
+import { buildApps, NODE_APPS } from './build.ts'
 import { keepAlive } from './live.ts'
 import { tellStory, type StoryStep } from './story.ts'
 import { renderMs, renderProof, renderSteps } from './table.ts'
@@ -20,7 +20,7 @@ const write = (text: string): void => {
 }
 
 async function run({ once, json }: Options, signal: AbortSignal): Promise<void> {
-  await buildApps()
+  await buildApps(NODE_APPS)
   const folder = await temporaryFolder()
   try {
     write(

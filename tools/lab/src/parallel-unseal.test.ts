@@ -4,7 +4,7 @@ import { figuresOf, folderOf, processesIn, startLab } from './testing/lab-run.ts
 
 describe('the story of Parallel Unseal', () => {
   it('holds on real parts, and tells its figures as JSON on the last line', async () => {
-    const { output, ended } = startLab('parallel-unseal', 'parallel-unseal', '--', '--json')
+    const { output, ended } = startLab('lab', 'parallel-unseal', '--', '--json')
     const exitCode = await ended
     expect([exitCode, exitCode === 0 ? '' : output()]).toEqual([0, ''])
     expect(figuresOf(output())).toMatchObject({
@@ -21,7 +21,7 @@ describe('the story of Parallel Unseal', () => {
   })
 
   it('ends all that it started when it is interrupted in the middle', async () => {
-    const { child, output, ended } = startLab('parallel-unseal', 'parallel-unseal')
+    const { child, output, ended } = startLab('lab', 'parallel-unseal')
     await waitUntil(() => output().includes('✓'), { what: 'the first step', timeoutMs: 120_000 })
     const folder = folderOf(output())
     expect(processesIn(folder).length).toBeGreaterThan(6)

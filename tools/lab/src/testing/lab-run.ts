@@ -9,7 +9,7 @@ export interface LabRun {
 }
 
 /** Starts a program of the lab as npm does after its set-up. */
-export function startLab(program: 'main' | 'parallel-unseal', ...args: readonly string[]): LabRun {
+export function startLab(program: 'main' | 'lab', ...args: readonly string[]): LabRun {
   const root = repositoryRoot()
   const child = spawn(process.execPath, [join(root, 'tools/lab/src', `${program}.ts`), ...args], { cwd: root })
   const chunks: Buffer[] = []
