@@ -42,7 +42,7 @@ export interface SubjectOptions extends PluginSettings {
 
 /** What kube-apiserver gives a call. */
 export const APISERVER_TIMEOUT_MS = 3_000
-/** A text for kube-apiserver that never changed. */
+/** What kube-apiserver is told, word for word. */
 export const UNAVAILABLE =
   'OpenBao is not available: it is down, sealed, or out of reach; this ends by itself once it is back'
 export const REFUSED = 'OpenBao does not let the KMS plugin in: check its login, policy and certificates'
