@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { chmod, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
   createPluginNode,
@@ -67,7 +67,8 @@ describe('the state', () => {
   }
 
   it('holds nothing secret, and belongs to its owner alone', async () => {
-    const { state } = await withState()
+    const { plugin, state } = await withState()
+    expect((await stat(statePath(plugin))).mode & 0o777).toBe(0o600)
     for (const secret of [await readFile(bao.tokenFile, 'utf8'), new URL(bao.node.apiAddress).host, KMS_KEY]) {
       expect(state).not.toContain(secret)
     }
@@ -115,7 +116,7 @@ describe('the state', () => {
     )
   })
 
-  it('that is a folder, or a link to elsewhere, does no harm', async () => {
+  it('that is a folder does no harm', async () => {
     const { plugin, subject } = await withState()
     await rm(statePath(plugin))
     await mkdir(statePath(plugin))
