@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { type Logger } from 'pino'
 import { kmsBackend } from '@sealwright/kms-backends'
 import { type KmsConfig } from '@sealwright/kms-config'
@@ -145,15 +146,5 @@ export async function runPlugin({ config, pkcs11Program, log, signal, onReload }
 }
 
 async function untilAborted(signal: AbortSignal): Promise<void> {
-  await new Promise<void>(resolve => {
-    if (signal.aborted) resolve()
-    else
-      signal.addEventListener(
-        'abort',
-        () => {
-          resolve()
-        },
-        { once: true },
-      )
-  })
+  if (!signal.aborted) await once(signal, 'abort')
 }

@@ -1,10 +1,15 @@
 import { constants } from 'node:fs'
 import { mkdir, open, readFile, rename } from 'node:fs/promises'
 import { join } from 'node:path'
-import { encodeState, type KmsState, KmsStateError, MAX_STATE_BYTES, parseState } from '@sealwright/kms-v2'
+import {
+  encodeState,
+  KMS_STATE_FILE,
+  type KmsState,
+  KmsStateError,
+  MAX_STATE_BYTES,
+  parseState,
+} from '@sealwright/kms-v2'
 import { hasErrorCode } from '@sealwright/system-error'
-
-const FILE_NAME = 'kms-state.json'
 
 /** What was found at the start. */
 export type FoundState =
@@ -24,7 +29,7 @@ export interface StateFile {
 
 /** @param directory - absolute; made if it is not there. */
 export function stateFile(directory: string, now: () => number): StateFile {
-  const path = join(directory, FILE_NAME)
+  const path = join(directory, KMS_STATE_FILE)
   /** A newer program's state may say what we do not understand: it is not written over. */
   let isOurs = true
 

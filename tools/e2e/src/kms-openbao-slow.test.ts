@@ -1,7 +1,7 @@
 import { KMS_KEY, startTransitOpenBao } from '@sealwright/testing-kms'
+import { slowProxy, type SlowProxy } from '@sealwright/testing-rig'
 import { codesOf, loadPlugin } from './kms-kit.ts'
 import { APISERVER_TIMEOUT_MS, type KmsSubject, NO_ANSWER, startSubject } from './kms-subject.ts'
-import { slowProxy, type SlowProxy } from './slow-proxy.ts'
 import { sharedScope } from './test-scope.ts'
 
 const scope = sharedScope()

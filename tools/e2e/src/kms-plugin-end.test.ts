@@ -11,9 +11,8 @@ import {
   startTransitOpenBao,
   type TransitOpenBao,
 } from '@sealwright/testing-kms'
-import { waitUntil } from '@sealwright/testing-rig'
+import { slowProxy, waitUntil } from '@sealwright/testing-rig'
 import { callsAnswered, type LoadedOperation, loadPlugin, type LoadReport, waitForLoad } from './kms-kit.ts'
-import { slowProxy } from './slow-proxy.ts'
 import { sharedScope } from './test-scope.ts'
 
 const scope = sharedScope()

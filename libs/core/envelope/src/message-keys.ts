@@ -1,10 +1,17 @@
-import { createCipheriv, createDecipheriv, createSecretKey, type KeyObject } from 'node:crypto'
+import { createSecretKey, type KeyObject } from 'node:crypto'
 
 import { EnvelopeError } from './envelope-error.ts'
-import { deriveXaesKey, type Encrypted, XAES_KEY_BYTES, XAES_NONCE_BYTES, XAES_TAG_BYTES } from './xaes-256-gcm.ts'
+import {
+  decryptByDerivedKey,
+  deriveXaesKey,
+  encryptByDerivedKey,
+  type Encrypted,
+  HALF_NONCE_BYTES,
+  type Message,
+  XAES_KEY_BYTES,
+  XAES_NONCE_BYTES,
+} from './xaes-256-gcm.ts'
 
-/** The first half of an XAES nonce goes into the derived key, the second half is the nonce of AES-256-GCM. */
-const HALF_NONCE_BYTES = 12
 /**
  * So many messages share the first half of their nonces, and with it a derived key: their second halves, random, are then equal for
  * two of them with a probability of 2^-57.
@@ -53,39 +60,16 @@ export class MessageKeys {
     return nonce
   }
 
-  /** @param input.nonce - of {@link nextNonce}, for this message. */
-  encrypt(input: {
-    readonly nonce: Uint8Array
-    readonly additionalData: Uint8Array
-    readonly plaintext: Uint8Array
-  }): Encrypted {
-    const { nonce, additionalData, plaintext } = input
-    const cipher = createCipheriv('aes-256-gcm', this.#keyOf(nonce), nonce.subarray(HALF_NONCE_BYTES), {
-      authTagLength: XAES_TAG_BYTES,
-    })
-    cipher.setAAD(additionalData)
-    const ciphertext = cipher.update(plaintext)
-    cipher.final()
-    return { ciphertext, tag: cipher.getAuthTag() }
+  /** @param message.nonce - of {@link nextNonce}, for this message. */
+  encrypt(message: Message & { readonly plaintext: Uint8Array }): Encrypted {
+    return encryptByDerivedKey(this.#keyOf(message.nonce), message)
   }
 
   /** @returns The plaintext in an array of its own, owned by the caller; `null` if it is not authentic. */
-  decrypt(input: { readonly nonce: Uint8Array; readonly additionalData: Uint8Array } & Encrypted): Uint8Array | null {
-    const { nonce, additionalData, ciphertext, tag } = input
-    const decipher = createDecipheriv('aes-256-gcm', this.#keyOf(nonce), nonce.subarray(HALF_NONCE_BYTES), {
-      authTagLength: XAES_TAG_BYTES,
-    })
-    decipher.setAAD(additionalData)
-    decipher.setAuthTag(tag)
-    const plaintext = decipher.update(ciphertext)
-    try {
-      decipher.final()
-    } catch {
-      // The one thing that `final` reports is a tag that does not fit. Bytes nobody vouches for must not leave.
-      plaintext.fill(0)
-      return null
-    }
-    return plaintext
+  decrypt(message: Message & Encrypted): Uint8Array | null {
+    return decryptByDerivedKey(this.#keyOf(message.nonce), message, (decipher, ciphertext) =>
+      decipher.update(ciphertext),
+    )
   }
 
   /** The derived key of a nonce. Somebody else may choose the nonces: those that nobody uses again give way to others. */

@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, type KeyObject } from 'node:crypto'
+import { createCipheriv, createDecipheriv, type Decipheriv, type KeyObject } from 'node:crypto'
 
 import { allocateKeyBytes, Secret } from '@sealwright/secret'
 
@@ -14,7 +14,7 @@ export const XAES_TAG_BYTES = 16
 /** AES block length in bytes (FIPS 197). */
 const BLOCK_BYTES = 16
 /** The first half of the nonce goes into the derived key, the second half is the nonce of AES-256-GCM. */
-const HALF_NONCE_BYTES = 12
+export const HALF_NONCE_BYTES = 12
 /** The label of the key derivation, ASCII `X`. */
 const KDF_LABEL = 0x58
 /** The low byte of x^128 modulo the CMAC polynomial (NIST SP 800-38B §5.3, R_128). */
@@ -50,13 +50,7 @@ export function encryptXaes256Gcm(input: {
   const { key, nonce, additionalData, plaintext } = input
   const derivedKey = deriveXaesKey(key, nonce)
   try {
-    const cipher = createCipheriv('aes-256-gcm', derivedKey, nonce.subarray(HALF_NONCE_BYTES), {
-      authTagLength: XAES_TAG_BYTES,
-    })
-    cipher.setAAD(additionalData)
-    const ciphertext = cipher.update(plaintext)
-    cipher.final()
-    return { ciphertext: plainView(ciphertext), tag: plainView(cipher.getAuthTag()) }
+    return encryptByDerivedKey(derivedKey, { nonce, additionalData, plaintext })
   } finally {
     derivedKey.fill(0)
   }
@@ -76,23 +70,58 @@ export function decryptXaes256Gcm(
   if (tag.byteLength !== XAES_TAG_BYTES) throw new RangeError(`tag of ${tag.byteLength} bytes, not ${XAES_TAG_BYTES}`)
   const derivedKey = deriveXaesKey(key, nonce)
   try {
-    const decipher = createDecipheriv('aes-256-gcm', derivedKey, nonce.subarray(HALF_NONCE_BYTES), {
-      authTagLength: XAES_TAG_BYTES,
-    })
-    decipher.setAAD(additionalData)
-    decipher.setAuthTag(tag)
-    const plaintext = updateWithoutTrace(decipher, ciphertext)
-    try {
-      decipher.final()
-    } catch {
-      // The one thing that `final` reports is a tag that does not fit. Bytes nobody vouches for must not leave.
-      plaintext.fill(0)
-      return null
-    }
-    return plaintext
+    return decryptByDerivedKey(derivedKey, { nonce, additionalData, ciphertext, tag }, updateWithoutTrace)
   } finally {
     derivedKey.fill(0)
   }
+}
+
+/** What one message is made from, beside its key. */
+export interface Message {
+  /** 24 bytes, of which the second half is the nonce of AES-256-GCM. */
+  readonly nonce: Uint8Array
+  readonly additionalData: Uint8Array
+}
+
+/** The second step of XAES-256-GCM, after {@link deriveXaesKey}. */
+export function encryptByDerivedKey(
+  derivedKey: Uint8Array | KeyObject,
+  { nonce, additionalData, plaintext }: Message & { readonly plaintext: Uint8Array },
+): Encrypted {
+  const cipher = createCipheriv('aes-256-gcm', derivedKey, nonce.subarray(HALF_NONCE_BYTES), {
+    authTagLength: XAES_TAG_BYTES,
+  })
+  cipher.setAAD(additionalData)
+  const ciphertext = cipher.update(plaintext)
+  cipher.final()
+  return { ciphertext: plainView(ciphertext), tag: plainView(cipher.getAuthTag()) }
+}
+
+/**
+ * The second step of XAES-256-GCM, after {@link deriveXaesKey}.
+ *
+ * @param update - takes the ciphertext through the decipher.
+ * @returns The plaintext in an array of its own; `null` if it is not authentic.
+ */
+export function decryptByDerivedKey(
+  derivedKey: Uint8Array | KeyObject,
+  { nonce, additionalData, ciphertext, tag }: Message & Encrypted,
+  update: (decipher: Decipheriv, ciphertext: Uint8Array) => Uint8Array,
+): Uint8Array | null {
+  const decipher = createDecipheriv('aes-256-gcm', derivedKey, nonce.subarray(HALF_NONCE_BYTES), {
+    authTagLength: XAES_TAG_BYTES,
+  })
+  decipher.setAAD(additionalData)
+  decipher.setAuthTag(tag)
+  const plaintext = update(decipher, ciphertext)
+  try {
+    decipher.final()
+  } catch {
+    // The one thing that `final` reports is a tag that does not fit. Bytes nobody vouches for must not leave.
+    plaintext.fill(0)
+    return null
+  }
+  return plaintext
 }
 
 /**

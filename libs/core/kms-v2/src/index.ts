@@ -41,5 +41,12 @@ export {
   type KmsV2Service,
   type StatusResponse,
 } from './service.ts'
-export { encodeState, type KmsState, MAX_STATE_BYTES, parseState, type RememberedLife } from './state.ts'
+export {
+  encodeState,
+  KMS_STATE_FILE,
+  type KmsState,
+  MAX_STATE_BYTES,
+  parseState,
+  type RememberedLife,
+} from './state.ts'
 export { describeTrouble, type KeyTrouble } from './trouble.ts'

@@ -18,6 +18,8 @@ export type RememberedLife = Pick<KeyLife, 'stableObservations' | 'versions' | '
 
 const FORMAT = 'sealwright kms state'
 const FORMAT_VERSION = 1
+/** Name of the file in the folder that the configuration names. */
+export const KMS_STATE_FILE = 'kms-state.json'
 /** Longest state that is read, in bytes: a new version every hour for ten years, each with a sample of a hundred bytes. */
 export const MAX_STATE_BYTES = 33_554_432
 

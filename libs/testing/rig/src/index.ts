@@ -35,3 +35,4 @@ export {
 } from './socket-proxy.ts'
 export { createSoftHsm, type SoftHsm, type SoftHsmToken } from './softhsm.ts'
 export { startSwtpm, type Swtpm } from './swtpm.ts'
+export { type SlowProxy, slowProxy } from './slow-proxy.ts'

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type KmsConfig } from '@sealwright/kms-config'
-import { type KmsState, KmsStateError, parseState } from '@sealwright/kms-v2'
+import { KMS_STATE_FILE, type KmsState, KmsStateError, parseState } from '@sealwright/kms-v2'
 import { errorCodeOf } from '@sealwright/system-error'
 
 /** What the plugin of this node remembers of its key. */
@@ -14,7 +14,7 @@ export type FoundPluginState =
 export async function readPluginState({
   stateDirectory,
 }: Pick<KmsConfig, 'stateDirectory'>): Promise<FoundPluginState> {
-  const path = join(stateDirectory, 'kms-state.json')
+  const path = join(stateDirectory, KMS_STATE_FILE)
   try {
     return { kind: 'read', path, state: parseState(await readFile(path, 'utf8')) }
   } catch (error) {

@@ -7,6 +7,7 @@ import {
   freePort,
   type IssuedCertificate,
   type OpenBaoNode,
+  slowProxy,
   startOpenBao,
   temporaryFolder,
   type TemporaryFolder,
@@ -24,7 +25,6 @@ import {
   USE_AND_READ,
   USE_ONLY,
 } from '../testing/second-openbao.ts'
-import { slowProxy } from '../testing/slow-proxy.ts'
 import { type TransitCiphertext } from '../transit/ciphertext.ts'
 import { TransitError } from '../transit/error.ts'
 import { type TransitPool, type TransitPoolOptions } from './transit-pool.ts'
@@ -428,9 +428,8 @@ describe('a node in trouble', () => {
   })
 
   it('behind a slow way is used by as many at once as ask', async () => {
-    const { port } = new URL(node.apiAddress)
-    await using proxy = await slowProxy(Number(port), 100)
-    const pool = await poolWith(USE_ONLY, { addresses: [`https://127.0.0.1:${proxy.port}`] })
+    await using proxy = await slowProxy(node.apiAddress, 100)
+    const pool = await poolWith(USE_ONLY, { addresses: [proxy.address] })
     const sealed = await encrypt(pool)
     const startedMs = performance.now()
     const outcomes = await Promise.all(
@@ -446,9 +445,8 @@ describe('a node in trouble', () => {
   })
 
   it('behind a way that is too slow is told', async () => {
-    const { port } = new URL(node.apiAddress)
-    await using proxy = await slowProxy(Number(port), 700)
-    const pool = await poolWith(USE_ONLY, { addresses: [`https://127.0.0.1:${proxy.port}`], timeoutMs: 600 })
+    await using proxy = await slowProxy(node.apiAddress, 700)
+    const pool = await poolWith(USE_ONLY, { addresses: [proxy.address], timeoutMs: 600 })
     expect(await outcomeOf(encrypt(pool))).toBe('TRANSIT_TIMEOUT')
   })
 })

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { createConnection, createServer, type Socket } from 'node:net'
-import { freePort } from '@sealwright/testing-rig'
+import { freePort } from './port.ts'
 
 /** A way to a server on loopback that takes its time. */
 export interface SlowProxy extends AsyncDisposable {
