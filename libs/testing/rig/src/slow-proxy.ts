@@ -40,17 +40,27 @@ export async function slowProxy(targetAddress: string, delayMs: number): Promise
     }
     client.pipe(upstream)
     let lastDueMs = 0
+    const waiting = new Map<NodeJS.Timeout, number>()
+    client.once('close', () => {
+      for (const [timer, byteLength] of waiting) {
+        clearTimeout(timer)
+        bytesHeldBack -= byteLength
+      }
+      waiting.clear()
+    })
     upstream.on('data', (piece: Buffer) => {
       // Never before an earlier one, though the delay became shorter meanwhile.
       lastDueMs = Math.max(performance.now() + currentDelayMs, lastDueMs)
       bytesHeldBack += piece.byteLength
-      setTimeout(
+      const timer = setTimeout(
         () => {
+          waiting.delete(timer)
           bytesHeldBack -= piece.byteLength
-          if (!client.destroyed) client.write(piece)
+          client.write(piece)
         },
         Math.max(0, lastDueMs - performance.now()),
       )
+      waiting.set(timer, piece.byteLength)
     })
   })
   server.listen({ port, host: '127.0.0.1' })
