@@ -13,7 +13,7 @@ const BATCH = 50
  * glibc, "Memory Allocation Tunables": frees no byte as it was. Node reads a socket into memory that it copies, to give back what it did
  * not need, and frees: nobody but the C library can overwrite that.
  */
-const OVERWRITES_FREED_MEMORY = { GLIBC_TUNABLES: 'glibc.malloc.perturb=90' }
+const OVERWRITES_FREED_MEMORY = { GLIBC_TUNABLES: 'glibc.malloc.perturb=90:glibc.malloc.arena_max=1' }
 const { encrypt, decrypt } = KeyManagementService.method
 const MASK = 0x5a
 

@@ -46,7 +46,7 @@ export interface PluginNodeOptions extends PluginSettings {
 
 const START_TIMEOUT_MS = 60_000
 /** As its unit file has it. */
-const ENVIRONMENT = { GLIBC_TUNABLES: 'glibc.malloc.perturb=90' }
+const ENVIRONMENT = { GLIBC_TUNABLES: 'glibc.malloc.perturb=90:glibc.malloc.arena_max=1' }
 /** A test does not wait for a minute to see the third look at a key. */
 const QUICK_PROBE = { intervalMs: 200, retryIntervalMs: 50 }
 const QUICK_ROTATION = { stableObservations: 2, activationDelayMs: 1_000 }

@@ -227,7 +227,7 @@ describe('the systemd unit', () => {
     expect(directives.get('UnsetEnvironment')?.[0]?.split(' ')).toEqual(
       expect.arrayContaining(['NODE_OPTIONS', 'NODE_TLS_REJECT_UNAUTHORIZED', 'NODE_EXTRA_CA_CERTS']),
     )
-    expect(directives.get('Environment')).toEqual(['GLIBC_TUNABLES=glibc.malloc.perturb=90'])
+    expect(directives.get('Environment')).toEqual(['GLIBC_TUNABLES=glibc.malloc.perturb=90:glibc.malloc.arena_max=1'])
     expect(directives.get('SystemCallFilter')?.[0]).toBe('@system-service')
     expect(directives.get('SystemCallFilter')?.[1]).toMatch(/^~@privileged/)
   })
@@ -318,7 +318,7 @@ describe('the static pod', () => {
             args: ['--config', DEFAULT_CONFIG],
             env: [
               { name: 'NODE_OPTIONS', value: '' },
-              { name: 'GLIBC_TUNABLES', value: 'glibc.malloc.perturb=90' },
+              { name: 'GLIBC_TUNABLES', value: 'glibc.malloc.perturb=90:glibc.malloc.arena_max=1' },
             ],
           },
         ],

@@ -44,8 +44,8 @@ export function renderSystemdUnit(config: KmsConfig, configPath: string): string
     'TimeoutStopSec=15',
     '# Ways into a Node process, and around its checks of certificates.',
     'UnsetEnvironment=NODE_OPTIONS NODE_PATH NODE_EXTRA_CA_CERTS NODE_TLS_REJECT_UNAUTHORIZED SSL_CERT_FILE SSL_CERT_DIR',
-    '# What is freed is overwritten: seeds pass through buffers that nobody else can wipe.',
-    'Environment=GLIBC_TUNABLES=glibc.malloc.perturb=90',
+    '# What is freed is overwritten: seeds pass through buffers that nobody else can wipe. One arena holds less of it.',
+    'Environment=GLIBC_TUNABLES=glibc.malloc.perturb=90:glibc.malloc.arena_max=1',
     '',
     ...(runtime.length === 0
       ? []
