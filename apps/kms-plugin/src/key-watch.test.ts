@@ -104,6 +104,30 @@ describe('a watched key', () => {
     expect(watch.illness()).toBeNull()
   })
 
+  it('has a look under way at once, which can be waited for', async () => {
+    const observing = Promise.withResolvers<undefined>()
+    const { observe } = backend
+    backend.observe = async call => {
+      await observing.promise
+      return await observe(call)
+    }
+    const watch = watching({ known: remembered, probe: { ...probe, intervalMs: 60_000 } })
+    let hasEnded = false
+    const waiting = watch.lookEnds(stopping.signal).then(() => {
+      hasEnded = true
+    })
+    await watch.lookEnds(AbortSignal.abort())
+    const leaving = new AbortController()
+    const left = watch.lookEnds(leaving.signal)
+    leaving.abort()
+    await left
+    expect([hasEnded, watch.hasLooked()]).toEqual([false, false])
+    observing.resolve(undefined)
+    await waiting
+    expect(watch.hasLooked()).toBe(true)
+    await watch.lookEnds(stopping.signal)
+  })
+
   it('that was given up is known for what it has encrypted, also while the backend is down', async () => {
     backend.failure = down
     const { versions, ...rest } = remembered

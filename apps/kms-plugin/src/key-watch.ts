@@ -11,6 +11,7 @@ import {
   probePassed,
 } from '@sealwright/kms-v2'
 import { randomKeyBytes, Secret } from '@sealwright/secret'
+import { untilAborted } from './until-aborted.ts'
 
 /** As many as a seed of kube-apiserver has. */
 const PLAINTEXT_BYTES = 32
@@ -44,6 +45,8 @@ export interface KeyWatch {
   readonly life: () => KeyLife | null
   /** Whether a probe has passed since the start. */
   readonly hasLooked: () => boolean
+  /** Resolves when the look that is under way has ended, or `signal` fires; at once between two looks. */
+  readonly lookEnds: (signal: AbortSignal) => Promise<void>
   /** What is wrong with the backend, in words for kube-apiserver; null if nothing is. */
   readonly illness: () => string | null
   /** Steady clock of the last probe that passed; null before the first. */
@@ -61,6 +64,7 @@ export function keyWatch(options: KeyWatchOptions): KeyWatch {
   let life = options.known
   let history = NO_PROBES
   let turn = 0
+  let underWay = Promise.resolve()
   let nudge = new AbortController()
   let lastNudgedAtMs = Number.NEGATIVE_INFINITY
   const { promise: whenKnown, resolve: isKnown } = Promise.withResolvers<undefined>()
@@ -108,6 +112,9 @@ export function keyWatch(options: KeyWatchOptions): KeyWatch {
   return {
     life: () => life,
     hasLooked: () => history.lastPassedAtMs !== null,
+    lookEnds: async signal => {
+      await Promise.race([underWay, untilAborted(signal)])
+    },
     whenKnown,
     illness: () => illnessOf(history, { nowMs: steadyNow(), policy: probe }),
     lastPassedAtMs: () => history.lastPassedAtMs,
@@ -117,7 +124,8 @@ export function keyWatch(options: KeyWatchOptions): KeyWatch {
     run: async signal => {
       while (!signal.aborted) {
         nudge = new AbortController()
-        await lookOnce(signal)
+        underWay = lookOnce(signal)
+        await underWay
         const isNudged = await pause(isCalm() ? probe.intervalMs : probe.retryIntervalMs, signal, nudge.signal)
         if (!isNudged) continue
         await pause(lastNudgedAtMs + probe.retryIntervalMs - steadyNow(), signal)

@@ -1,4 +1,3 @@
-import { once } from 'node:events'
 import { type Logger } from 'pino'
 import { kmsBackend } from '@sealwright/kms-backends'
 import { type KmsConfig } from '@sealwright/kms-config'
@@ -10,6 +9,7 @@ import { pluginMetrics } from './metrics.ts'
 import { pluginReporter } from './report.ts'
 import { stateFile } from './state-file.ts'
 import { openStatusApi } from './status-api.ts'
+import { untilAborted } from './until-aborted.ts'
 import { listenOnUnixSocket } from '@sealwright/unix-socket'
 
 export interface PluginOptions {
@@ -81,7 +81,8 @@ export async function runPlugin({ config, pkcs11Program, log, signal, onReload }
     },
   })
   const service = kmsV2Service({
-    ...{ backend, clusterId: config.clusterId, life: watch.life, hasLooked: watch.hasLooked, illness: watch.illness },
+    ...{ backend, clusterId: config.clusterId, life: watch.life, hasLooked: watch.hasLooked },
+    ...{ lookEnds: watch.lookEnds, illness: watch.illness },
     onSurprise: watch.lookNow,
   })
   const healthz = (): string => {
@@ -143,8 +144,4 @@ export async function runPlugin({ config, pkcs11Program, log, signal, onReload }
   await toldToStop
   log.info('stops')
   await server.drain({ timeoutMs: DRAIN_TIMEOUT_MS })
-}
-
-async function untilAborted(signal: AbortSignal): Promise<void> {
-  if (!signal.aborted) await once(signal, 'abort')
 }

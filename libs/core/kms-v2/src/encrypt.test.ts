@@ -12,6 +12,7 @@ import {
   codeOf,
   errorOf,
   knowing,
+  POLICY,
   seed,
   testService,
   type TestService,
@@ -132,6 +133,35 @@ describe('nothing is encrypted', () => {
     expect(test.backend.calls.encrypt).toBe(1)
     expect((await test.service.decrypt({ ...made, uid: 'd' }, CALL)).plaintext.equals(seed())).toBe(true)
     expect(test.service.status().keyId).toBe(made.keyId)
+  })
+
+  it('before the look that is under way has ended, and then by what it has found', async () => {
+    const test = await testService()
+    test.told.hasLooked = false
+    const looking = Promise.withResolvers<undefined>()
+    const options = { life: () => test.told.life, hasLooked: () => test.told.hasLooked, illness: () => null }
+    const service = kmsV2Service({
+      ...{ backend: test.backend, clusterId: CLUSTER_ID, ...options },
+      lookEnds: async () => {
+        await looking.promise
+      },
+    })
+    const made = service.encrypt({ plaintext: seed(), uid: 'e' }, CALL)
+    test.backend.rotate()
+    await test.observe()
+    await test.observe(POLICY.activationDelayMs)
+    expect(test.backend.calls.encrypt).toBe(0)
+    test.told.hasLooked = true
+    looking.resolve(undefined)
+    expect(parseCiphertext((await made).ciphertext).version).toBe(2)
+  })
+
+  it('after a look that did not pass', async () => {
+    const test = await testService()
+    const options = { life: () => test.told.life, hasLooked: () => false, illness: () => null }
+    const lookEnds = () => Promise.resolve()
+    const service = kmsV2Service({ backend: test.backend, clusterId: CLUSTER_ID, ...options, lookEnds })
+    expect(await codeOf(() => service.encrypt({ plaintext: seed(), uid: 'e' }, CALL))).toBe('KMS_NOT_READY')
   })
 
   it('by a key that was replaced within the second in which it was made', async () => {

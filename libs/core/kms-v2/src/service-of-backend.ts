@@ -37,6 +37,11 @@ export interface ServiceOptions {
    * nothing is encrypted.
    */
   readonly hasLooked: () => boolean
+  /**
+   * Resolves when the look that is under way has ended, or when `signal` fires: an Encrypt that comes before the first has passed waits for it.
+   * Left out: it is refused at once.
+   */
+  readonly lookEnds?: (signal: AbortSignal) => Promise<void>
   /** What is wrong with the backend, in words for kube-apiserver; null if nothing is. */
   readonly illness: () => string | null
   /**
@@ -143,6 +148,7 @@ export function kmsV2Service(options: ServiceOptions): KmsV2Service {
       return { version: 'v2', healthz: describeTrouble(life.trouble) ?? options.illness() ?? 'ok', keyId }
     },
     encrypt: async ({ plaintext }, call) => {
+      if (!options.hasLooked()) await options.lookEnds?.(call.signal)
       const active = requireEncrypting(requireLife())
       if (!options.hasLooked()) throw notLookedYet()
       return await encrypt(active, plaintext, call)
