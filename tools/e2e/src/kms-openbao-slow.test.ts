@@ -1,4 +1,4 @@
-import { KMS_KEY, startTransitOpenBao } from '@sealwright/testing-kms'
+import { KMS_KEY, startTransitOpenBao, type TransitOpenBao } from '@sealwright/testing-kms'
 import { slowProxy, type SlowProxy } from '@sealwright/testing-rig'
 import { codesOf, loadPlugin } from './kms-kit.ts'
 import { APISERVER_TIMEOUT_MS, type KmsSubject, NO_ANSWER, startSubject } from './kms-subject.ts'
@@ -6,11 +6,12 @@ import { sharedScope } from './test-scope.ts'
 
 const scope = sharedScope()
 
+let bao: TransitOpenBao
 let proxy: SlowProxy
 let subject: KmsSubject
 
 beforeAll(async () => {
-  const bao = scope.use(await startTransitOpenBao({ directory: scope.folder.join('bao') }))
+  bao = scope.use(await startTransitOpenBao({ directory: scope.folder.join('bao') }))
   proxy = scope.use(await slowProxy(bao.node.apiAddress, 0))
   const token = await bao.writeToken()
   subject = await startSubject(scope, {
@@ -53,4 +54,15 @@ it.each([200, 400])('works, if slowly, while each answer takes %i ms', async del
   proxy.setDelay(delayMs)
   expect([await subject.decrypt(), await subject.encrypt()]).toEqual(['OK', 'OK'])
   expect(await subject.health()).toBe('ok')
+})
+
+it('works behind a way that takes 1.2 s, where it is told to be so patient', async () => {
+  const patient = await startSubject(scope, {
+    backend: bao.backend({ addresses: [proxy.address], patienceMs: 2_500 }),
+    forbidden: [KMS_KEY, new URL(proxy.address).host],
+    name: 'patient',
+  })
+  proxy.setDelay(1_200)
+  expect([await patient.decrypt(), await patient.encrypt()]).toEqual(['OK', 'OK'])
+  expect(await patient.health()).toBe('ok')
 })

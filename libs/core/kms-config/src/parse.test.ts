@@ -27,7 +27,10 @@ describe('the configuration of a KMS plugin', () => {
   it('needs little, and is complete', () => {
     expect(parse(config)).toEqual({
       clusterId: 'prod-1',
-      backend: { ...transit, mountPath: 'transit', tls: { unsafelySkipVerify: false }, deadlineMs: 2_500 },
+      backend: {
+        ...{ ...transit, mountPath: 'transit', tls: { unsafelySkipVerify: false } },
+        ...{ deadlineMs: 2_500, patienceMs: 800 },
+      },
       socket: { path: '/run/sealwright/kms/kms.sock', mode: 0o600 },
       statusSocket: '/run/sealwright/kms/status.sock',
       stateDirectory: '/var/lib/sealwright/kms/state',
@@ -81,6 +84,7 @@ describe('the configuration of a KMS plugin', () => {
       { ...config, backend: { ...transit, deadlineMs: 3_000 } },
       'must be below 3000',
     ],
+    ['no patience', { ...config, backend: { ...transit, patienceMs: 0 } }, 'patienceMs'],
     [
       'a login by certificate without one',
       { ...config, backend: { ...transit, auth: { method: 'cert' } } },

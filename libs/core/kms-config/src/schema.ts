@@ -15,6 +15,8 @@ import * as v from 'valibot'
 /** kube-apiserver gives a call 3 s unless it is told otherwise. */
 const KUBE_APISERVER_TIMEOUT_MS = 3_000
 const DEFAULT_DEADLINE_MS = 2_500
+/** Callers hear of a backend that is down within a second. */
+const DEFAULT_PATIENCE_MS = 800
 
 /** Stands in key ids: it must never change in the life of a cluster, and be the same on all its nodes. */
 const kubernetesClusterId = v.pipe(
@@ -48,6 +50,8 @@ const transitFields = v.strictObject({
   auth: transitAuth,
   tls: transitTls,
   deadlineMs,
+  /** How long nothing may be heard of all addresses together before calls fail at once, and it is knocked until one is back. A longer one than the deadline is the deadline. */
+  patienceMs: v.optional(wholeNumber(100, 600_000), DEFAULT_PATIENCE_MS),
 })
 
 const transitBackend = v.pipe(

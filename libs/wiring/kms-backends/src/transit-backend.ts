@@ -17,9 +17,9 @@ const CIPHERTEXT_PREFIX = 'vault:v'
  * @throws {TransitError} `TRANSIT_OPTIONS_INVALID`.
  */
 export function transitBackend(config: TransitBackendConfig): KmsBackend {
-  const { addresses, mountPath, namespace, keyName, deadlineMs: timeoutMs } = config
+  const { addresses, mountPath, namespace, keyName, deadlineMs: timeoutMs, patienceMs } = config
   const pool = openTransitPool({
-    ...{ addresses, mountPath, keyName, timeoutMs },
+    ...{ addresses, mountPath, keyName, timeoutMs, patienceMs },
     ...(namespace === undefined ? {} : { namespace }),
     ...transitConnection(config, addresses),
   })
