@@ -104,6 +104,15 @@ describe('a watched key', () => {
     expect(watch.illness()).toBeNull()
   })
 
+  it('takes at once what all other nodes take, though what is remembered is old', async () => {
+    const [older, newer] = [versionOf(1), versionOf(2)]
+    backend.observation = { ...observationOf(2), versions: [older, newer] }
+    nowMs = newer.createdAtMs + 1_000
+    const watch = watching({ known: remembered, probe: { ...probe, intervalMs: 60_000 } })
+    await looks(1)
+    expect(activeOf(watch)).toBe(2)
+  })
+
   it('has a look under way at once, which can be waited for', async () => {
     const observing = Promise.withResolvers<undefined>()
     const { observe } = backend

@@ -79,7 +79,15 @@ export function keyWatch(options: KeyWatchOptions): KeyWatch {
     const newPlaintext = (): Secret => new Secret(randomKeyBytes(PLAINTEXT_BYTES))
     const found = await lookAtKey(
       before,
-      { backend, clusterId, policy, nowMs: now(), turn: (turn += 1), newPlaintext },
+      {
+        backend,
+        clusterId,
+        policy,
+        nowMs: now(),
+        turn: (turn += 1),
+        isFirst: history.lastPassedAtMs === null,
+        newPlaintext,
+      },
       { signal },
     )
     life = found.life

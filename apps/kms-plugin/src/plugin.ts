@@ -3,7 +3,7 @@ import { kmsBackend } from '@sealwright/kms-backends'
 import { type KmsConfig } from '@sealwright/kms-config'
 import { KmsError, kmsV2Service } from '@sealwright/kms-v2'
 import { serveKmsV2 } from '@sealwright/kms-v2-server'
-import { keyWatch } from './key-watch.ts'
+import { type KeyWatch, keyWatch } from './key-watch.ts'
 import { keyMemory, rememberedLife } from './memory.ts'
 import { pluginMetrics } from './metrics.ts'
 import { pluginReporter } from './report.ts'
@@ -22,6 +22,8 @@ export interface PluginOptions {
   readonly onReload?: (reload: () => void) => void
 }
 
+/** How long an Encrypt waits for the first look: then it is refused in our words, before kube-apiserver gives up in its own. */
+const FIRST_LOOK_WAIT_MS = 2_000
 /** How long calls that are under way may take at the end. */
 const DRAIN_TIMEOUT_MS = 5_000
 
@@ -82,7 +84,7 @@ export async function runPlugin({ config, pkcs11Program, log, signal, onReload }
   })
   const service = kmsV2Service({
     ...{ backend, clusterId: config.clusterId, life: watch.life, hasLooked: watch.hasLooked },
-    ...{ lookEnds: watch.lookEnds, illness: watch.illness },
+    ...{ lookEnds: firstLookOf(watch), illness: watch.illness },
     onSurprise: watch.lookNow,
   })
   const healthz = (): string => {
@@ -144,4 +146,10 @@ export async function runPlugin({ config, pkcs11Program, log, signal, onReload }
   await toldToStop
   log.info('stops')
   await server.drain({ timeoutMs: DRAIN_TIMEOUT_MS })
+}
+
+function firstLookOf(watch: KeyWatch): (signal: AbortSignal) => Promise<void> {
+  return async signal => {
+    await watch.lookEnds(AbortSignal.any([signal, AbortSignal.timeout(FIRST_LOOK_WAIT_MS)]))
+  }
 }

@@ -2,6 +2,7 @@ import { adoptKey } from './adopt-key.ts'
 import { type KmsBackend, type KmsProvider } from './backend.ts'
 import { annotationsOf, BINDING_ANNOTATION, encodeHeader, joinCiphertext } from './ciphertext.ts'
 import { KmsError } from './errors.ts'
+import { CONVINCING_DOUBTS } from './key-life.ts'
 import { keyIdOf, MAX_KEY_VERSION } from './key-id.ts'
 import { lookAtKey } from './look.ts'
 import { kmsV2Service } from './service-of-backend.ts'
@@ -267,6 +268,44 @@ describe('a whole request of somebody else is refused without asking the backend
     test.backend.setOldestDecryptable(1)
     await test.observe()
     expect((await test.service.decrypt({ ...first, uid: 'd' }, CALL)).plaintext.equals(seed())).toBe(true)
+  })
+
+  it('by memory only as long as it is known to be right: a backend that has gone back is asked', async () => {
+    const test = await testService()
+    const first = await encrypted(test)
+    const backup = test.backend.backUp()
+    test.backend.rotate()
+    await test.observe()
+    await test.observe(600_000)
+    test.backend.setOldestDecryptable(2)
+    const { versions, ...rest } = await test.observe()
+    test.backend.restore(backup)
+    const decrypts = () => codeOf(() => test.service.decrypt({ ...first, uid: 'd' }, CALL))
+    expect(await decrypts()).toBe('KMS_VERSION_RETIRED')
+    expect(test.backend.calls.decrypt).toBe(0)
+    for (let count = 0; count < CONVINCING_DOUBTS; count += 1) {
+      await test.observe()
+      expect(await decrypts()).toBe('none')
+    }
+    expect(test.told.life?.trouble?.kind).toBe('went-back')
+    // A node that never saw it.
+    test.told.life = { ...rest, versions: versions.filter(({ version }) => version > 1) }
+    test.told.hasLooked = false
+    expect(await decrypts()).toBe('none')
+    test.backend.setOldestDecryptable(2)
+    expect(await decrypts()).toBe('KMS_VERSION_RETIRED')
+  })
+
+  it('not by what somebody wrote into the state', async () => {
+    const test = await testService()
+    const made = await encrypted(test)
+    const invented = { version: 4_000_000_000, lineage: new Uint8Array(16), createdAtMs: 1, sample: null }
+    test.told.life = {
+      versions: [{ ...invented, phase: 'active' }],
+      ...{ former: [], stableObservations: 0, doubts: 0, trouble: null },
+    }
+    for (let count = 0; count < CONVINCING_DOUBTS; count += 1) await test.observe()
+    expect((await test.service.decrypt({ ...made, uid: 'd' }, CALL)).plaintext.equals(seed())).toBe(true)
   })
 
   it('while the key was never seen', async () => {

@@ -144,6 +144,9 @@ class Node {
   sawTruthAtMs = Number.NEGATIVE_INFINITY
   /** The newest version that it ever took as active from a true look. */
   highest = 0
+  /** What was known after each true look: any of it may be what its disk still has. */
+  #known: KeyLife[] = []
+  #isFirst = true
   readonly #skewMs: number
 
   constructor(skewMs: number) {
@@ -154,17 +157,30 @@ class Node {
     this.life = observeKey(this.life, key.seen(isLagging), {
       nowMs: key.nowMs + this.#skewMs,
       policy: POLICY,
+      isFirst: this.#isFirst,
       newestWorks: true,
       refused: new Set(),
     })
+    this.#isFirst = false
     if (isLagging) return
+    this.#known.push(this.life)
     this.sawTruthAtMs = key.nowMs
     expect(this.active).toBeGreaterThanOrEqual(this.highest)
     this.highest = this.active
   }
 
+  /** Begins again with what it knew so many looks ago. */
+  restart(looksAgo: number): void {
+    const { life } = this
+    this.life = this.#known.at(-1 - Math.min(looksAgo, this.#known.length - 1)) ?? life
+    this.#isFirst = true
+    this.sawTruthAtMs = Number.NEGATIVE_INFINITY
+  }
+
   forget(): void {
     this.life = null
+    this.#known = []
+    this.#isFirst = true
     this.sawTruthAtMs = Number.NEGATIVE_INFINITY
   }
 
@@ -183,6 +199,7 @@ type Event =
   | { readonly kind: 'rotate' }
   | { readonly kind: 'retire' }
   | { readonly kind: 'look' | 'lag' | 'forget'; readonly node: number }
+  | { readonly kind: 'restart'; readonly node: number; readonly looksAgo: number }
 
 describe('many nodes that look at one key, each in its own time', () => {
   const node = fc.nat({ max: 3 })
@@ -192,6 +209,10 @@ describe('many nodes that look at one key, each in its own time', () => {
     { weight: 2, arbitrary: fc.record({ kind: fc.constant('rotate' as const) }) },
     { weight: 1, arbitrary: fc.record({ kind: fc.constant('retire' as const) }) },
     { weight: 2, arbitrary: fc.record({ kind: fc.constantFrom('lag' as const, 'forget' as const), node }) },
+    {
+      weight: 2,
+      arbitrary: fc.record({ kind: fc.constant('restart' as const), node, looksAgo: fc.nat({ max: 12 }) }),
+    },
   )
   const skews = fc.array(fc.integer({ min: -SKEW_MS, max: SKEW_MS }), { minLength: 4, maxLength: 4 })
   const run = fc.record({ skews, events: fc.array(event, { maxLength: 80, size: 'max' }) })
@@ -216,6 +237,9 @@ describe('many nodes that look at one key, each in its own time', () => {
         return
       case 'forget':
         nodes[event.node]?.forget()
+        return
+      case 'restart':
+        nodes[event.node]?.restart(event.looksAgo)
     }
   }
 

@@ -5,7 +5,7 @@ import {
   CONVINCING_DOUBTS,
   keyNotFound,
   type KeyLife,
-  type KeyTrials,
+  type ObserveOptions,
   observeKey,
   pendingVersion,
 } from './key-life.ts'
@@ -40,7 +40,12 @@ function observation({ made, oldestDecryptable = 1, oldestEncryptable = 1, key =
 }
 
 /** Looks at the key so many milliseconds after {@link START_MS}. */
-function look(known: KeyLife | null, atMs: number, described: Described, trials: Partial<KeyTrials> = {}): KeyLife {
+function look(
+  known: KeyLife | null,
+  atMs: number,
+  described: Described,
+  trials: Partial<ObserveOptions> = {},
+): KeyLife {
   const nowMs = START_MS + atMs
   return observeKey(known, observation(described), {
     nowMs,
@@ -64,6 +69,19 @@ function phasesOf({ versions }: KeyLife): readonly string[] {
 function withPending(): KeyLife {
   return look(look(null, -1, { made: [-DELAY_MS] }), 0, { made: [-DELAY_MS, 0] })
 }
+
+describe('a first look since the start', () => {
+  it('takes what is old enough at once, though what was remembered is from before it', () => {
+    const remembered = look(null, -DELAY_MS, { made: [-DELAY_MS] })
+    const described = { made: [-DELAY_MS, 0, DELAY_MS] }
+    expect(phasesOf(look(remembered, DELAY_MS, described))).toEqual(['1 active', '2 pending', '3 pending'])
+    expect(phasesOf(look(remembered, DELAY_MS, described, { isFirst: true }))).toEqual([
+      ...['1 retiring', '2 active', '3 pending'],
+    ])
+    const trials = { isFirst: true, newestWorks: false }
+    expect(phasesOf(look(remembered, DELAY_MS, described, trials))).toEqual(['1 active', '2 pending', '3 pending'])
+  })
+})
 
 describe('a first look', () => {
   it('takes the only version, however young', () => {

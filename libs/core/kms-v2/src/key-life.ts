@@ -56,6 +56,11 @@ export interface ObserveOptions extends KeyTrials {
   /** Milliseconds since 1970. */
   readonly nowMs: number
   readonly policy: RotationPolicy
+  /**
+   * Whether no look has passed since the program started. Then age alone decides, as where nothing is remembered: what is may be from before
+   * versions that all nodes encrypt by now. Default: no.
+   */
+  readonly isFirst?: boolean
 }
 
 /**
@@ -118,9 +123,10 @@ function assertPossible({ versions }: KeyObservation): void {
 /** A key that is not ours any more, or not all of it, teaches us nothing. Null: it is as it was, or has only become more. */
 function distrusted(known: KeyLife, observation: KeyObservation, { refused }: KeyTrials): KeyLife | null {
   const { versions } = observation
+  const before = byNumber(known.versions)
   const isOther = (seen: KeyVersion): boolean => {
-    const before = known.versions.find(({ version }) => version === seen.version)
-    return before !== undefined && (refused.has(seen.version) || !isSameVersion(before, seen))
+    const one = before.get(seen.version)
+    return one !== undefined && (refused.has(seen.version) || !isSameVersion(one, seen))
   }
   const other = versions.find(isOther)
   if (other !== undefined) {
@@ -138,20 +144,19 @@ function doubted(known: KeyLife, trouble: KeyTrouble): KeyLife {
 }
 
 function learnt(known: KeyLife | null, observation: KeyObservation, options: ObserveOptions): KeyLife {
-  const { nowMs, policy, newestWorks, refused } = options
+  const { nowMs, policy, isFirst = false, newestWorks, refused } = options
   const former = known?.former ?? []
   // What looks like a former version and is another would get its key id: an API server would go on by a seed that nobody decrypts.
   const [others, own] = partition(observation.versions, ({ version }) => refused.has(version))
   const newest = newestOf(own)
   const before = known !== null && newestOf(known.versions) === newest ? known.stableObservations : 0
   const stableObservations = newestWorks ? Math.min(before + 1, policy.stableObservations) : 0
-  // Its own clock may be behind, or not set yet: that the backend made another version so much later is as good a sign.
-  const isOldEnough = ({ version, createdAtMs }: KeyVersion): boolean => {
-    const later = observation.versions.filter(each => each.version > version).map(each => each.createdAtMs)
-    return [nowMs, ...later].some(timeMs => timeMs - createdAtMs >= policy.activationDelayMs)
-  }
+  const provenAtMs = provenTimes(observation.versions, nowMs)
+  const isOldEnough = ({ version, createdAtMs }: KeyVersion): boolean =>
+    (provenAtMs.get(version) ?? nowMs) - createdAtMs >= policy.activationDelayMs
   const current = known === null ? undefined : activeVersion(known)?.version
-  const mayActivate = current === undefined || stableObservations >= policy.stableObservations
+  const mayActivate =
+    current === undefined || (isFirst && newestWorks) || stableObservations >= policy.stableObservations
   const next = chooseActive({ current, observation: { ...observation, versions: own }, mayActivate, isOldEnough })
   const active = next ?? current
   const [other] = others
@@ -201,15 +206,38 @@ function phaseOf({ version }: KeyVersion, active: number, oldestDecryptable: num
   return version < oldestDecryptable ? 'retired' : 'retiring'
 }
 
+/**
+ * The latest time that is proven by each version. The clock of this node may be behind, or not set yet: that the backend made another version
+ * later is as good a sign.
+ */
+function provenTimes(versions: readonly KeyVersion[], nowMs: number): ReadonlyMap<number, number> {
+  const times = new Map<number, number>()
+  let latestMs = nowMs
+  for (const { version, createdAtMs } of versions.toReversed()) {
+    times.set(version, latestMs)
+    latestMs = Math.max(latestMs, createdAtMs)
+  }
+  return times
+}
+
 /** What was known, and what is new, in the order of their numbers. A former version that has come back brings its sample. */
 function merged(known: KeyLife | null, seen: readonly KeyVersion[]): readonly SampledVersion[] {
-  const before: readonly SampledVersion[] = known === null ? [] : [...known.versions, ...known.former]
-  const sampled = seen.map(version => ({
-    ...version,
-    sample: before.find(each => isSameVersion(each, version))?.sample ?? null,
-  }))
-  const byNumber = new Map([...(known?.versions ?? []), ...sampled].map(version => [version.version, version]))
-  return [...byNumber.values()].sort((a, b) => a.version - b.version)
+  const before = byNumber(known?.versions ?? [])
+  const former = known?.former ?? []
+  const sampleOf = (version: KeyVersion): Uint8Array | null => {
+    const one = before.get(version.version)
+    const same =
+      one !== undefined && isSameVersion(one, version) ? one : former.find(each => isSameVersion(each, version))
+    return same?.sample ?? null
+  }
+  const all = new Map<number, SampledVersion>(before)
+  for (const version of seen) all.set(version.version, { ...version, sample: sampleOf(version) })
+  return [...all.values()].sort((a, b) => a.version - b.version)
+}
+
+/** Keys with thousands of versions are looked at every few seconds. */
+function byNumber<T extends KeyVersion>(versions: readonly T[]): ReadonlyMap<number, T> {
+  return new Map(versions.map(version => [version.version, version]))
 }
 
 function newestOf(versions: readonly KeyVersion[]): number {

@@ -55,7 +55,11 @@ class World {
   async look(): Promise<void> {
     const options = { backend: this.backend, clusterId: CLUSTER_ID, policy: POLICY, nowMs: this.nowMs }
     try {
-      const found = await lookAtKey(this.life, { ...options, turn: (this.turn += 1), newPlaintext: () => seed() }, CALL)
+      const found = await lookAtKey(
+        this.life,
+        { ...options, turn: (this.turn += 1), isFirst: !this.hasLooked, newPlaintext: () => seed() },
+        CALL,
+      )
       this.life = found.life
       if (found.failure !== null || found.isDoubtful) return
       this.hasLooked = true

@@ -14,6 +14,8 @@ export interface LookOptions {
   readonly nowMs: number
   /** Counts the looks, so that old versions are tried out in turn. */
   readonly turn: number
+  /** Whether no look has passed since the program started. Default: no. */
+  readonly isFirst?: boolean
   /** What a version is tried out with, and a sample is made of: 32 random bytes each time. They are wiped here, and kept by nobody. */
   readonly newPlaintext: () => Secret
 }
@@ -36,7 +38,7 @@ export interface KeyLook {
  * @throws {@link KmsError} what the backend throws before anything was learnt; `KMS_BACKEND_BROKEN` also if it gives back something else.
  */
 export async function lookAtKey(known: KeyLife | null, options: LookOptions, call: KmsCall): Promise<KeyLook> {
-  const { backend, policy, nowMs, turn } = options
+  const { backend, policy, nowMs, turn, isFirst = false } = options
   let observation
   try {
     observation = await backend.observe(call)
@@ -66,7 +68,7 @@ export async function lookAtKey(known: KeyLife | null, options: LookOptions, cal
   // Nothing is begun with that was not seen to work.
   if (newestFailure !== null && before === undefined) throw newestFailure.cause
   const newestWorks = newest !== undefined && taken.has(newest.version)
-  const life = observeKey(known, observation, { nowMs, policy, newestWorks, refused })
+  const life = observeKey(known, observation, { nowMs, policy, isFirst, newestWorks, refused })
   if (life.doubts > 0 && life.trouble === known?.trouble) {
     return { life, isDoubtful: true, newestFailure: null, failure: null }
   }

@@ -25,10 +25,11 @@ export function samplesToTry(known: KeyLife | null, observation: KeyObservation,
     version.phase === 'active' ||
     version === newest ||
     (trouble?.kind === 'replaced' && trouble.version === version.version)
-  const there = versions.filter(version => isThere(version, observation))
+  const isThere = presenceIn(observation)
+  const there = versions.filter(isThere)
   const rest = there.filter(version => version.sample !== null && !isAlways(version))
   const isBack = (one: SampledVersion): boolean =>
-    isThere(one, observation) && versions.every(({ version }) => version !== one.version)
+    isThere(one) && versions.every(({ version }) => version !== one.version)
   return [...there.filter(isAlways), ...inTurn(rest, turn), ...former.filter(isBack)].flatMap(
     ({ version, lineage, createdAtMs, sample }) => (sample === null ? [] : [{ version, lineage, createdAtMs, sample }]),
   )
@@ -40,12 +41,13 @@ export function samplesToTry(known: KeyLife | null, observation: KeyObservation,
  */
 export function versionsToSample(life: KeyLife, observation: KeyObservation, turn: number): readonly KnownVersion[] {
   const active = activeVersion(life)
+  const isThere = presenceIn(observation)
   const withoutOne = life.versions.filter(
     version =>
       version !== active &&
       version.sample === null &&
       version.version >= observation.oldestEncryptable &&
-      isThere(version, observation),
+      isThere(version),
   )
   return [...(active === undefined ? [] : [active]), ...inTurn(withoutOne, turn)]
 }
@@ -63,8 +65,13 @@ export function keepSamples(life: KeyLife, taken: ReadonlyMap<number, Uint8Array
   }
 }
 
-function isThere(version: KeyVersion, { versions, oldestDecryptable }: KeyObservation): boolean {
-  return version.version >= oldestDecryptable && versions.some(seen => isSameVersion(seen, version))
+/** Tells whether a version is there, and may be decrypted by. */
+function presenceIn({ versions, oldestDecryptable }: KeyObservation): (version: KeyVersion) => boolean {
+  const seen = new Map(versions.map(version => [version.version, version]))
+  return version => {
+    const one = seen.get(version.version)
+    return version.version >= oldestDecryptable && one !== undefined && isSameVersion(one, version)
+  }
 }
 
 function inTurn<T>(items: readonly T[], turn: number): readonly T[] {

@@ -96,9 +96,6 @@ export function kmsV2Service(options: ServiceOptions): KmsV2Service {
   }
 
   const encrypt = async (known: KnownVersion, plaintext: Secret, call: KmsCall): Promise<EncryptResponse> => {
-    if (!isPossiblePlaintext(plaintext)) {
-      throw new KmsError('KMS_REQUEST_INVALID', `the plaintext must have 1 to ${MAX_PLAINTEXT_BYTES} bytes`)
-    }
     const place = { clusterId, keyId: keyIdFor(known) }
     const { version } = known
     const header = encodeHeader({ provider, ...known })
@@ -119,7 +116,7 @@ export function kmsV2Service(options: ServiceOptions): KmsV2Service {
     const place = { clusterId, keyId }
     assertBound(place, ciphertext, annotations)
 
-    const origin = originOf({ version, lineage }, requireLife())
+    const origin = originOf({ version, lineage }, requireLife(), options.hasLooked())
     switch (origin.kind) {
       case 'retired':
         throw retired()
@@ -148,6 +145,7 @@ export function kmsV2Service(options: ServiceOptions): KmsV2Service {
       return { version: 'v2', healthz: describeTrouble(life.trouble) ?? options.illness() ?? 'ok', keyId }
     },
     encrypt: async ({ plaintext }, call) => {
+      assertPossible(plaintext)
       if (!options.hasLooked()) await options.lookEnds?.(call.signal)
       const active = requireEncrypting(requireLife())
       if (!options.hasLooked()) throw notLookedYet()
@@ -157,21 +155,27 @@ export function kmsV2Service(options: ServiceOptions): KmsV2Service {
   }
 }
 
-/** What a node knows of the version that data was encrypted by. */
+/** What a node knows of the version that data was encrypted by. `absent` is asked for all the same. */
 type Origin =
   | { readonly kind: 'present' }
-  /** Of a key that has been replaced, or was given up: the backend may still be able to, or may be able to again. */
+  /**
+   * Of a key that has been replaced, or was given up; or retired, by what was known before the backend went back in time, or before the program
+   * started: the backend may still be able to, or may be able to again.
+   */
   | { readonly kind: 'absent' }
   | { readonly kind: 'retired' }
   | { readonly kind: 'never-seen' }
   | { readonly kind: 'not-ours' }
 
 /** @throws {@link KmsError} `KMS_NOT_READY`: not seen, yet nothing else was seen either. */
-function originOf(made: Pick<KeyVersion, 'version' | 'lineage'>, { versions, former, trouble }: KeyLife): Origin {
+function originOf(made: Pick<KeyVersion, 'version' | 'lineage'>, life: KeyLife, hasLooked: boolean): Origin {
+  const { versions, former, trouble, doubts } = life
+  // What is remembered may be wrong by now, or was never true. The backend knows by itself what it has retired.
+  const retired: Origin = { kind: hasLooked && trouble === null && doubts === 0 ? 'retired' : 'absent' }
   const isIt = (one: KeyVersion): boolean => isSameVersion(one, { ...made, createdAtMs: 0 })
   const known = versions.find(({ version }) => version === made.version)
   if (known !== undefined && isIt(known)) {
-    if (known.phase === 'retired') return { kind: 'retired' }
+    if (known.phase === 'retired') return retired
     return { kind: trouble?.kind === 'replaced' ? 'absent' : 'present' }
   }
   if (former.some(isIt)) return { kind: 'absent' }
@@ -180,7 +184,7 @@ function originOf(made: Pick<KeyVersion, 'version' | 'lineage'>, { versions, for
   if (known !== undefined) return { kind: 'not-ours' }
   const [oldest] = versions
   if (oldest === undefined) throw notSeenYet()
-  return { kind: made.version < oldest.version ? 'retired' : 'never-seen' }
+  return made.version < oldest.version ? retired : { kind: 'never-seen' }
 }
 
 /** A refusal of what a key made that may not be there any more says so, and does not call the data damaged. */
@@ -195,6 +199,11 @@ async function inWordsFor(origin: Origin, plaintext: Promise<Secret>): Promise<S
       { cause },
     )
   }
+}
+
+function assertPossible(plaintext: Secret): void {
+  if (isPossiblePlaintext(plaintext)) return
+  throw new KmsError('KMS_REQUEST_INVALID', `the plaintext must have 1 to ${MAX_PLAINTEXT_BYTES} bytes`)
 }
 
 function isPossiblePlaintext({ byteLength }: Secret): boolean {
