@@ -8,7 +8,7 @@ import { unusableStore } from './keyring-failure.ts'
 import { type ExaminedSeal, keyringOpener } from './keyring-opener.ts'
 import { readStored, type StoredKeyring } from './keyring-store.ts'
 import { isOvertaken, tendKeyring } from './keyring-tender.ts'
-import { type KeyringVersions, keyringVersions, successionOf } from './keyring-versions.ts'
+import { assertSucceeds, type KeyringVersions, keyringVersions } from './keyring-versions.ts'
 
 /** How long devices that lack records wait for the next try, in milliseconds. */
 const TEND_INTERVAL_MS = 60_000
@@ -72,9 +72,8 @@ export function keyringBackend(
   const openStored = async (stored: StoredKeyring, signal: AbortSignal): Promise<Held> => {
     const startedAtMs = performance.now()
     const { open, sealName } = await opener.open(stored.keyring, signal)
-    const before = held?.open
-    const former = before !== undefined && successionOf(before, open) === 'went-back' ? before : undefined
-    const next = hold({ stored, open, ...keyringVersions(open, former) })
+    if (held !== undefined) assertSucceeds(held.open, open)
+    const next = hold({ stored, open, ...keyringVersions(open, held?.held) })
     const versions = next.observation.versions.map(({ version }) => version)
     const { revision } = stored.keyring
     onEvent({ kind: 'opened', sealName, tookMs: performance.now() - startedAtMs, revision, versions })

@@ -7,13 +7,15 @@ import { KmsKeyringError } from './keyring-error.ts'
 import { refusedCiphertext } from './keyring-failure.ts'
 
 /** A version whose key is at hand. */
-interface HeldVersion {
+export interface HeldVersion {
   readonly id: Uint8Array
   readonly key: MessageKeys
 }
 
 /** The versions of an open keyring: what it says of them, and what encrypts by them. */
 export interface KeyringVersions {
+  /** By number: to be handed on when the keyring is opened anew. */
+  readonly held: ReadonlyMap<number, HeldVersion>
   readonly observation: KeyObservation
   readonly encrypt: (version: number, plaintext: Secret, associatedData: Uint8Array) => Uint8Array
   /** @throws {KmsError} `KMS_CIPHERTEXT_REFUSED`, `KMS_VERSION_RETIRED`, `KMS_KEY_GONE`. */
@@ -21,12 +23,19 @@ export interface KeyringVersions {
 }
 
 /**
- * @param former - held before: the keys of versions that an older keyring in the store does not list go on decrypting until a restart.
+ * @param before - held until now. What an older keyring in the store does not list, or its seal does not reach, goes on decrypting until a
+ *   restart; only what is retired, or has another id, ends.
  */
-export function keyringVersions(open: OpenKmsKeyring, former?: OpenKmsKeyring): KeyringVersions {
-  const held = new Map<number, HeldVersion>()
-  for (const { number, id, key } of [...newerOf(former, open), ...open.generations]) {
-    if (key !== undefined) held.set(number, { id, key: new MessageKeys(key) })
+export function keyringVersions(
+  open: OpenKmsKeyring,
+  before: ReadonlyMap<number, HeldVersion> = new Map(),
+): KeyringVersions {
+  const held = new Map(before)
+  for (const { number, id, key, state } of open.generations) {
+    const known = before.get(number)
+    const isKnown = known !== undefined && Buffer.compare(known.id, id) === 0
+    if (state === 'retired' || !isKnown) held.delete(number)
+    if (state !== 'retired' && !isKnown && key !== undefined) held.set(number, { id, key: new MessageKeys(key) })
   }
   const retiredUpTo = open.generations.reduce((last, { number, state }) => (state === 'retired' ? number : last), 0)
 
@@ -40,6 +49,7 @@ export function keyringVersions(open: OpenKmsKeyring, former?: OpenKmsKeyring): 
   }
 
   return {
+    held,
     observation: {
       versions: open.generations
         .filter(({ key }) => key !== undefined)
@@ -68,25 +78,15 @@ export function keyringVersions(open: OpenKmsKeyring, former?: OpenKmsKeyring): 
   }
 }
 
-/** Those that come after all that the other one lists. */
-function newerOf(former: OpenKmsKeyring | undefined, open: OpenKmsKeyring): readonly KmsGeneration[] {
-  const newest = open.generations.at(-1)?.number ?? 0
-  return former?.generations.filter(({ number }) => number > newest) ?? []
-}
-
-/** How a keyring that was opened now stands to the one that was open before. */
-export type Succession = 'continues' | 'went-back'
-
 /**
- * Whether one keyring may take the place of another that is open.
+ * Whether one keyring may take the place of another that is open: it goes on from it, or is an older one of the same.
  *
  * @throws {@link KmsKeyringError} `KMS_KEYRING_FORKED` if it is of another cluster, or goes on from an older version than the current one.
  */
-export function successionOf(before: OpenKmsKeyring, after: OpenKmsKeyring): Succession {
+export function assertSucceeds(before: OpenKmsKeyring, after: OpenKmsKeyring): void {
   const has = (open: OpenKmsKeyring, one: KmsGeneration | undefined): boolean =>
     one !== undefined && open.generations.some(({ id }) => Buffer.compare(id, one.id) === 0)
-  if (has(after, before.generations.at(-1))) return 'continues'
-  if (has(before, after.generations.at(-1))) return 'went-back'
+  if (has(after, before.generations.at(-1)) || has(before, after.generations.at(-1))) return
   throw new KmsKeyringError(
     'KMS_KEYRING_FORKED',
     'the keyring in the store does not have the version of the key that is in use: it is of another cluster, or two nodes have rotated at once',
