@@ -95,9 +95,15 @@ export function openBaoClient(options: OpenBaoClientOptions): OpenBaoClient {
   const get = async (path: string, call: Call): Promise<Answer> =>
     await send({ method: 'GET', path, call, expected: [200] })
 
-  const post = async (path: string, body: Uint8Array | undefined, call: Call, expected: number[]): Promise<Answer> => {
+  const post = async (
+    path: string,
+    body: Uint8Array | undefined,
+    call: Call,
+    expected: number[],
+    secrets: readonly Secret[] = [],
+  ): Promise<Answer> => {
     try {
-      return await send({ method: 'POST', path, call, expected, ...(body === undefined ? {} : { body }) })
+      return await send({ method: 'POST', path, call, expected, secrets, ...(body === undefined ? {} : { body }) })
     } finally {
       body?.fill(0)
     }
@@ -118,7 +124,8 @@ export function openBaoClient(options: OpenBaoClientOptions): OpenBaoClient {
       const body = new TextEncoder().encode(JSON.stringify({ type: 'kv', options: { version: '2' } }))
       await post(`sys/mounts/${encodePath(mount)}`, body, call, [204])
     },
-    kvPut: async (path, data, call) => parseKvVersion(await post(kvDataPath(path), kvPutBody(data), call, [200])),
+    kvPut: async (path, data, call) =>
+      parseKvVersion(await post(kvDataPath(path), kvPutBody(data), call, [200], Object.values(data))),
     kvGet: async (path, call) => {
       const answer = await send({ method: 'GET', path: kvDataPath(path), call, expected: [200, 404] })
       return answer.status === 404 ? parseKvAbsent(answer) : parseKvSecret(answer)

@@ -83,19 +83,19 @@ export interface AutopilotServer {
 export function parseAutopilotState(answer: Answer): AutopilotState {
   const [data, place] = dataOf(answer)
   const servers = field(data, 'servers', optional(readObject), place) ?? {}
-  const at = { ...place, path: 'data.servers' }
   return {
     healthy: field(data, 'healthy', readBoolean, place),
     failureTolerance: field(data, 'failure_tolerance', readCount, place),
     leader: field(data, 'leader', optional(readString), place),
     voters: field(data, 'voters', optional(readList(readString)), place) ?? [],
-    servers: Object.keys(servers).map(nodeId => {
-      const server = field(servers, nodeId, readObject, at)
-      const serverPlace = { ...at, path: `${at.path}.${nodeId}` }
+    servers: Object.entries(servers).map(([nodeId, value], index) => {
+      // By its number: the name is the server's own word.
+      const at = { ...place, path: `data.servers[${index}]` }
+      const server = readObject(value, at)
       return {
         nodeId,
-        healthy: field(server, 'healthy', readBoolean, serverPlace),
-        status: field(server, 'status', readString, serverPlace),
+        healthy: field(server, 'healthy', readBoolean, at),
+        status: field(server, 'status', readString, at),
       }
     }),
   }

@@ -34,7 +34,7 @@ export class OpenBaoError extends Error {
   readonly status: number | undefined
   /** Origin that `OPENBAO_REDIRECTED` points to. Whoever follows it decides whom to trust with a token. */
   readonly redirectOrigin: string | undefined
-  /** OpenBao's own words, shortened; no secret that we sent stands in them. */
+  /** OpenBao's own words, shortened; no secret that we sent, or that came with them, stands in them. */
   readonly serverErrors: readonly string[]
 
   constructor(code: OpenBaoErrorCode, message: string, options: OpenBaoErrorOptions = {}) {

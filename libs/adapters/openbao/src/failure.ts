@@ -2,31 +2,28 @@ import { type Secret } from '@sealwright/secret'
 import { errorCodeOf } from '@sealwright/system-error'
 import { errors } from 'undici'
 import { OpenBaoError, type OpenBaoErrorCode } from './error.ts'
+import { quote, quotePublic } from './quoting.ts'
+import { repeats } from './repetition.ts'
+import { memberOf } from './secret-fields.ts'
+import { parseSecretJson, secretText } from './secret-json.ts'
+import { type Answer } from './transport.ts'
 
-/** How many of OpenBao's error texts a message quotes, and how many characters of each. */
+/** How many of a server's error texts are kept. */
 const MAX_ERROR_TEXTS = 4
-const MAX_ERROR_TEXT_CHARS = 300
+/** A longer Location is none that any OpenBao sends. */
+const MAX_LOCATION_CHARS = 600
 
-/** An answer that is not the one the request hoped for. */
-export interface FailedAnswer {
-  readonly request: string
-  readonly status: number
-  readonly location: string | undefined
-  readonly body: Uint8Array
-  /** What we sent and must not be shown, should the server repeat it. */
-  readonly secrets?: readonly Secret[]
-}
-
-/** Turns an unhappy status into an error with OpenBao's own words, shortened. */
-export function statusError({ request, status, location, body, secrets = [] }: FailedAnswer): OpenBaoError {
-  const texts = errorTexts(body, secrets)
-  const said = texts.length === 0 ? '' : `: ${texts.join('; ')}`
-  const redirectOrigin = status >= 300 && status < 400 ? originOf(location) : undefined
+/** Turns an unhappy status into an error with OpenBao's own words, as far as they may be quoted. */
+export function statusError(
+  { request, status, serverErrors }: Omit<Answer, 'body'>,
+  redirectOrigin?: string,
+): OpenBaoError {
+  const said = serverErrors.length === 0 ? '' : `: ${serverErrors.join('; ')}`
   const towards = redirectOrigin === undefined ? '' : ` towards ${redirectOrigin}`
-  return new OpenBaoError(codeOf(status, texts), `${request}: status ${status}${towards}${said}`, {
+  return new OpenBaoError(codeOf(status, serverErrors), `${request}: status ${status}${towards}${said}`, {
     status,
     redirectOrigin,
-    serverErrors: texts,
+    serverErrors,
   })
 }
 
@@ -53,42 +50,46 @@ function codeOf(status: number, texts: readonly string[]): OpenBaoErrorCode {
   }
 }
 
-/** The texts of `{"errors":[…]}`, capped and on one line each, but none with a secret in it. Empty for any other body. */
-export function errorTexts(body: Uint8Array, secrets: readonly Secret[] = []): readonly string[] {
-  let parsed: unknown
+/**
+ * The texts of `{"errors":[…]}`, as far as they may be quoted. Empty for any other body. Nothing else of it becomes a string.
+ *
+ * @param secrets - what was sent, and must not be shown, should the server repeat it.
+ */
+export function errorTexts(body: Uint8Array, secrets: readonly Secret[]): readonly string[] {
   try {
-    parsed = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body))
-  } catch {
-    return [] // a proxy's page, for instance: the status says enough
+    const errors = memberOf(parseSecretJson(body, ''), 'errors')
+    if (errors?.kind !== 'array') return []
+    return errors.items
+      .filter(item => item.kind === 'string')
+      .slice(0, MAX_ERROR_TEXTS)
+      .map(item => quoteFrom(body, item, secrets))
+  } catch (error) {
+    // A proxy's page, for instance: the status says enough.
+    if (error instanceof OpenBaoError) return []
+    throw error
   }
-  if (typeof parsed !== 'object' || parsed === null || !('errors' in parsed) || !Array.isArray(parsed.errors)) return []
-  return parsed.errors
-    .filter(text => typeof text === 'string')
-    .slice(0, MAX_ERROR_TEXTS)
-    .map(text => (repeats(text, secrets) ? 'a text that repeats a secret' : text))
-    .map(cleanText)
 }
 
-/** On one line, without control characters, and shortened. */
-export function cleanText(text: string): string {
-  return shorten(text.replace(/[\p{Cc}\p{Cf}\s]+/gu, ' ').trim())
+/** A text in a body, as far as it may be quoted. */
+export function quoteFrom(
+  body: Uint8Array,
+  place: { readonly start: number; readonly end: number },
+  secrets: readonly Secret[],
+): string {
+  using text = secretText(body, place, '')
+  return quote(
+    text.reveal(utf8 => new TextDecoder().decode(utf8)),
+    secrets,
+  )
 }
 
-/** Bytes are looked for in bytes: no secret becomes a string. */
-function repeats(text: string, secrets: readonly Secret[]): boolean {
-  const said = Buffer.from(text)
-  const holds = (bytes: Uint8Array): boolean =>
-    said.includes(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength))
-  return secrets.some(secret => secret.byteLength > 0 && secret.reveal(holds))
-}
-
-function shorten(text: string): string {
-  return text.length <= MAX_ERROR_TEXT_CHARS ? text : `${text.slice(0, MAX_ERROR_TEXT_CHARS)}…`
-}
-
-/** Scheme, host and port only: the rest of a Location is nobody's business, and may hold anything. */
-function originOf(location: string | undefined): string | undefined {
-  if (location === undefined || !URL.canParse(location)) return undefined
+/**
+ * Where a redirect points to: scheme, host and port only, since the rest of a Location is nobody's business, and may hold anything. Undefined
+ * if any of it repeats a secret.
+ */
+export function redirectOriginOf(location: unknown, secrets: readonly Secret[]): string | undefined {
+  if (typeof location !== 'string' || location.length > MAX_LOCATION_CHARS) return undefined
+  if (!URL.canParse(location) || repeats(location, secrets)) return undefined
   const { protocol, origin } = new URL(location)
   return protocol === 'https:' || protocol === 'http:' ? origin : undefined
 }
@@ -141,12 +142,20 @@ export function connectionError(request: string, cause: unknown, trust: string):
     return new OpenBaoError('OPENBAO_UNREACHABLE', `${request}: no connection (${code})`, { cause })
   }
   if (TLS.test(code)) {
-    return new OpenBaoError('OPENBAO_TLS', `${request}: TLS failed (${code}), checked with ${trust}`, { cause })
+    return new OpenBaoError('OPENBAO_TLS', `${request}: TLS failed (${code}), checked with ${trust}`, {
+      cause: withoutCertificate(cause, code),
+    })
   }
   if (NOT_HTTP.test(code)) {
     return new OpenBaoError('OPENBAO_RESPONSE_MALFORMED', `${request}: the answer is not HTTP (${code})`, { cause })
   }
   return new OpenBaoError('OPENBAO_CONNECTION_CUT', `${request}: the connection ended early (${code})`, { cause })
+}
+
+/** Node adds the whole certificate of the other side, and all names in it to the message: as many as it likes. */
+function withoutCertificate(cause: unknown, code: string): Error {
+  const words = cause instanceof Error ? cause.message : String(cause)
+  return Object.assign(new Error(quotePublic(words)), { code })
 }
 
 /**

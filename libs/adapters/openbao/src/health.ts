@@ -1,5 +1,5 @@
 import { OpenBaoError } from './error.ts'
-import { errorTexts, statusError } from './failure.ts'
+import { statusError } from './failure.ts'
 import { field, optional, parseJsonObject, readBoolean, readCount, readString } from './json.ts'
 import { type Answer } from './transport.ts'
 
@@ -22,10 +22,9 @@ export const HEALTH_STATUSES = [200, 429, 500, 501, 503]
  * 429 means "standby" here only with such a body; a rate limit quota answers 429 with an error text.
  */
 export function parseHealth(answer: Answer): Health {
-  const { status, body, request } = answer
-  if (status === 500) return { kind: 'failing', errors: errorTexts(body) }
-  const errors = errorTexts(body)
-  if (status === 429 && errors.length > 0) throw statusError({ ...answer, location: undefined })
+  const { status, body, request, serverErrors } = answer
+  if (status === 500) return { kind: 'failing', errors: serverErrors }
+  if (status === 429 && serverErrors.length > 0) throw statusError(answer)
 
   const place = { request, path: '' }
   const object = parseJsonObject(body, request)

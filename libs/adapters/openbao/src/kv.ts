@@ -1,6 +1,6 @@
 import { type Secret } from '@sealwright/secret'
 import { OpenBaoError } from './error.ts'
-import { errorTexts, statusError } from './failure.ts'
+import { statusError } from './failure.ts'
 import { field, parseJsonObject, readCount, readObject } from './json.ts'
 import { countOf, memberOf, objectMember } from './secret-fields.ts'
 import { encodeSecretObject, joinBytes, parseSecretJson, secretText } from './secret-json.ts'
@@ -64,7 +64,7 @@ export function parseKvVersion({ body, request }: Answer): number {
  * @throws {@link OpenBaoError} `OPENBAO_NOT_FOUND` for a 404 with a text: no engine is mounted there.
  */
 export function parseKvAbsent(answer: Answer): null {
-  if (errorTexts(answer.body).length > 0) throw statusError({ ...answer, location: undefined })
+  if (answer.serverErrors.length > 0) throw statusError(answer)
   return null
 }
 

@@ -4,7 +4,7 @@ import { buildConnector, type Dispatcher, Pool } from 'undici'
 import { type OpenBaoAddress, parseAddress } from './address.ts'
 import { openLimit } from './deadline.ts'
 import { OpenBaoError } from './error.ts'
-import { connectionError, isProgrammingError, statusError } from './failure.ts'
+import { connectionError, errorTexts, isProgrammingError, redirectOriginOf, statusError } from './failure.ts'
 import { joinBytes } from './secret-json.ts'
 import { type ClientCertificate, describeTrust, type OpenBaoTrust, secureContext } from './trust.ts'
 
@@ -58,13 +58,17 @@ export interface Request {
   readonly call: Call | AuthenticatedCall
   /** Statuses that are answers and not failures. */
   readonly expected: readonly number[]
-  /** What the body holds and no error may show, should the server repeat it. The token needs no mention. */
+  /** What the body holds and no error may show, should the server repeat it; to be kept until the call has ended. The token needs no mention. */
   readonly secrets?: readonly Secret[]
+  /** Largest body, where that of the transport does not suit. */
+  readonly maxResponseBytes?: number
 }
 
 export interface Answer {
   readonly status: number
   readonly body: Uint8Array
+  /** Unless it is a success: the errors in the body. No secret that was sent stands in them; they may be quoted, and no other text of the body. */
+  readonly serverErrors: readonly string[]
   /** The request in words, for messages. */
   readonly request: string
 }
@@ -86,7 +90,7 @@ export interface Transport {
  * @throws {@link OpenBaoError} `OPENBAO_ADDRESS_INVALID`, `OPENBAO_TLS`.
  */
 export function openTransport(options: OpenBaoClientOptions): Transport {
-  const { timeoutMs = DEFAULT_TIMEOUT_MS, maxResponseBytes = DEFAULT_MAX_RESPONSE_BYTES } = options
+  const { timeoutMs = DEFAULT_TIMEOUT_MS } = options
   const address = parseAddress(options.address, {
     unsafelyAllowPlainHttp: options.unsafelyAllowPlainHttp ?? false,
   })
@@ -96,6 +100,7 @@ export function openTransport(options: OpenBaoClientOptions): Transport {
 
   const send: Send = async sent => {
     const { method, path, body, call, expected } = sent
+    const maxBytes = sent.maxResponseBytes ?? options.maxResponseBytes ?? DEFAULT_MAX_RESPONSE_BYTES
     const request = `${method} ${path}`
     const limitMs = call.timeoutMs ?? timeoutMs
     using limit = openLimit({ timeoutMs: limitMs, signal: call.signal })
@@ -109,11 +114,14 @@ export function openTransport(options: OpenBaoClientOptions): Transport {
         body: body ?? null,
         signal: limit.signal,
       })
-      const answer = { request, status: response.statusCode, body: await readBody(response, request, maxResponseBytes) }
-      if (expected.includes(answer.status)) return answer
-      const { location } = response.headers
+      const { statusCode: status, headers: answered } = response
+      const received = await readBody(response, request, maxBytes)
       const secrets = [...(sent.secrets ?? []), ...('token' in call ? [call.token] : [])]
-      throw statusError({ ...answer, secrets, location: typeof location === 'string' ? location : undefined })
+      const serverErrors = isSuccess(status) ? [] : errorTexts(received, secrets)
+      const answer = { request, status, body: received, serverErrors }
+      if (expected.includes(status)) return answer
+      received.fill(0)
+      throw statusError(answer, isRedirect(status) ? redirectOriginOf(answered.location, secrets) : undefined)
     } catch (cause) {
       if (cause instanceof OpenBaoError) throw cause
       if (call.signal.aborted) {
@@ -137,6 +145,14 @@ export function openTransport(options: OpenBaoClientOptions): Transport {
       await pool.close()
     },
   }
+}
+
+function isSuccess(status: number): boolean {
+  return status >= 200 && status < 300
+}
+
+function isRedirect(status: number): boolean {
+  return status >= 300 && status < 400
 }
 
 function openPool(address: OpenBaoAddress, options: OpenBaoClientOptions): Pool {

@@ -3,6 +3,7 @@ import { type AddressInfo, createServer as createPlainServer, type Server as Pla
 import { join } from 'node:path'
 import { createServer } from 'node:tls'
 import { Secret } from '@sealwright/secret'
+import { printsOf } from '@sealwright/testing-checks'
 import {
   type CertificateAuthority,
   certificateAuthority,
@@ -45,8 +46,8 @@ afterEach(async () => {
 
 const INITIALISED = 'HTTP/1.1 200 OK\r\nContent-Length: 20\r\nConnection: close\r\n\r\n{"initialized":true}'
 
-async function serve(): Promise<string> {
-  const issued = await authority.issue({ name: 'server', usage: 'server' })
+async function serve(dnsNames: readonly string[] = []): Promise<string> {
+  const issued = await authority.issue({ name: 'server', usage: 'server', dnsNames })
   const files = { cert: await readFile(issued.certificatePath), key: await readFile(issued.privateKeyPath) }
   const started = createServer(files, socket => {
     socket.on('error', () => socket.destroy())
@@ -142,6 +143,21 @@ describe('trust', () => {
     })
     expect(await run.exited).toEqual({ code: 0, signal: null })
     expect(run.logTail()).toContain('OPENBAO_TLS')
+  })
+
+  it('tells a certificate of another name, and shows a little of it only, however many names it has', async () => {
+    const names = Array.from({ length: 200 }, (_, index) => `node-${index}.example`)
+    const client = clientTo(await serve(names), { serverName: 'other.example' })
+    const error: unknown = await client.initStatus(call).catch((caught: unknown) => caught)
+    expect(error).toMatchObject({
+      code: 'OPENBAO_TLS',
+      message: expect.stringContaining('(ERR_TLS_CERT_ALTNAME_INVALID)') as unknown,
+      cause: { message: expect.stringContaining('Host: other.example. is not in') as unknown },
+    })
+    for (const printed of printsOf(error)) {
+      expect(printed).toContain('OPENBAO_TLS')
+      expect(printed).not.toMatch(/node-199|pubkey|fingerprint|Buffer/)
+    }
   })
 
   it('tells a server that does not speak TLS', async () => {

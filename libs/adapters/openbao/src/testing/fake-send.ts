@@ -1,4 +1,4 @@
-import { statusError } from '../failure.ts'
+import { errorTexts, statusError } from '../failure.ts'
 import { type Answer, type Request, type Send } from '../transport.ts'
 import { type Clock } from '../auth/clock.ts'
 
@@ -15,9 +15,10 @@ export function fakeSend(script: Script): Send {
     const sent = Buffer.from(request.body ?? new Uint8Array()).toString()
     const [status, content] = await script({ ...request, token, sent })
     const body = new TextEncoder().encode(JSON.stringify(content))
-    const answer: Answer = { status, body, request: `${method} ${path}` }
+    const serverErrors = errorTexts(body, 'token' in call ? [...secrets, call.token] : secrets)
+    const answer: Answer = { status, body, request: `${method} ${path}`, serverErrors }
     if (expected.includes(status)) return answer
-    throw statusError({ ...answer, location: undefined, secrets: 'token' in call ? [...secrets, call.token] : secrets })
+    throw statusError(answer)
   }
 }
 

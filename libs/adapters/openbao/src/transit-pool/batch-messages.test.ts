@@ -18,6 +18,7 @@ const textOf = (value: Secret): string => value.reveal(bytes => Buffer.from(byte
 const answerOf = (value: unknown, status = 200): Answer => ({
   status,
   request: 'POST transit/decrypt/k',
+  serverErrors: [],
   body: ascii(typeof value === 'string' ? value : JSON.stringify(value)),
 })
 const plain = (text: string, reference: unknown): object => ({
@@ -27,7 +28,11 @@ const plain = (text: string, reference: unknown): object => ({
 
 /** Reads decryptions; what is thrown away is kept here, to be looked at. */
 function decrypted(answer: Answer, references: readonly string[], discarded: Secret[] = []): readonly string[] {
-  const outcomes = parseBatch(answer, references, { read: readDecrypted, discard: value => discarded.push(value) })
+  const outcomes = parseBatch(answer, references, {
+    read: readDecrypted,
+    discard: value => discarded.push(value),
+    secrets: [],
+  })
   return outcomes.map(outcome => {
     if (outcome.kind === 'done') return textOf(outcome.value)
     return outcome.error instanceof OpenBaoError ? outcome.error.serverErrors.join() : String(outcome.error)
@@ -162,7 +167,7 @@ describe('the answer to a batch', () => {
   ])('with a ciphertext %s is refused', (_, item) => {
     const answer = answerOf(batch([{ ...item, reference: 'a' }]))
     const read = (from: Answer, json: Parameters<typeof readEncrypted>[1]): unknown => readEncrypted(from, json, 1)
-    expect(codeOf(() => parseBatch(answer, ['a'], { read, discard: () => undefined }))).toBe(
+    expect(codeOf(() => parseBatch(answer, ['a'], { read, discard: () => undefined, secrets: [] }))).toBe(
       'OPENBAO_RESPONSE_MALFORMED',
     )
   })

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { allocateKeyBytes, decodeBase64, type Secret, SecretError } from '@sealwright/secret'
 import { OpenBaoError } from '../error.ts'
-import { cleanText, statusError } from '../failure.ts'
-import { countOf, malformedField, memberOf, secretTextOf } from '../secret-fields.ts'
+import { quoteFrom, statusError } from '../failure.ts'
+import { countOf, malformedField, memberOf } from '../secret-fields.ts'
 import { parseSecretJson, type SecretJson, secretText } from '../secret-json.ts'
 import { type Answer } from '../transport.ts'
 import { base64Length, encodeBase64Into } from '../transit/base64.ts'
@@ -26,13 +26,15 @@ export interface BatchRequest {
 const BATCH_START = '{"batch_input":['
 /** An item that fails must not take its neighbours with it. OpenBao heeds this unless all items fail: then the status is 400. */
 const BATCH_END = '],"partial_failure_response_code":200}'
+const PLAINTEXT_START = '{"plaintext":"'
 const REFERENCE_START = ',"reference":"'
 const REFERENCE_END = '"}'
 const BACKSLASH = 0x5c
+const QUOTE = 0x22
 
 /** The head of an item to encrypt by one version of the key. */
 export function encryptItem(plaintext: Secret, associatedData: Uint8Array, keyVersion: number): ItemHead {
-  const start = '{"plaintext":"'
+  const start = PLAINTEXT_START
   const end = `","associated_data":"${base64(associatedData)}","key_version":${keyVersion}`
   const base64Bytes = base64Length(plaintext.byteLength)
   const head = allocateKeyBytes(start.length + base64Bytes + end.length)
@@ -42,6 +44,14 @@ export function encryptItem(plaintext: Secret, associatedData: Uint8Array, keyVe
   })
   putAscii(head, start.length + base64Bytes, end)
   return head
+}
+
+/** What the items to encrypt hold, for no message to show. The caller wipes it. A ciphertext is no secret. */
+export function plaintextsIn(heads: readonly ItemHead[]): readonly Secret[] {
+  const from = PLAINTEXT_START.length
+  return heads
+    .filter(head => asciiText(head, { start: 0, end: from }) === PLAINTEXT_START)
+    .map(head => decodeBase64(head.subarray(from, head.indexOf(QUOTE, from))))
 }
 
 /** The head of an item to decrypt. */
@@ -82,6 +92,13 @@ export function encodeBatch(heads: readonly ItemHead[], name: string): BatchRequ
 /** What an item that did not fail holds, and what becomes of it. */
 export type ReadItem<T> = (answer: Answer, item: SecretJson, index: number) => T
 
+export interface ReadOptions<T> {
+  readonly read: ReadItem<T>
+  readonly discard: (value: T) => void
+  /** The token, and what was encrypted: a text that repeats any of it, or any plaintext of the answer, is not quoted. */
+  readonly secrets: readonly Secret[]
+}
+
 /**
  * Reads the answer to a batch, and wipes its body, whatever happens.
  *
@@ -93,26 +110,37 @@ export type ReadItem<T> = (answer: Answer, item: SecretJson, index: number) => T
 export function parseBatch<T>(
   answer: Answer,
   references: readonly string[],
-  { read, discard }: { readonly read: ReadItem<T>; readonly discard: (value: T) => void },
+  { read, discard, secrets }: ReadOptions<T>,
 ): readonly Outcome<T>[] {
   const { body, request } = answer
   const outcomes: Outcome<T>[] = []
+  const given: Secret[] = []
   try {
     const data = memberOf(parseSecretJson(body, request), 'data')
     const results = data === undefined ? undefined : memberOf(data, 'batch_results')
-    if (results === undefined && answer.status === 400) throw statusError({ ...answer, location: undefined })
+    if (results === undefined && answer.status === 400) throw statusError(answer)
     if (results?.kind !== 'array' || results.items.length !== references.length) {
       throw malformedField(request, 'data.batch_results')
     }
     // All of them before the first value is read: one that is out of place shows that the order is not ours.
     for (const [index, item] of results.items.entries()) assertReference(answer, item, references[index])
-    for (const [index, item] of results.items.entries()) outcomes.push(readOutcome(answer, item, index, read))
+    if (results.items.some(item => memberOf(item, 'error') !== undefined)) {
+      for (const item of results.items) given.push(...givenPlaintext(answer, item))
+    }
+    const failed = failedItem(answer, [...secrets, ...given])
+    for (const [index, item] of results.items.entries()) {
+      const said = memberOf(item, 'error')
+      // A decryption that failed has an empty plaintext beside its error.
+      if (said === undefined) outcomes.push({ kind: 'done', value: read(answer, item, index) })
+      else outcomes.push({ kind: 'failed', error: failed(said) })
+    }
     return outcomes
   } catch (error) {
     for (const outcome of outcomes) if (outcome.kind === 'done') discard(outcome.value)
     throw error
   } finally {
     body.fill(0)
+    for (const secret of given) secret.wipe()
   }
 }
 
@@ -151,17 +179,25 @@ function assertReference({ body, request }: Answer, item: SecretJson, reference:
   if (said?.kind !== 'string' || asciiText(body, said) !== reference) throw malformedField(request, 'reference')
 }
 
-function readOutcome<T>(answer: Answer, item: SecretJson, index: number, read: ReadItem<T>): Outcome<T> {
-  const said = memberOf(item, 'error')
-  // A decryption that failed has an empty plaintext beside its error.
-  if (said === undefined) return { kind: 'done', value: read(answer, item, index) }
-  using text = secretTextOf(answer, said, 'error')
-  const words = text.reveal(utf8 => cleanText(new TextDecoder().decode(utf8)))
-  const error = new OpenBaoError('OPENBAO_BAD_REQUEST', `${answer.request}: ${words}`, {
-    status: answer.status,
-    serverErrors: [words],
-  })
-  return { kind: 'failed', error }
+/** What an item holds as its plaintext, whether it failed or not, and however it is written. */
+function givenPlaintext(answer: Answer, item: SecretJson): readonly Secret[] {
+  const text = memberOf(item, 'plaintext')
+  if (text?.kind !== 'string' || text.start === text.end) return []
+  try {
+    return [readDecrypted(answer, item)]
+  } catch (error) {
+    if (!(error instanceof OpenBaoError)) throw error
+    return [secretText(answer.body, text, answer.request)]
+  }
+}
+
+/** Makes the error of an item out of the text that stands for it. */
+function failedItem({ body, request, status }: Answer, secrets: readonly Secret[]): (said: SecretJson) => OpenBaoError {
+  return said => {
+    if (said.kind !== 'string' || said.start === said.end) throw malformedField(request, 'error')
+    const words = quoteFrom(body, said, secrets)
+    return new OpenBaoError('OPENBAO_BAD_REQUEST', `${request}: ${words}`, { status, serverErrors: [words] })
+  }
 }
 
 function base64(bytes: Uint8Array): string {

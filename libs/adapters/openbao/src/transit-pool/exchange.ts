@@ -5,7 +5,7 @@ import { leftMs, waitFor } from '../deadline.ts'
 import { OpenBaoError } from '../error.ts'
 import { type SecretJson } from '../secret-json.ts'
 import { type Answer, type Send } from '../transport.ts'
-import { batchNames, encodeBatch, type Outcome, parseBatch } from './batch-messages.ts'
+import { batchNames, encodeBatch, type Outcome, parseBatch, plaintextsIn } from './batch-messages.ts'
 import { type BatchCall, type BatchedItem } from './batcher.ts'
 
 /** Pauses before a request that met a rate limit is sent again: from half of it to all of it. Each time twice as long. */
@@ -35,34 +35,36 @@ export function batchExchange<T, R>(
 
   const askOnce = async (
     items: readonly BatchedItem<T>[],
-    signal: AbortSignal,
-    timeoutMs: number,
+    { signal, timeoutMs, secrets }: GuardedCall,
   ): Promise<readonly Outcome<R>[]> => {
     const { body, references } = encodeBatch(
       items.map(({ head }) => head),
       nextName(),
     )
     try {
-      const answer = await tokens.withToken(
-        async (token: Secret) =>
-          await send({ method: 'POST', path, body, call: { signal, timeoutMs, token }, expected: [200, 400] }),
+      return await tokens.withToken(
+        async (token: Secret) => {
+          const call = { signal, timeoutMs, token }
+          const answer = await send({ method: 'POST', path, body, call, expected: [200, 400], secrets })
+          return parseBatch(answer, references, {
+            read: (from, item, index) => read(from, item, expectedOf(items, index)),
+            discard,
+            secrets: [token, ...secrets],
+          })
+        },
         { signal },
       )
-      return parseBatch(answer, references, {
-        read: (from, item, index) => read(from, item, expectedOf(items, index)),
-        discard,
-      })
     } finally {
       body.fill(0)
     }
   }
 
   /** A quota that is used up for now: a little later there may be room. */
-  const askPatiently = async (items: readonly BatchedItem<T>[], call: BatchCall): Promise<readonly Outcome<R>[]> => {
+  const askPatiently = async (items: readonly BatchedItem<T>[], call: GuardedCall): Promise<readonly Outcome<R>[]> => {
     const deadlineMs = clock.nowMs() + call.timeoutMs
     for (let repeats = 0; ; repeats += 1) {
       try {
-        return await askOnce(items, call.signal, leftMs(deadlineMs, clock.nowMs()))
+        return await askOnce(items, { ...call, timeoutMs: leftMs(deadlineMs, clock.nowMs()) })
       } catch (error) {
         if (!(error instanceof OpenBaoError) || error.code !== 'OPENBAO_RATE_LIMITED') throw error
         const pauseMs = FIRST_PAUSE_MS * 2 ** repeats * (0.5 + Math.random() / 2)
@@ -72,7 +74,7 @@ export function batchExchange<T, R>(
     }
   }
 
-  const ask = async (items: readonly BatchedItem<T>[], call: BatchCall): Promise<readonly Outcome<R>[]> => {
+  const ask = async (items: readonly BatchedItem<T>[], call: GuardedCall): Promise<readonly Outcome<R>[]> => {
     const deadlineMs = clock.nowMs() + call.timeoutMs
     try {
       return await askPatiently(items, call)
@@ -80,12 +82,25 @@ export function batchExchange<T, R>(
       if (items.length === 1 || !mayBeOfOneItem(error)) throw error
       const middle = Math.ceil(items.length / 2)
       const halves = [items.slice(0, middle), items.slice(middle)]
-      const rest = { signal: call.signal, timeoutMs: leftMs(deadlineMs, clock.nowMs()) }
+      const rest = { ...call, timeoutMs: leftMs(deadlineMs, clock.nowMs()) }
       const outcomes = await Promise.all(halves.map(async half => await settled(half, ask(half, rest))))
       return outcomes.flat()
     }
   }
-  return ask
+
+  return async (items, call) => {
+    const secrets = plaintextsIn(items.map(({ head }) => head))
+    try {
+      return await ask(items, { ...call, secrets })
+    } finally {
+      for (const secret of secrets) secret.wipe()
+    }
+  }
+}
+
+/** A call whose errors show nothing of the whole batch, whichever part of it is asked. */
+interface GuardedCall extends BatchCall {
+  readonly secrets: readonly Secret[]
 }
 
 /** A failure of a half is that of its items alone. */

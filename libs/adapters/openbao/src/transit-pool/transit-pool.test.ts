@@ -2,7 +2,7 @@ import { inspect } from 'node:util'
 import { Secret } from '@sealwright/secret'
 import { freePort, waitUntil } from '@sealwright/testing-rig'
 import { type AnswerBatch, batchAnswer, type FakeTransit, goodResults, serveTransit } from '../testing/fake-transit.ts'
-import { closeAll, TOKEN_TEXT, whole } from '../testing/raw-server.ts'
+import { closeAll, serveRaw, TOKEN_TEXT, whole } from '../testing/raw-server.ts'
 import { reads, secretOf } from '../testing/second-openbao.ts'
 import { TransitError, type TransitErrorCode } from '../transit/error.ts'
 import { openTransitPool, type TransitPool, type TransitPoolOptions } from './transit-pool.ts'
@@ -315,6 +315,34 @@ describe('the time of a call', () => {
     expect(await waiting).toEqual(Array<string>(3).fill('TRANSIT_CANCELLED'))
     expect(await decrypt(pool)).toBe('TRANSIT_CANCELLED')
     await pool.close()
+  })
+})
+
+describe('a key with many versions', () => {
+  const MADE_S = 1_700_000_000
+  const keyWith = (count: number): string => {
+    const keys = Object.fromEntries(Array.from({ length: count }, (_, index) => [index + 1, MADE_S + index]))
+    const fields = { type: 'aes256-gcm96', latest_version: count, min_decryption_version: 1, keys }
+    return JSON.stringify({ data: { ...fields, min_encryption_version: 0, min_available_version: 0 } })
+  }
+  const poolOfKey = async (body: string): Promise<TransitPool> => {
+    const { address } = await serveRaw(whole('200 OK', body))
+    return poolAt([address])
+  }
+
+  it.each([1, 15_000, 200_000])('is read with all of them: %i', async count => {
+    const { versions, latestVersion } = await (await poolOfKey(keyWith(count))).readKey(call)
+    expect([versions.size, latestVersion]).toEqual([count, count])
+    expect(versions.get(count)).toBe((MADE_S + count - 1) * 1_000)
+  })
+
+  it('is refused beyond 4 MiB, and no answer to a batch may be as long', async () => {
+    const pool = await poolOfKey(keyWith(10).padEnd(4_194_305))
+    await expect(pool.readKey(call)).rejects.toMatchObject({ code: 'TRANSIT_RESPONSE_MALFORMED' })
+    const small = await poolOfKey(keyWith(15_000))
+    await expect(small.decrypt(cipherOf('x'), call)).rejects.toMatchObject({
+      cause: { code: 'OPENBAO_RESPONSE_TOO_LARGE' },
+    })
   })
 })
 

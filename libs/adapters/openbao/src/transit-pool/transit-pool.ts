@@ -36,9 +36,11 @@ export const DEFAULT_MAX_CALLS = 4_096
 /** Its ciphertext must stay below {@link MAX_CIPHERTEXT_BYTES}. */
 const MAX_PLAINTEXT_BYTES = 256
 const MAX_ASSOCIATED_DATA_BYTES = 4_096
-/** For one result, its reference and what stands around it, and for an answer without results: a key with many versions. */
+/** For one result, its reference and what stands around it; and for any other answer. */
 const MAX_RESULT_BYTES = 2 * MAX_CIPHERTEXT_BYTES
 const MAX_OTHER_ANSWER_BYTES = 262_144
+/** A key tells all its versions, with 18 bytes each: 200,000 of them are one for each hour of 20 years. */
+const MAX_KEY_ANSWER_BYTES = 4_194_304
 
 /** One transit key of a cluster, whichever of its nodes can be reached. */
 export type TransitPoolOptions = Omit<ReopeningOptions, 'address' | 'timeoutMs' | 'maxResponseBytes'> & {
@@ -229,6 +231,7 @@ export function openTransitPool(options: TransitPoolOptions): TransitPool {
                   path: pathTo('keys'),
                   call: { signal: limit, timeoutMs, token },
                   expected: [200],
+                  maxResponseBytes: MAX_KEY_ANSWER_BYTES,
                 }),
               { signal: limit },
             ),

@@ -14,6 +14,7 @@ const DATA = {
 const answerOf = (data: unknown): Answer => ({
   status: 200,
   request: 'GET transit/keys/k',
+  serverErrors: [],
   body: new TextEncoder().encode(JSON.stringify({ data })),
 })
 

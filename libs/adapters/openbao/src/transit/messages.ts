@@ -1,5 +1,15 @@
 import { allocateKeyBytes, decodeBase64, type Secret, SecretError } from '@sealwright/secret'
-import { field, optional, parseJsonObject, readBoolean, readCount, readObject, readString } from '../json.ts'
+import {
+  field,
+  type JsonObject,
+  optional,
+  parseJsonObject,
+  type Place,
+  readBoolean,
+  readCount,
+  readObject,
+  readString,
+} from '../json.ts'
 import { malformedField, memberOf, objectMember, secretTextOf } from '../secret-fields.ts'
 import { joinBytes, parseSecretJson } from '../secret-json.ts'
 import { type Answer } from '../transport.ts'
@@ -82,9 +92,11 @@ export function parseDecrypted(answer: Answer): Secret {
 }
 
 /** Reads the answer about a key. */
-export function parseKey({ body, request }: Answer): TransitKey {
-  const data = field(parseJsonObject(body, request), 'data', readObject, { request, path: '' })
-  const place = { request, path: 'data' }
+export function parseKey(answer: Answer): TransitKey {
+  return readKey(...dataOf(answer))
+}
+
+function readKey(data: JsonObject, place: Place): TransitKey {
   const flag = (name: string): boolean => field(data, name, optional(readBoolean), place) ?? false
   return {
     type: field(data, 'type', readString, place),
@@ -103,10 +115,9 @@ export function parseKey({ body, request }: Answer): TransitKey {
  * @throws {@link OpenBaoError} `OPENBAO_RESPONSE_MALFORMED`, also if the newest version is not among them.
  */
 export function parseKeyVersions(answer: Answer): TransitKeyVersions {
-  const { body, request } = answer
-  const key = parseKey(answer)
-  const data = field(parseJsonObject(body, request), 'data', readObject, { request, path: '' })
-  const place = { request, path: 'data' }
+  const { request } = answer
+  const [data, place] = dataOf(answer)
+  const key = readKey(data, place)
   const keys = field(data, 'keys', readObject, place)
   const versions = new Map<number, number>()
   for (const name of Object.keys(keys)) {
@@ -120,6 +131,11 @@ export function parseKeyVersions(answer: Answer): TransitKeyVersions {
     minEncryptionVersion: field(data, 'min_encryption_version', readCount, place),
     minAvailableVersion: field(data, 'min_available_version', readCount, place),
   }
+}
+
+function dataOf({ body, request }: Answer): readonly [JsonObject, Place] {
+  const data = field(parseJsonObject(body, request), 'data', readObject, { request, path: '' })
+  return [data, { request, path: 'data' }]
 }
 
 /** Into memory of its own: a body is joined from it that holds a key. */

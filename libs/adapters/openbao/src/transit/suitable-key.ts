@@ -5,6 +5,9 @@ import { softDeletedAdvice } from './translate.ts'
 /** Ciphers that authenticate associated data, with keys of 256 bits: what leaves the house must outlast quantum computers. */
 const SUITABLE_TYPES: readonly string[] = ['aes256-gcm96', 'chacha20-poly1305', 'xchacha20-poly1305']
 
+/** Of any type that OpenBao has, and little else: a message names it. */
+const TYPE_NAME = /^[a-z][a-z\d_-]{1,23}$/
+
 /**
  * Refuses a key that cannot do this, before something is encrypted.
  *
@@ -15,7 +18,7 @@ export function assertSuitable(key: TransitKey, keyName: string): void {
   if (!SUITABLE_TYPES.includes(key.type)) {
     throw new TransitError(
       'TRANSIT_KEY_UNSUITABLE',
-      `the key ${keyName} is of type ${key.type}: make one of type aes256-gcm96`,
+      `the key ${keyName} is of ${TYPE_NAME.test(key.type) ? `type ${key.type}` : 'an odd type'}: make one of type aes256-gcm96`,
     )
   }
   if (key.derived) {

@@ -107,9 +107,14 @@ export function openTransit(options: TransitOptions): TransitAccess {
       { signal, loginAgain },
     )
 
-  const post = async (verb: 'encrypt' | 'decrypt', body: Uint8Array, signal: AbortSignal): Promise<Answer> => {
+  const post = async (
+    verb: 'encrypt' | 'decrypt',
+    body: Uint8Array,
+    secrets: readonly Secret[],
+    signal: AbortSignal,
+  ): Promise<Answer> => {
     try {
-      return await ask({ method: 'POST', path: pathTo(verb), body }, signal)
+      return await ask({ method: 'POST', path: pathTo(verb), body, secrets }, signal)
     } finally {
       body.fill(0)
     }
@@ -144,11 +149,12 @@ export function openTransit(options: TransitOptions): TransitAccess {
     encrypt: async (plaintext, { associatedData, keyVersion, ...call }) =>
       await operation('encryption', call, async signal => {
         const version = keyVersion ?? (await newestVersion(signal))
-        return parseEncrypted(await post('encrypt', encryptBody(plaintext, associatedData, version), signal), version)
+        const body = encryptBody(plaintext, associatedData, version)
+        return parseEncrypted(await post('encrypt', body, [plaintext], signal), version)
       }),
     decrypt: async (ciphertext, { associatedData, ...call }) =>
       await operation('decryption', call, async signal =>
-        parseDecrypted(await post('decrypt', decryptBody(ciphertext, associatedData), signal)),
+        parseDecrypted(await post('decrypt', decryptBody(ciphertext, associatedData), [], signal)),
       ),
     readKey: async call => await operation('a look at the key', call, readKey),
     clusterId: async call =>
