@@ -1,23 +1,27 @@
-import { destination, type Logger, pino, stdTimeFunctions } from 'pino'
+import { type Logger, pino, stdTimeFunctions } from 'pino'
 import { errorCodeOf } from '@sealwright/system-error'
+import { logOutput } from './output.ts'
 
-/** A log that nobody takes away (a full disk, say) is kept up to this size, then dropped. */
-const MAX_UNWRITTEN_BYTES = 256 * 1024
-
-/** JSON lines on `fd`. Nothing that is logged here ever holds a key, a PIN or a share. */
+/**
+ * JSON lines on `fd`, written at once. Nothing that is logged here ever holds a key, a PIN or a share.
+ *
+ * A reader that hangs or went away, or a full disk, neither stops nor ends the program: 256 KiB wait in memory, then the oldest are dropped,
+ * and a line says how many. At the end, and at `fatal`, what waits holds the program up for a second at most.
+ */
 export function programLog(fd = 1): Logger {
-  // Synchronous: the last words before a crash are the ones that matter.
-  const output = destination({ fd, sync: true, maxLength: MAX_UNWRITTEN_BYTES })
-  // Without a listener a full disk, or a log reader that went away, would end the program.
-  output.on('error', () => undefined)
   return pino(
     {
       base: { pid: process.pid },
       timestamp: stdTimeFunctions.isoTime,
       formatters: { level: label => ({ level: label }) },
     },
-    output,
+    logOutput(fd, lostLine),
   )
+}
+
+function lostLine(lines: number): string {
+  const facts = { level: 'warn', time: new Date().toISOString(), pid: process.pid, lines }
+  return `${JSON.stringify({ ...facts, msg: 'lines of the log were lost: nobody took them away' })}\n`
 }
 
 /**
