@@ -2,10 +2,10 @@ import { create, toBinary } from '@bufbuild/protobuf'
 import { type KmsV2Service } from '@sealwright/kms-v2'
 import { temporaryFolder, type TemporaryFolder, waitUntil } from '@sealwright/testing-rig'
 import { listenOnUnixSocket } from '@sealwright/unix-socket'
-import { constants } from 'node:http2'
+import { type ClientHttp2Session, constants } from 'node:http2'
 import { EncryptRequestSchema, KeyManagementService } from './generated/v2/api_pb.ts'
 import { frameOf } from './grpc-unary/frame.ts'
-import { DEFAULT_LIMITS } from './limits.ts'
+import { DEFAULT_LIMITS, type KmsServerLimits } from './limits.ts'
 import { FRAME, type FrameClient, frameClient, h2Call, h2Frame, h2Start } from './testing/frames.ts'
 import { type KmsClient, kmsClient } from './testing/kms-client.ts'
 import { KEY_ID, memoryProvider } from './testing/memory-provider.ts'
@@ -17,6 +17,11 @@ const STATUS = '/v2.KeyManagementService/Status'
 const WAIT_MS = 20_000
 const LIMITS = { maxFramesBetweenCalls: 50, prefaceTimeoutMs: 300, maxSessions: 20, maxConcurrentCalls: 100 }
 
+const EMPTY_FRAME = frameOf(new Uint8Array())
+/** Of a frame of HTTP/2. */
+const FRAME_HEADER_BYTES_H2 = 9
+
+let used: AsyncDisposableStack
 let folder: TemporaryFolder
 let served: OwnServer
 let bystander: KmsClient
@@ -24,6 +29,7 @@ let clients: FrameClient[]
 
 beforeEach(async () => {
   clients = []
+  used = new AsyncDisposableStack()
   folder = await temporaryFolder()
   served = await serveOwn(largeAnswers(), folder.join('kms.sock'), { listen: listenOnUnixSocket, limits: LIMITS })
   bystander = kmsClient(served.path)
@@ -33,6 +39,7 @@ beforeEach(async () => {
 afterEach(async () => {
   for (const { socket } of clients) socket.destroy()
   bystander[Symbol.dispose]()
+  await used.disposeAsync()
   await served.server.close()
   await folder.remove()
 })
@@ -49,8 +56,8 @@ async function askStatus(): Promise<void> {
   expect(await bystander.call(KeyManagementService.method.status, {})).toMatchObject({ healthz: 'ok' })
 }
 
-function attacker(): FrameClient {
-  const client = frameClient(served.path)
+function attacker(path = served.path): FrameClient {
+  const client = frameClient(path)
   clients.push(client)
   return client
 }
@@ -223,21 +230,163 @@ describe('a client', () => {
   })
 })
 
+/** Another server on another socket, until the end of the test. */
+async function serveAlso(service: KmsV2Service, limits: Partial<KmsServerLimits>): Promise<OwnServer> {
+  return used.use(await serveOwn(service, folder.join('other.sock'), { listen: listenOnUnixSocket, limits }))
+}
+
+/** The beginning of a call whose client does not say that it has come to its end. */
+function unendedCall(stream: number, body: Uint8Array): Buffer {
+  const headers = h2Call(stream, ENCRYPT, new Uint8Array()).subarray(0, -FRAME_HEADER_BYTES_H2)
+  return Buffer.concat([headers, h2Frame(FRAME.DATA, { stream, payload: body })])
+}
+
+describe('a request that does not come to its end', () => {
+  it.each([
+    ['after its headers', new Uint8Array()],
+    ['within its message', frameOf(new Uint8Array(100)).subarray(0, 50)],
+    ['after its message', frameOf(new Uint8Array(100))],
+  ])('is refused in time: %s', async (_where, body) => {
+    const other = await serveAlso(memoryProvider(), { bodyTimeoutMs: 100 })
+    const client = attacker(other.path)
+    client.socket.write(Buffer.concat([h2Start(), unendedCall(1, body)]))
+    await waitUntil(() => other.calls.length > 0, { what: 'its end', timeoutMs: WAIT_MS })
+    expect(other.calls).toMatchObject([{ method: 'Encrypt', status: 'DEADLINE_EXCEEDED' }])
+    await waitUntil(() => client.received().some(({ type }) => type === FRAME.HEADERS), {
+      what: 'the answer',
+      timeoutMs: WAIT_MS,
+    })
+  })
+
+  it('hinders no other, however many clients send as much of it as they may', async () => {
+    const maxCallBytes = 4 * 1024 * 1024
+    const other = await serveAlso(largeAnswers(), { maxCallBytes })
+    using client = kmsClient(other.path)
+    const ask = () => client.call(KeyManagementService.method.encrypt, { plaintext: new Uint8Array(32) })
+    await ask()
+    const body = Buffer.alloc(16_000)
+    body.writeUInt32BE(DEFAULT_LIMITS.maxMessageBytes, 1)
+    for (let connection = 0; connection < 20; connection += 1) {
+      const { socket } = attacker(other.path)
+      socket.write(h2Start())
+      for (let call = 0; call < 100; call += 1) socket.write(unendedCall(2 * call + 1, body))
+    }
+    await waitUntil(() => other.calls.some(call => call.status === 'RESOURCE_EXHAUSTED'), {
+      what: 'the memory to be used up',
+      timeoutMs: WAIT_MS,
+    })
+    for (let call = 0; call < 100 || other.failures.length === 0; call += 1) await ask()
+    expect(new Set(other.failures.map(failure => failure.kind === 'connectionCut' && failure.fault))).toEqual(
+      new Set(['hoarding']),
+    )
+  })
+})
+
+describe('very many calls', () => {
+  it.each([
+    ['of one connection', 1, 3000],
+    ['of ten connections', 10, 500],
+  ])('at once are answered all: %s', async (_what, connections, count) => {
+    const other = await serveAlso(memoryProvider(), {})
+    const sessions = Array.from({ length: connections }, () => rawSession(other.path))
+    const answers = await Promise.all(
+      sessions.flatMap(session =>
+        Array.from({ length: count }, () => rawCall(session, { path: ENCRYPT, parts: [encryptFrame(32)] })),
+      ),
+    )
+    for (const session of sessions) session.destroy()
+    expect(answers.filter(({ grpcStatus }) => grpcStatus !== 0)).toEqual([])
+    expect(other.failures).toEqual([])
+  })
+})
+
 describe('too many connections', () => {
-  it('are closed as they come, and make room when others leave', async () => {
-    const many = Array.from({ length: 25 }, () => {
+  /** Opens connections that say hello and no more. */
+  function idleClients(count: number): FrameClient[] {
+    return Array.from({ length: count }, () => {
       const client = attacker()
       client.socket.write(h2Start())
       return client
     })
-    await waitUntil(() => served.failures.length > 0, { what: 'a connection to be refused', timeoutMs: WAIT_MS })
-    expect(new Set(served.failures.map(failure => failure.kind))).toEqual(new Set(['connectionRefused']))
-    expect(served.server.connectionCount()).toBeLessThanOrEqual(20)
+  }
+
+  /** Not by the gRPC library: its clients of one address share a connection. */
+  async function connectAndCall(): Promise<ClientHttp2Session> {
+    const session = rawSession(served.path)
+    expect((await rawCall(session, { path: STATUS, parts: [EMPTY_FRAME] })).grpcStatus).toBe(0)
+    return session
+  }
+
+  const areClosed = (clients: readonly FrameClient[]) => clients.map(({ socket }) => socket.closed)
+
+  it('make room by ending those that have never made a call, the oldest first', async () => {
+    const old = idleClients(LIMITS.maxSessions - 1)
+    await waitUntil(() => served.server.connectionCount() === LIMITS.maxSessions, { what: 'all', timeoutMs: WAIT_MS })
+    expect(served.failures).toEqual([])
+    const [first, second, ...others] = old
+    const another = await connectAndCall()
+    await first?.closed
+    const [newer] = idleClients(1)
+    await second?.closed
+    expect(await faults()).toEqual(['gaveWay', 'gaveWay'])
+    expect(areClosed([...others, ...(newer === undefined ? [] : [newer])])).not.toContain(true)
+    // Those that have made calls are there.
     await askStatus()
-    for (const { socket } of many) socket.destroy()
-    await waitUntil(() => served.server.connectionCount() === 1, { what: 'them to leave', timeoutMs: WAIT_MS })
-    using another = kmsClient(served.path)
-    expect(await another.call(KeyManagementService.method.status, {})).toMatchObject({ healthz: 'ok' })
+    expect((await rawCall(another, { path: STATUS, parts: [EMPTY_FRAME] })).grpcStatus).toBe(0)
+    another.destroy()
+  })
+
+  it('never lock out who makes calls, whatever number of others come', async () => {
+    for (let round = 0; round < 5; round += 1) {
+      idleClients(2 * LIMITS.maxSessions)
+      await askStatus()
+      const another = await connectAndCall()
+      another.destroy()
+    }
+    await waitUntil(() => served.failures.length > 0, { what: 'some to be ended', timeoutMs: WAIT_MS })
+    expect(new Set(await faults())).toEqual(new Set(['gaveWay']))
+    expect(served.server.connectionCount()).toBeLessThanOrEqual(LIMITS.maxSessions)
+  })
+
+  it('of which all have calls under way are refused as they come', async () => {
+    const held = Promise.withResolvers<undefined>()
+    let waiting = 0
+    const service = memoryProvider({
+      encrypt: async () => {
+        waiting += 1
+        await held.promise
+        return { ciphertext: Buffer.alloc(1), keyId: KEY_ID, annotations: new Map() }
+      },
+    })
+    const other = await serveAlso(service, { maxSessions: 3 })
+    const sessions = Array.from({ length: 3 }, () => rawSession(other.path))
+    const answers = sessions.map(session => rawCall(session, { path: ENCRYPT, parts: [encryptFrame(32)] }))
+    await waitUntil(() => waiting === 3, { what: 'the calls', timeoutMs: WAIT_MS })
+    await attacker(other.path).closed
+    expect(other.failures).toEqual([{ kind: 'connectionRefused', maxSessions: 3 }])
+    held.resolve(undefined)
+    expect((await Promise.all(answers)).map(({ grpcStatus }) => grpcStatus)).toEqual([0, 0, 0])
+    for (const session of sessions) session.destroy()
+  })
+
+  it('end the one that has been idle for longest, if all have made calls', async () => {
+    const other = await serveAlso(memoryProvider(), { maxSessions: 3 })
+    const clients = Array.from({ length: 3 }, () => attacker(other.path))
+    const call = async (client: FrameClient, stream: number) => {
+      const before = other.calls.length
+      client.socket.write(h2Call(stream, STATUS, EMPTY_FRAME))
+      await waitUntil(() => other.calls.length > before, { what: 'the call', timeoutMs: WAIT_MS })
+    }
+    for (const client of clients) {
+      client.socket.write(h2Start())
+      await call(client, 1)
+    }
+    const [first, second, third] = clients as [FrameClient, FrameClient, FrameClient]
+    await call(first, 3)
+    attacker(other.path).socket.write(h2Start())
+    await second.closed
+    expect(areClosed([first, third])).toEqual([false, false])
+    expect(goawayCodes(second)).toEqual([constants.NGHTTP2_NO_ERROR])
   })
 
   it('are a thousand at least', () => {

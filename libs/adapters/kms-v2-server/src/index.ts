@@ -2,6 +2,7 @@ export { KmsServerError, type KmsServerErrorCode } from './errors.ts'
 export { DEFAULT_LIMITS, type KmsServerLimits } from './limits.ts'
 export {
   type KmsCallReport,
+  type KmsListenOptions,
   type KmsServerFailure,
   type KmsServerOptions,
   type KmsV2Server,

@@ -8,6 +8,9 @@ export const DEFAULT_LIMITS: KmsServerLimits = {
   maxConcurrentCalls: 256,
   // Of a Decrypt: a ciphertext, a key id and a uid of 1 KiB each at most, and 32 KiB of annotations.
   maxMessageBytes: 128 * 1024,
+  bodyTimeoutMs: 5_000,
+  // Some 4,000 calls at once, of 15 connections at least.
+  maxCallBytes: 32 * 1024 * 1024,
   maxHeaderBytes: 16 * 1024,
   maxHeaderFields: 64,
   maxSessionMegabytes: 10,

@@ -22,14 +22,22 @@ export interface KmsServerOptions {
   /** For an API server that runs as another user. */
   readonly owner?: SocketOwner
   /** Binds `server` to `path` with no wider a mode than `mode`, from the first moment: `listenOnUnixSocket` of `@sealwright/unix-socket`. */
-  readonly listen: (server: Server, options: { readonly path: string; readonly mode: number }) => Promise<void>
+  readonly listen: (server: Server, options: KmsListenOptions) => Promise<void>
   readonly limits?: Partial<KmsServerLimits>
-  /** Milliseconds of a clock that never goes back. Asked only if there is an `onCall`. */
+  /** Milliseconds of a clock that never goes back. */
   readonly now: () => number
   /** Told of every call, when it is answered. Must not throw. */
   readonly onCall?: (report: KmsCallReport) => void
   /** Must not throw. */
   readonly onFailure: (failure: KmsServerFailure) => void
+}
+
+/** What {@link KmsServerOptions.listen} is told. */
+export interface KmsListenOptions {
+  readonly path: string
+  readonly mode: number
+  /** Whose a socket is that an earlier server left behind, if it was given away. */
+  readonly givenToUserId?: number
 }
 
 /** A running server. */
@@ -63,7 +71,9 @@ export async function serveKmsV2(options: KmsServerOptions): Promise<KmsV2Server
   if (owner === undefined) {
     await listen(server.listener, { path, mode })
   } else {
-    await listen(server.listener, { path, mode: PRIVATE_MODE & mode })
+    const { userId } = owner
+    const given = userId === undefined ? {} : { givenToUserId: userId }
+    await listen(server.listener, { path, mode: PRIVATE_MODE & mode, ...given })
     try {
       await giveSocket(path, owner, mode)
     } catch (error) {

@@ -13,7 +13,8 @@ const O_PATH = 0o10000000
 const UNCHANGED = -1
 
 /**
- * Gives a socket to its owner, and then the mode that it is to have. Until then it has to be closed to all but its maker.
+ * Gives a socket to its group, then the mode that it is to have, then to its user. Until then it has to be closed to all but its maker.
+ * Root needs no other capability than CAP_CHOWN for it.
  *
  * The socket is held while that is done: whoever may rename it cannot have another file changed in its place.
  *
@@ -24,8 +25,10 @@ export async function giveSocket(path: string, { userId, groupId }: SocketOwner,
     await using socket = await open(path, O_PATH | constants.O_NOFOLLOW)
     if (!(await socket.stat()).isSocket()) throw new Error('it is no socket any more')
     const held = `/proc/self/fd/${socket.fd}`
-    await chown(held, userId ?? UNCHANGED, groupId ?? UNCHANGED)
+    // The user comes last: root without CAP_FOWNER changes the mode of no file that is not its own any more.
+    await chown(held, UNCHANGED, groupId ?? UNCHANGED)
     await chmod(held, mode)
+    await chown(held, userId ?? UNCHANGED, UNCHANGED)
   } catch (cause) {
     throw new KmsServerError(
       'KMS_SERVER_OWNER_REFUSED',

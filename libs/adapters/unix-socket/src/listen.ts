@@ -1,8 +1,10 @@
-import { lstat, unlink } from 'node:fs/promises'
-import { connect, type Server } from 'node:net'
+import { type BigIntStats } from 'node:fs'
+import { lstat, rm } from 'node:fs/promises'
+import { type Server } from 'node:net'
 import { umask } from 'node:process'
 import { hasErrorCode } from '@sealwright/system-error'
 import { UnixSocketError } from './errors.ts'
+import { knockAt, knockAtGivenSocket } from './knock.ts'
 
 /** `sun_path` holds 108 bytes with the closing zero (unix(7)). */
 const MAX_PATH_BYTES = 107
@@ -13,6 +15,12 @@ export interface ListenOptions {
   readonly path: string
   /** Permission bits of the socket, set before anybody can connect. Default 0600. */
   readonly mode?: number
+  /**
+   * The user to whom the caller gives its socket, if it does so: a stale one may be that user's.
+   *
+   * Root without CAP_DAC_OVERRIDE may not knock at such a one. It then takes it for the moment of the knock, which needs CAP_CHOWN.
+   */
+  readonly givenToUserId?: number
 }
 
 /**
@@ -21,14 +29,17 @@ export interface ListenOptions {
  *
  * @throws {@link UnixSocketError} any of its codes.
  */
-export async function listenOnUnixSocket(server: Server, { path, mode = 0o600 }: ListenOptions): Promise<void> {
+export async function listenOnUnixSocket(
+  server: Server,
+  { path, mode = 0o600, givenToUserId }: ListenOptions,
+): Promise<void> {
   if (Buffer.byteLength(path) > MAX_PATH_BYTES) {
     throw new UnixSocketError(
       'SOCKET_PATH_TOO_LONG',
       `${path} is longer than ${MAX_PATH_BYTES} bytes: choose a shorter path`,
     )
   }
-  await removeStaleSocket(path)
+  await removeStaleSocket(path, givenToUserId)
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
     // bind(2) happens inside listen(): the mask is in force for it alone, so the socket is never wider than `mode`.
@@ -46,48 +57,51 @@ export async function listenOnUnixSocket(server: Server, { path, mode = 0o600 }:
   })
 }
 
-async function removeStaleSocket(path: string): Promise<void> {
-  const kind = await kindOf(path)
-  if (kind === 'nothing') return
-  if (kind === 'other') {
+async function removeStaleSocket(path: string, givenToUserId: number | undefined): Promise<void> {
+  const found = await lookAt(path)
+  if (found === null) return
+  if (!found.isSocket()) {
     throw new UnixSocketError(
       'SOCKET_PATH_TAKEN',
       `${path} is not a socket; it was left alone: move it away or choose another path`,
     )
   }
-  if (await isAnswered(path)) {
-    throw new UnixSocketError('SOCKET_IN_USE', `another program answers on ${path}: stop it or choose another path`)
+  const first = await knockAt(path)
+  const knock =
+    first === 'forbidden' && givenToUserId !== undefined ? await knockAtGivenSocket(path, givenToUserId) : first
+  switch (knock) {
+    case 'refused': {
+      // Another program may have come meanwhile, found the same, and put its own there.
+      const now = await lookAt(path)
+      if (now !== null && (now.ino !== found.ino || now.dev !== found.dev)) throw takenJustNow(path)
+      await rm(path, { force: true })
+      return
+    }
+    case 'answered':
+      throw new UnixSocketError('SOCKET_IN_USE', `another program answers on ${path}: stop it or choose another path`)
+    case 'forbidden':
+      throw new UnixSocketError(
+        'SOCKET_IN_USE',
+        `${path} belongs to another user, and this one may not find out who listens on it: stop that program, or remove the socket if there is none`,
+      )
   }
-  await unlink(path)
 }
 
-async function kindOf(path: string): Promise<'nothing' | 'socket' | 'other'> {
+async function lookAt(path: string): Promise<BigIntStats | null> {
   try {
-    return (await lstat(path)).isSocket() ? 'socket' : 'other'
+    return await lstat(path, { bigint: true })
   } catch (cause) {
-    if (hasErrorCode(cause, 'ENOENT')) return 'nothing'
+    if (hasErrorCode(cause, 'ENOENT')) return null
     throw explainListenFailure(path, cause)
   }
 }
 
-/** Only "connection refused" proves that nobody is there; every doubt counts as an answer. */
-async function isAnswered(path: string): Promise<boolean> {
-  return await new Promise(resolve => {
-    const probe = connect(path)
-    probe.once('connect', () => {
-      probe.destroy()
-      resolve(true)
-    })
-    probe.once('error', error => {
-      resolve(!hasErrorCode(error, 'ECONNREFUSED', 'ENOENT'))
-    })
-  })
+function takenJustNow(path: string, cause?: unknown): UnixSocketError {
+  return new UnixSocketError('SOCKET_IN_USE', `another program took ${path} just now`, { cause })
 }
 
 function explainListenFailure(path: string, cause: unknown): unknown {
-  if (hasErrorCode(cause, 'EADDRINUSE')) {
-    return new UnixSocketError('SOCKET_IN_USE', `another program took ${path} just now`, { cause })
-  }
+  if (hasErrorCode(cause, 'EADDRINUSE')) return takenJustNow(path, cause)
   if (hasErrorCode(cause, 'ENOENT', 'ENOTDIR', 'EACCES', 'EROFS', 'EPERM')) {
     return new UnixSocketError(
       'SOCKET_FOLDER_UNUSABLE',

@@ -1,4 +1,5 @@
 import { constants, type ServerHttp2Stream } from 'node:http2'
+import { type HeldMemory } from './call-memory.ts'
 import { FRAME_HEADER_BYTES, RequestReader } from './frame.ts'
 import { parseGrpcTimeout } from './grpc-timeout.ts'
 import { type CallReport, type UnaryCall, type UnaryMethod, type UnaryService } from './method.ts'
@@ -8,6 +9,9 @@ import { GRPC_STATUS, type GrpcStatusName, percentEncode, type Refusal } from '.
 export interface CallContext<Name extends string> {
   readonly service: UnaryService<Name>
   readonly maxMessageBytes: number
+  readonly bodyTimeoutMs: number
+  /** Calls `linger` of the call once all has been handled that was read with its headers. */
+  readonly whenTurnEnds: (call: { readonly linger: () => void }) => void
   /** Milliseconds of a clock that never goes back. */
   readonly now: () => number
   readonly onCall: ((report: CallReport<Name>) => void) | undefined
@@ -26,6 +30,10 @@ const MAX_TIMER_MS = 2 ** 31 - 1
 
 const BUG: Refusal = { status: 'INTERNAL', message: 'the KMS plugin failed; its own log says why' }
 const BAD_TIMEOUT: Refusal = { status: 'INVALID_ARGUMENT', message: 'grpc-timeout is malformed' }
+const NO_ROOM: Refusal = {
+  status: 'RESOURCE_EXHAUSTED',
+  message: 'too many calls are under way: there is no memory left',
+}
 const EXPIRED: Refusal = { status: 'DEADLINE_EXCEEDED', message: 'no answer before the deadline of the call' }
 
 /** One call, from its headers to its answer, or to its caller's leaving. */
@@ -34,28 +42,40 @@ export class ActiveCall<Name extends string> implements UnaryCall {
   readonly #stream: ServerHttp2Stream
   readonly #method: UnaryMethod<Name>
   readonly #startedAtMs: number
+  readonly #held: HeldMemory
   readonly #reader: RequestReader
   #requestBytes = 0
+  /** Whether the request has come to its end. */
+  #isWhole = false
+  /** Since the turn is over in which its headers came, and its request is not there. */
+  #isLingering = false
+  #bodyTimer: NodeJS.Timeout | undefined
   #timer: NodeJS.Timeout | undefined
   #aborter: AbortController | undefined
   #state: 'open' | 'answered' | 'abandoned' = 'open'
 
-  constructor(context: CallContext<Name>, stream: ServerHttp2Stream, method: UnaryMethod<Name>) {
+  constructor(
+    context: CallContext<Name>,
+    { stream, held, method }: { stream: ServerHttp2Stream; held: HeldMemory; method: UnaryMethod<Name> },
+  ) {
     this.#context = context
     this.#stream = stream
+    this.#held = held
     this.#method = method
     this.#startedAtMs = context.onCall === undefined ? 0 : context.now()
     this.#reader = new RequestReader(context.maxMessageBytes)
     stream.on('data', (part: Uint8Array) => {
-      const refusal = this.#reader.push(part)
-      if (refusal !== undefined) this.#refuse(refusal)
+      this.#take(part)
     })
     stream.on('end', () => {
+      this.#isWhole = true
       this.#handle()
     })
     stream.on('close', () => {
       this.#callerHasGone()
     })
+    if (held.resize(0)) context.whenTurnEnds(this)
+    else this.#refuse(NO_ROOM)
   }
 
   get signal(): AbortSignal {
@@ -74,8 +94,33 @@ export class ActiveCall<Name extends string> implements UnaryCall {
     else this.#timer = setTimeout(this.#expire, Math.min(timeoutMs, MAX_TIMER_MS))
   }
 
+  /** Most requests have come to their end by now; this one takes care of one that has not. */
+  linger(): void {
+    if (this.#state !== 'open' || this.#isWhole) return
+    this.#isLingering = true
+    this.#reader.own()
+    this.#held.waitForClient()
+    const { bodyTimeoutMs } = this.#context
+    this.#bodyTimer = setTimeout(() => {
+      this.#refuse(unfinished(bodyTimeoutMs))
+    }, bodyTimeoutMs)
+  }
+
+  #take(part: Uint8Array): void {
+    if (this.#state !== 'open') {
+      part.fill(0)
+      return
+    }
+    const refusal = this.#reader.push(part)
+    if (this.#isLingering) this.#reader.own()
+    if (refusal !== undefined) this.#refuse(refusal)
+    else if (!this.#held.resize(this.#reader.heldBytes)) this.#refuse(NO_ROOM)
+  }
+
   #handle(): void {
     if (this.#state !== 'open') return
+    clearTimeout(this.#bodyTimer)
+    if (this.#isLingering) this.#held.clientHasCome()
     const message = this.#reader.end()
     if (!(message instanceof Uint8Array)) {
       this.#refuse(message)
@@ -102,6 +147,7 @@ export class ActiveCall<Name extends string> implements UnaryCall {
     stream.respond(OK_HEADERS, WITH_TRAILERS)
     if (answersWithSecret) stream.end(frame, () => frame.fill(0))
     else stream.end(frame)
+    this.#held.resize(frame.byteLength)
     this.#report('OK', frame.byteLength - FRAME_HEADER_BYTES)
   }
 
@@ -115,18 +161,20 @@ export class ActiveCall<Name extends string> implements UnaryCall {
   #refuse(refusal: Refusal, cause?: unknown): void {
     if (!this.#finish('answered')) return
     sendRefusal(this.#stream, refusal)
+    this.#held.resize(0)
     this.#report(refusal.status, 0, cause)
   }
 
   readonly #expire = (): void => {
     if (!this.#finish('abandoned')) return
     sendRefusal(this.#stream, EXPIRED)
+    this.#held.resize(0)
     this.#report(EXPIRED.status, 0)
     this.#aborter?.abort()
   }
 
   #callerHasGone(): void {
-    this.#reader.wipe()
+    this.#held.release()
     if (!this.#finish('abandoned')) return
     this.#aborter?.abort()
     this.#report('CANCELLED', 0)
@@ -139,6 +187,10 @@ export class ActiveCall<Name extends string> implements UnaryCall {
     if (state === 'answered' && isClosed(this.#stream)) return false
     this.#state = state
     clearTimeout(this.#timer)
+    clearTimeout(this.#bodyTimer)
+    this.#reader.wipe()
+    // What is left is for the client to take.
+    if (!isClosed(this.#stream)) this.#held.waitForClient()
     return true
   }
 
@@ -153,6 +205,10 @@ export class ActiveCall<Name extends string> implements UnaryCall {
       cause,
     })
   }
+}
+
+function unfinished(bodyTimeoutMs: number): Refusal {
+  return { status: 'DEADLINE_EXCEEDED', message: `the request did not come to its end within ${bodyTimeoutMs} ms` }
 }
 
 /** Answers with a status alone, in one header block, and wants no more of the request. */

@@ -129,6 +129,31 @@ describe('reading the message of a request', () => {
     )
   })
 
+  it('keeps in memory of its own what it is told to, and leaves nothing where it lay', () => {
+    const bytes = Uint8Array.from({ length: 40 }, (_, index) => index + 1)
+    const readWith = new Uint8Array(60_000)
+    readWith.set(frameOf(bytes), 100)
+    const reader = new RequestReader(MAX_BYTES)
+    reader.push(readWith.subarray(100, 100 + FRAME_HEADER_BYTES + bytes.length))
+    reader.own()
+    expect([isWiped(readWith.subarray(100 + FRAME_HEADER_BYTES)), reader.heldBytes]).toEqual([true, 40])
+    const message = reader.end() as Uint8Array
+    expect([Buffer.from(message), message.buffer.byteLength]).toEqual([Buffer.from(bytes), 40])
+  })
+
+  it('says what memory it takes: what has come, not what was announced', () => {
+    const reader = new RequestReader(100_000)
+    expect(reader.heldBytes).toBe(0)
+    reader.push(Uint8Array.of(0, 0, 1, 0, 0))
+    const begun = reader.heldBytes
+    reader.push(new Uint8Array(3000))
+    expect([begun, reader.heldBytes]).toEqual([512, 3000])
+    reader.own()
+    expect(reader.heldBytes).toBe(3000)
+    reader.wipe()
+    expect(reader.heldBytes).toBe(0)
+  })
+
   it('overwrites what has come when it is told to', () => {
     const whole = frameOf(new Uint8Array(40).fill(7))
     const reader = new RequestReader(MAX_BYTES)

@@ -42,11 +42,18 @@ export class RequestReader {
   /** Of the message; undefined until its header is there. */
   #messageBytes: number | undefined
   #message: Uint8Array | undefined
+  /** Whether the message lies in memory that it shares with all else that was read with it. */
+  #isView = false
   #filledBytes = 0
   #refusal: Refusal | undefined
 
   constructor(maxMessageBytes: number) {
     this.#maxMessageBytes = maxMessageBytes
+  }
+
+  /** Memory that is taken for the message. */
+  get heldBytes(): number {
+    return this.#message?.byteLength ?? 0
   }
 
   /**
@@ -78,6 +85,16 @@ export class RequestReader {
     return message
   }
 
+  /** Keeps what has come in memory of its own: a view of a few bytes would keep alive all that was read with them. */
+  own(): void {
+    if (!this.#isView || this.#message === undefined) return
+    const copy = allocateKeyBytes(this.#message.byteLength)
+    copy.set(this.#message)
+    this.#message.fill(0)
+    this.#message = copy
+    this.#isView = false
+  }
+
   /** Overwrites what has come. */
   wipe(): void {
     this.#message?.fill(0)
@@ -92,6 +109,7 @@ export class RequestReader {
     this.#messageBytes = messageBytes
     this.#filledBytes = messageBytes
     this.#message = part.subarray(FRAME_HEADER_BYTES)
+    this.#isView = true
     return true
   }
 

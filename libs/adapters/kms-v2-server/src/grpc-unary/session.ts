@@ -15,6 +15,8 @@ export type SessionFault =
   | 'protocolError' // what came is no HTTP/2, or more of it than may be; `cause` says what
   | 'tooManyPings'
   | 'tooManySettings'
+  | 'hoarding' // there was no memory left for calls, and its client had kept one waiting for longest
+  | 'gaveWay' // there were too many, and it had been idle for longest
 
 /** One connection. */
 export interface Session {
@@ -25,6 +27,8 @@ export interface Session {
   readonly leave: () => void
   /** Ends at once. */
   readonly cut: () => void
+  /** The same, and tells `onFault` why. */
+  readonly cutFor: (fault: 'hoarding' | 'gaveWay') => void
   /** Resolves when the connection is closed, and all its calls have ended. */
   readonly closed: Promise<void>
 }
@@ -56,7 +60,10 @@ export function openSession(socket: Socket, { limits, onStream, onFault }: Sessi
     if (faulty) return
     faulty = true
     onFault(fault, cause)
-    session.destroy(new Error(fault), constants.NGHTTP2_ENHANCE_YOUR_CALM)
+    session.destroy(
+      new Error(fault),
+      fault === 'gaveWay' ? constants.NGHTTP2_NO_ERROR : constants.NGHTTP2_ENHANCE_YOUR_CALM,
+    )
     // Node would wait until the client has read all; one that is cut off may never read. GOAWAY has been tried by then.
     setImmediate(() => socket.destroy())
   }
@@ -95,6 +102,7 @@ export function openSession(socket: Socket, { limits, onStream, onFault }: Sessi
     cut() {
       socket.destroy()
     },
+    cutFor: fail,
     closed,
   }
 }
