@@ -23,6 +23,7 @@ export {
 export { currentGeneration, FIRST_GENERATION, isGivenUp, leadsToCurrent, rootGenerations } from './lineage.ts'
 export { assertKmsKeyring, isKmsKeyring, makeKmsKeyId, parseKmsKeyId } from './kms-key-id.ts'
 export { kmsChain, type KmsGeneration, kmsKeyringOf, openKmsKeyring, type OpenKmsKeyring } from './open-kms-keyring.ts'
+export { reactivateGenerations, retiredSince, type Retirement } from './reactivate.ts'
 export { reinstateRecords } from './reinstate.ts'
 export { isSameContent, isSameLink, isSamePlace } from './same-entry.ts'
 export { relabelMember } from './relabel.ts'

@@ -6,8 +6,8 @@ import { activateGeneration, addGeneration, type Holding } from './add-generatio
 import { deriveBlobKey, deriveKmsKey, deriveMacKey } from './key-schedule.ts'
 import { isKmsKeyring, makeKmsKeyId, parseKmsKeyId } from './kms-key-id.ts'
 import { kmsChain, kmsKeyringOf, openKmsKeyring, type OpenKmsKeyring } from './open-kms-keyring.ts'
-import { matchSealKey } from './seal-keys.ts'
 import { fakeMember } from './testing/fake-member.ts'
+import { begunForKms, kmsKeyId, MADE_AT_MS, rotatedForKms } from './testing/kms-samples.ts'
 import {
   begun,
   broken,
@@ -15,7 +15,6 @@ import {
   codeNow,
   codeOf,
   enrolled,
-  keyringOf,
   opened,
   pending,
   retired,
@@ -24,27 +23,6 @@ import {
   sealKeyNamed,
   signal,
 } from './testing/samples.ts'
-
-const MADE_AT_MS = 1_700_000_000_000
-
-/** A key id for a version of this date. */
-const kmsKeyId = (notBeforeMs = MADE_AT_MS) => makeKmsKeyId({ notBeforeMs, randomBytes })
-
-async function begunForKms(): Promise<Holding> {
-  const keyring = await keyringOf(fakeMember('a'), sealKeyNamed('k'), kmsKeyId())
-  return { keyring, sealKeys: matchSealKey({ keyring, sealKey: sealKeyNamed('k') }) }
-}
-
-/** One version later. */
-function rotatedForKms({ keyring, sealKeys }: Holding, notBeforeMs = MADE_AT_MS): Holding {
-  const keyId = kmsKeyId(notBeforeMs)
-  const added = addGeneration({ keyring, sealKeys, step: 'chained', keyId, randomBytes })
-  const held = sealKeys.with(added.generation.id, added.sealKey)
-  return {
-    keyring: activateGeneration({ keyring: added.keyring, sealKeys: held, id: added.generation.id }),
-    sealKeys: held,
-  }
-}
 
 function openedForKms({ keyring }: Holding): Promise<OpenKmsKeyring> {
   return openKmsKeyring({ keyring, sealId: sealIdOf(keyring), member: fakeMember('a'), signal })

@@ -1,11 +1,11 @@
 import { ByteWriter } from './byte-writer.ts'
 import { compareBytes, hex, sameBytes } from './bytes.ts'
-import { encodeContents, writeGeneration, writeMember, writeRecord, writeSeal } from './codec.ts'
+import { encodeContents, writeMember, writeRecord, writeSeal } from './codec.ts'
 import { KeyringError } from './keyring-error.ts'
 import { type Generation, type KeyringContents, type Link, MAX_NAME_BYTES, type Seal } from './keyring.ts'
 import { compareGenerations, currentGeneration, FIRST_GENERATION, isGivenUp } from './lineage.ts'
 import { GENERATION_STATES } from './registry.ts'
-import { isSameLink } from './same-entry.ts'
+import { isSameLink, isSameStatement } from './same-entry.ts'
 import { tidy } from './tidy.ts'
 import { compareLinks, compareMembers, compareRecords, compareSeals } from './validate.ts'
 
@@ -77,11 +77,6 @@ function mergeGenerations(a: KeyringContents, b: KeyringContents): readonly Gene
   const generations = [...merged.values()].sort(compareGenerations)
   if (generations[1]?.number === FIRST_GENERATION) throw diverged('they begin with two different generations')
   return generations
-}
-
-/** Whether both say the same of a generation, but for its state. */
-function isSameStatement(a: Generation, b: Generation): boolean {
-  return sameBytes(encoded(a, writeGeneration), encoded({ ...b, state: a.state }, writeGeneration))
 }
 
 /** All of both. A generation gets its link once, when it is made: of two different ones, one is of somebody who had an old key. */
