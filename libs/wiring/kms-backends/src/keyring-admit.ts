@@ -1,4 +1,12 @@
-import { encodeKeyring, findMember, findSeal, type Keyring } from '@sealwright/keyring'
+import {
+  encodeKeyring,
+  findMember,
+  findRecords,
+  findSeal,
+  type Keyring,
+  type Member,
+  reachedGenerations,
+} from '@sealwright/keyring'
 import { decodeEnrolmentRequest, enrolmentMember, isFingerprintOf, withRootRecords } from '@sealwright/node-seals'
 import { KmsKeyringError } from './keyring-error.ts'
 import { changeKeyring, type KeyringNode } from './keyring-unlock.ts'
@@ -14,7 +22,8 @@ export interface Admission {
 }
 
 /**
- * Gives a new node a way in, by the public key of its TPM: it replaces that record by one of its own as soon as it has the keyring.
+ * Gives a new node a way in, by the public key of its TPM: it replaces that record by one of its own as soon as it has the keyring. The same for
+ * a node that is a member, but from a time when versions were retired that are back now.
  *
  * @returns the keyring, for the new node to be brought.
  * @throws {@link KmsKeyringError} `KMS_KEYRING_NOT_CONFIRMED`, `KMS_KEYRING_SEAL_UNKNOWN`, `KMS_KEYRING_MEMBER_KNOWN`; {EnrolmentError}
@@ -43,7 +52,8 @@ export async function admitNode(
           `the keyring has no seal ${sealName}: call the seal of the new node as here`,
         )
       }
-      if (findMember(unlocked.keyring, sealName, member.memberId)?.state === 'active') {
+      const listed = findMember(unlocked.keyring, sealName, member.memberId)
+      if (listed?.state === 'active' && reachesAll(unlocked.keyring, listed)) {
         throw new KmsKeyringError(
           'KMS_KEYRING_MEMBER_KNOWN',
           `this TPM is a member of ${sealName} already, and nothing was changed: export the keyring, and import it on that node`,
@@ -55,4 +65,10 @@ export async function admitNode(
     signal,
   )
   return { keyring, bytes: encodeKeyring(keyring), sealName }
+}
+
+/** Whether a member opens every version that is not retired. */
+function reachesAll(keyring: Keyring, member: Member): boolean {
+  const active = keyring.generations.filter(({ state }) => state === 'active')
+  return reachedGenerations(keyring, findRecords(keyring, member)).length === active.length
 }

@@ -1,29 +1,36 @@
 import {
   assertKmsKeyring,
+  decodeKeyring,
   followSealKeys,
   type Keyring,
   KeyringError,
   OpenKeyring,
   type SealKeys,
 } from '@sealwright/keyring'
-import { type Adopted, adoptKeyring, type ConfiguredSeal, unwrapThroughAny } from '@sealwright/node-seals'
+import { type Adopted, adoptKeyring, type ConfiguredSeal, proveThrough, unwrapThroughAny } from '@sealwright/node-seals'
 import { type SealFailure } from '@sealwright/unseal'
+import { type GivenUp, type GivingUp, giveUpVersions } from './keyring-given-up.ts'
 import { findStored } from './keyring-store.ts'
 import { assertNotForked, clusterIdBytes, type KeyringNode, unlock } from './keyring-unlock.ts'
 
+/** What came of it. */
+export interface Imported extends Adopted {
+  readonly givenUp: GivenUp
+}
+
 /**
  * Takes in what another node knows: unites it with what this node has, gives the devices of this node the records that they lack, and
- * proves that they open it. Nothing that this node has is lost by it.
+ * proves that they open it. Nothing that this node has is lost by it; versions that are retired by it have to be meant.
  *
  * @param brought.clusterId - 16 bytes, of the keyring, where an operator says which it must be.
- * @throws {@link KmsKeyringError} `KMS_KEYRING_SEALED`, `KMS_KEYRING_FORKED`; {KeyringError} `KEYRING_OTHER_USE`, `KEYRING_OTHER_CLUSTER`,
+ * @throws {@link KmsKeyringError} `KMS_KEYRING_SEALED`, `KMS_KEYRING_FORKED`, `KMS_KEYRING_VERSION`; {KeyringError} `KEYRING_OTHER_USE`, `KEYRING_OTHER_CLUSTER`,
  *   `KEYRING_ORIGIN_UNPROVEN` and others; {EnrolmentError}; {StoreError}. After each the store is as it was.
  */
 export async function importKeyring(
   { config, seals, label }: KeyringNode,
-  brought: { readonly keyring: Keyring; readonly clusterId: Uint8Array | undefined },
+  brought: { readonly keyring: Keyring; readonly clusterId: Uint8Array | undefined } & GivingUp,
   signal: AbortSignal,
-): Promise<Adopted> {
+): Promise<Imported> {
   assertKmsKeyring(brought.keyring)
   const stored = await findStored(config.store)
   if (stored !== undefined) assertKmsKeyring(stored.keyring)
@@ -34,14 +41,26 @@ export async function importKeyring(
   const willing = (): readonly ConfiguredSeal[] => seals.filter(({ name }) => failures.get(name)?.kind !== 'operator')
   const united =
     stored === undefined ? undefined : await unite(stored.keyring, brought.keyring, { seals, failures, signal })
+  using unitedKeys = united?.sealKeys
   const keyring = united?.keyring ?? brought.keyring
-  using sealKeys = united?.sealKeys ?? (await unlock(willing(), keyring, failures, signal)).sealKeys
+  const givenUp =
+    stored === undefined
+      ? { versions: [], keptAs: undefined }
+      : await giveUpVersions({ storePath: config.store, stored, brought: brought.keyring }, brought, async readBack => {
+          // Where no seal opens what this node has, there is none that could open the copy.
+          if (united !== undefined)
+            await proveThrough(united.seal, { former: stored.keyring, keyring: decodeKeyring(readBack) }, signal)
+        })
+  using broughtKeys =
+    unitedKeys === undefined ? (await unlock(willing(), keyring, failures, signal)).sealKeys : undefined
+  const sealKeys = unitedKeys ?? broughtKeys
+  if (sealKeys === undefined) throw new TypeError('one of the two was opened')
   const adopted = await adoptKeyring(
     { keyring, sealKeys, clusterId, seals: willing(), storePath: config.store, label, assertFit: assertNotForked },
     signal,
   )
   const refused = [...failures].filter(([, { kind }]) => kind === 'operator')
-  return { ...adopted, failures: new Map([...refused, ...adopted.failures]) }
+  return { ...adopted, failures: new Map([...refused, ...adopted.failures]), givenUp }
 }
 
 /** A keyring, and the keys of what it lists. */
@@ -49,6 +68,8 @@ interface United {
   readonly keyring: Keyring
   /** The caller's. */
   readonly sealKeys: SealKeys
+  /** Opened what this node has. */
+  readonly seal: ConfiguredSeal
 }
 
 /**
@@ -72,14 +93,15 @@ async function unite(
     signal,
     onFailure: ({ sealName, ...failure }) => failures.set(sealName, failure),
   })
-  if (opened === undefined) return undefined
+  const seal = seals.find(({ name }) => name === opened?.sealName)
+  if (opened === undefined || seal === undefined) return undefined
   using ownKeys = opened.sealKeys
   try {
     using keys = followSealKeys({ keyring: brought, sealKeys: ownKeys })
     using open = OpenKeyring.from(own, ownKeys)
     using other = OpenKeyring.from(brought, keys)
     const { keyring } = open.mergedWith(other)
-    return { keyring, sealKeys: followSealKeys({ keyring, sealKeys: ownKeys }) }
+    return { keyring, sealKeys: followSealKeys({ keyring, sealKeys: ownKeys }), seal }
   } catch (error) {
     if (error instanceof KeyringError && (error.code === 'KEYRING_OTHER_KEY' || error.code === 'KEYRING_LINK_BROKEN'))
       return undefined

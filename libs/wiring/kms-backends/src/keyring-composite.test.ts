@@ -182,7 +182,7 @@ describe('a backend with several seals', () => {
         node,
         {
           ...{ version: 1, proof: { kind: 'word-of-operator' }, kubernetesClusterId: CLUSTER },
-          ...{ activationDelayMs: 0, nowMs: Date.now() + 1_000 },
+          ...{ activationDelayMs: 0, encryptingHere: undefined, nowMs: Date.now() + 1_000 },
         },
         signal,
       )

@@ -1,6 +1,9 @@
-import { type Keyring, kmsChain, type KmsGeneration, retireGeneration } from '@sealwright/keyring'
+import { decodeKeyring, type Keyring, kmsChain, type KmsGeneration, retireGeneration } from '@sealwright/keyring'
 import { keyIdOf } from '@sealwright/kms-v2'
+import { proveThrough } from '@sealwright/node-seals'
+import { keepCopy } from './keyring-copy.ts'
 import { KmsKeyringError } from './keyring-error.ts'
+import { type EncryptingVersion } from './keyring-given-up.ts'
 import { changeKeyring, type KeyringNode, type WrittenKeyring } from './keyring-unlock.ts'
 import { type RotationVerification } from './rotation-verification.ts'
 
@@ -8,11 +11,15 @@ import { type RotationVerification } from './rotation-verification.ts'
 export type RetirementProof =
   { readonly kind: 'verification'; readonly verification: RotationVerification } | { readonly kind: 'word-of-operator' }
 
-/** So old may a verification be: meanwhile an old backup of etcd may have been restored. */
-const MAX_VERIFICATION_AGE_MS = 86_400_000
+const MS_PER_MINUTE = 60_000
+/** So old may a verification be: meanwhile a node that lags behind may have written, or an old backup of etcd may have been restored. */
+const MAX_VERIFICATION_AGE_MINUTES = 15
+const MAX_VERIFICATION_AGE_MS = MAX_VERIFICATION_AGE_MINUTES * MS_PER_MINUTE
 
 export interface RetiredVersions extends WrittenKeyring {
   readonly retired: readonly number[]
+  /** Where the keyring from before is kept: `restoreVersions` takes it. */
+  readonly keptAs: string
 }
 
 export interface RetireOptions {
@@ -23,15 +30,17 @@ export interface RetireOptions {
   readonly kubernetesClusterId: string
   /** Of the configuration: so long after its date each node begins to encrypt by a version. */
   readonly activationDelayMs: number
+  /** What the plugin of this node encrypts by, as it remembers; `undefined` if it has not encrypted yet. */
+  readonly encryptingHere: EncryptingVersion | undefined
   /** Milliseconds since 1970. */
   readonly nowMs: number
 }
 
 /**
- * Retires a version of the key, and all that are older: what was encrypted by them can never be decrypted again. Never the one that nodes
- * encrypt by, nor one that comes after it.
+ * Retires a version of the key, and all that are older: what was encrypted by them is decrypted no more. Never the one that nodes encrypt
+ * by, by its date or as the plugin of this node remembers, nor one that comes after it. A copy from before is kept, and opened.
  *
- * @throws {@link KmsKeyringError} `KMS_KEYRING_VERSION`, `KMS_KEYRING_NOT_VERIFIED`; as `changeKeyring`.
+ * @throws {@link KmsKeyringError} `KMS_KEYRING_VERSION`, `KMS_KEYRING_NOT_VERIFIED`; {StoreError} `STORE_WRITE_FAILED`; as `changeKeyring`.
  */
 export async function retireVersions(
   node: KeyringNode,
@@ -39,22 +48,27 @@ export async function retireVersions(
   signal: AbortSignal,
 ): Promise<RetiredVersions> {
   let retired: readonly number[] = []
+  let keptAs = ''
   const written = await changeKeyring(
     node,
-    ({ keyring: before, sealKeys }) => {
+    async ({ keyring: before, sealKeys }, { bytes, seal }) => {
       const spent = spentBy(before, options)
       retired = spent.map(({ number }) => number)
+      keptAs = await keepCopy({
+        ...{ storePath: node.config.store, bytes, version: options.version },
+        prove: readBack => proveThrough(seal, { former: before, keyring: decodeKeyring(readBack) }, signal),
+      })
       const keyring = spent.reduce((next, { id }) => retireGeneration({ keyring: next, sealKeys, id }), before)
       return { keyring, sealKeys }
     },
     signal,
   )
-  return { ...written, retired }
+  return { ...written, retired, keptAs }
 }
 
 /** @throws {@link KmsKeyringError} `KMS_KEYRING_VERSION`, `KMS_KEYRING_NOT_VERIFIED`. */
 function spentBy(keyring: Keyring, options: RetireOptions): readonly Omit<KmsGeneration, 'key'>[] {
-  const { version, proof, activationDelayMs, nowMs } = options
+  const { version, proof, activationDelayMs, encryptingHere, nowMs } = options
   const chain = kmsChain(keyring)
   const encrypting = chain.findLast(({ notBeforeMs }) => notBeforeMs + activationDelayMs <= nowMs) ?? chain[0]
   const named = chain.find(({ number }) => number === version)
@@ -65,8 +79,28 @@ function spentBy(keyring: Keyring, options: RetireOptions): readonly Omit<KmsGen
       `nodes encrypt by version ${encrypting.number}: only versions before it can be retired, once all data was written anew`,
     )
   }
+  assertNotInUse(chain, version, encryptingHere)
   if (proof.kind === 'verification') assertVerified(proof.verification, { ...options, chain, encrypting })
   return chain.filter(({ number, state }) => number <= version && state === 'active')
+}
+
+/** The date of a version does not show that the plugin has taken it over: it may be stopped, or not have got it. */
+function assertNotInUse(
+  chain: readonly Omit<KmsGeneration, 'key'>[],
+  version: number,
+  encrypting: EncryptingVersion | undefined,
+): void {
+  if (encrypting === undefined) return
+  const advice = 'see sealctl kms verify-key'
+  if (version >= encrypting.version) {
+    throw wrongVersion(`the KMS plugin of this node encrypts by version ${encrypting.version} (${advice})`)
+  }
+  const isOurs = chain.some(({ id }) => Buffer.compare(id, encrypting.lineage) === 0)
+  if (!isOurs) {
+    throw wrongVersion(
+      `the KMS plugin of this node encrypts by a version ${encrypting.version} that this keyring does not have (${advice})`,
+    )
+  }
 }
 
 function assertVerified(
@@ -87,7 +121,7 @@ function assertVerified(
     throw notVerified(`it is of the cluster ${clusterId}, and this one is ${kubernetesClusterId}`)
   }
   if (verifiedAtMs > nowMs || nowMs - verifiedAtMs > MAX_VERIFICATION_AGE_MS) {
-    throw notVerified('it is not of the last 24 hours')
+    throw notVerified(`it is not of the last ${MAX_VERIFICATION_AGE_MINUTES} minutes`)
   }
   if (encrypting.number > 1 && verifiedAtMs < encrypting.notBeforeMs + activationDelayMs) {
     throw notVerified(`it is from before version ${encrypting.number} began to encrypt`)

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { cp, rename, writeFile } from 'node:fs/promises'
+import { cp, readdir, readFile, rename, stat, symlink, writeFile } from 'node:fs/promises'
 import { activateGeneration, addGeneration, encodeKeyring, makeKmsKeyId } from '@sealwright/keyring'
 import {
   activeVersion,
@@ -29,6 +29,7 @@ import {
 } from './testing/keyring-rig.ts'
 
 const HOUR_MS = 3_600_000
+const VERIFICATION_LIFE_MS = 900_000
 /** So many looks make the plugin believe that versions are gone. */
 const CONVINCING_DOUBTS = 3
 const POLICY = { stableObservations: 2, activationDelayMs: 300_000 }
@@ -63,7 +64,8 @@ const retire = (options: Partial<RetireOptions> = {}) =>
       node,
       {
         ...{ version: 1, proof: { kind: 'word-of-operator' }, kubernetesClusterId: CLUSTER },
-        ...{ activationDelayMs: POLICY.activationDelayMs, nowMs: Date.now() + 2 * HOUR_MS, ...options },
+        ...{ activationDelayMs: POLICY.activationDelayMs, encryptingHere: undefined, nowMs: Date.now() + 2 * HOUR_MS },
+        ...options,
       },
       signal,
     ),
@@ -102,6 +104,10 @@ function lookUntilNotTaken(backend: Running) {
     { ...WAIT, what: 'the store not to be taken over' },
   )
 }
+
+/** What is kept from before retirements. */
+const copies = async () =>
+  (await readdir(folder.join('store'))).filter(name => name.startsWith('keyring.before-retire')).sort()
 
 const versionsOf = ({ versions }: KeyObservation) => versions.map(({ version }) => version)
 const phasesOf = ({ versions }: KeyLife) => versions.map(({ version, phase }) => [version, phase])
@@ -226,6 +232,57 @@ describe('retiring a version', () => {
     expect(await codeOf(() => retire())).toBe('KMS_KEYRING_VERSION')
   })
 
+  it.each([
+    ['is the one that its plugin encrypts by', 1],
+    ['is newer than the one that its plugin encrypts by', 0],
+  ])('is refused, whatever an operator says, on a node where the version %s', async (_what, version) => {
+    const { keyring } = await initialised(configured())
+    await rotate(0)
+    const lineage = keyring.generations[0]?.id ?? new Uint8Array()
+    const [error] = await Promise.allSettled([retire({ encryptingHere: { version, lineage } })])
+    expect(error).toMatchObject({
+      reason: { code: 'KMS_KEYRING_VERSION', message: expect.stringContaining('verify-key') as unknown },
+    })
+    expect(await storedVersions(folder.join('store'))).toEqual([
+      [1, 'active'],
+      [2, 'active'],
+    ])
+    expect(await copies()).toEqual([])
+  })
+
+  it('is refused on a node whose plugin encrypts by a version that the keyring does not have', async () => {
+    await initialised(configured())
+    const { id } = await rotate(0)
+    const unknown = { version: 2, lineage: randomBytes(16) }
+    expect(await codeOf(() => retire({ encryptingHere: unknown }))).toBe('KMS_KEYRING_VERSION')
+    expect(await codeOf(() => retire({ encryptingHere: { version: 2, lineage: id } }))).toBe('none')
+  })
+
+  it('keeps a copy from before first, which opens, and writes over none', async () => {
+    await initialised(configured())
+    await rotate(0)
+    const before = await readStored(folder.join('store'))
+    const taken = folder.join('store', 'keyring.before-retire-1')
+    await writeFile(taken, 'another one', { mode: 0o600 })
+    const { keptAs } = await retire()
+    expect(await readFile(taken, 'utf8')).toBe('another one')
+    expect(keptAs).toBe(folder.join('store', 'keyring.before-retire-1.2'))
+    expect(await readFile(keptAs)).toEqual(Buffer.from(before.bytes))
+    expect((await stat(keptAs)).mode & 0o777).toBe(0o600)
+    expect(await copies()).toEqual(['keyring.before-retire-1', 'keyring.before-retire-1.2'])
+  })
+
+  it('takes nothing away where no copy can be kept', async () => {
+    await initialised(configured())
+    await rotate(0)
+    await symlink('/dev/null', folder.join('store', 'keyring.before-retire-1'))
+    expect(await codeOf(() => retire())).toBe('STORE_WRITE_FAILED')
+    expect(await storedVersions(folder.join('store'))).toEqual([
+      [1, 'active'],
+      [2, 'active'],
+    ])
+  })
+
   it('goes by what was verified, and only by that', async () => {
     const { keyring: first } = await initialised(configured())
     const { id, notBeforeMs } = await rotate(0)
@@ -233,7 +290,8 @@ describe('retiring a version', () => {
     const keyId = (version: number, lineage: Uint8Array | undefined) =>
       keyIdOf({ provider: 'keyring', clusterId: CLUSTER, version, lineage: lineage ?? new Uint8Array(16) })
     const [before, after] = [keyId(1, first.generations[0]?.id), keyId(2, id)]
-    const good = { clusterId: CLUSTER, verifiedAtMs: nowMs - HOUR_MS, keyIds: [after] }
+    const verifiedAtMs = nowMs - VERIFICATION_LIFE_MS
+    const good = { clusterId: CLUSTER, etcdClusterIds: ['e'], verifiedAtMs, keyIds: [after] }
     const attempt = (change: Partial<typeof good>) =>
       codeOf(() => retire({ nowMs, proof: { kind: 'verification', verification: { ...good, ...change } } }))
     expect(await attempt({ keyIds: [after, before] })).toBe('KMS_KEYRING_NOT_VERIFIED')
@@ -241,8 +299,11 @@ describe('retiring a version', () => {
     expect(await attempt({ keyIds: [] })).toBe('KMS_KEYRING_NOT_VERIFIED')
     expect(await attempt({ clusterId: 'other' })).toBe('KMS_KEYRING_NOT_VERIFIED')
     expect(await attempt({ verifiedAtMs: nowMs + 1 })).toBe('KMS_KEYRING_NOT_VERIFIED')
-    expect(await attempt({ verifiedAtMs: nowMs - 25 * HOUR_MS })).toBe('KMS_KEYRING_NOT_VERIFIED')
-    expect(await attempt({ verifiedAtMs: notBeforeMs + POLICY.activationDelayMs - 1 })).toBe('KMS_KEYRING_NOT_VERIFIED')
+    expect(await attempt({ verifiedAtMs: nowMs - VERIFICATION_LIFE_MS - 1 })).toBe('KMS_KEYRING_NOT_VERIFIED')
+    const activeAtMs = notBeforeMs + POLICY.activationDelayMs
+    const early = { ...good, verifiedAtMs: activeAtMs - 1 }
+    const soon = { nowMs: activeAtMs, proof: { kind: 'verification', verification: early } } as const
+    expect(await codeOf(() => retire(soon))).toBe('KMS_KEYRING_NOT_VERIFIED')
     expect(await attempt({})).toBe('none')
   })
 })

@@ -38,6 +38,18 @@ export interface ChangedKeyring {
   readonly sealKeys: SealKeys
 }
 
+/** How the keyring in the store was opened, for what a change does beside changing it. */
+export interface OpenedStore {
+  /** What the store has. */
+  readonly bytes: Uint8Array
+  /** The seal that opened it. */
+  readonly seal: ConfiguredSeal
+  /** Seals that have not failed. */
+  readonly willing: readonly ConfiguredSeal[]
+  /** Gets those of seals that must not be asked again: a PIN that is wrong would count twice. */
+  readonly failures: Map<string, SealFailure>
+}
+
 /** What was written. */
 export interface WrittenKeyring {
   readonly keyring: Keyring
@@ -59,7 +71,7 @@ export interface WrittenKeyring {
  */
 export async function changeKeyring(
   { config, seals, label }: KeyringNode,
-  change: (unlocked: Unlocked) => ChangedKeyring | Promise<ChangedKeyring>,
+  change: (unlocked: Unlocked, opened: OpenedStore) => ChangedKeyring | Promise<ChangedKeyring>,
   signal: AbortSignal,
 ): Promise<WrittenKeyring> {
   const stored = await readStored(config.store)
@@ -69,10 +81,14 @@ export async function changeKeyring(
   using sealKeys = opened.sealKeys
   assertOrigin(kmsKeyringOf(stored.keyring, sealKeys), clusterIdBytes(config))
   const surroundings = { now: Date.now, randomBytes: randomKeyBytes, signal }
-  const changed = await change({ ...surroundings, keyring: stored.keyring, sealKeys })
-  using changedKeys = changed.sealKeys
   // A seal that has just failed is not asked again: a PIN that is wrong would count twice.
-  const willing = seals.filter(({ name }) => !failures.has(name))
+  const stillWilling = (): readonly ConfiguredSeal[] => seals.filter(({ name }) => !failures.has(name))
+  const changed = await change(
+    { ...surroundings, keyring: stored.keyring, sealKeys },
+    { bytes: stored.bytes, seal: opened.seal, willing: stillWilling(), failures },
+  )
+  using changedKeys = changed.sealKeys
+  const willing = stillWilling()
   const tended = await tendSeals({ ...surroundings, ...changed, sealKeys: changedKeys, seals: willing, label })
   for (const [name, failure] of tended.failures) failures.set(name, failure)
   const proving = willing.filter(({ name }) => name === opened.sealName || tended.renewed.includes(name))
@@ -98,12 +114,13 @@ export async function unlock(
   keyring: Keyring,
   failures: Map<string, SealFailure>,
   signal: AbortSignal,
-): Promise<{ readonly sealName: string; readonly sealKeys: SealKeys }> {
+): Promise<{ readonly sealName: string; readonly seal: ConfiguredSeal; readonly sealKeys: SealKeys }> {
   const opened = await unwrapThroughAny(seals, keyring, {
     signal,
     onFailure: ({ sealName, ...failure }) => failures.set(sealName, failure),
   })
-  if (opened !== undefined) return opened
+  const seal = seals.find(({ name }) => name === opened?.sealName)
+  if (opened !== undefined && seal !== undefined) return { ...opened, seal }
   throw new KmsKeyringError(
     'KMS_KEYRING_SEALED',
     `no seal of this node opens the keyring now, and nothing was changed (${listOf(failures)})`,
@@ -126,8 +143,9 @@ export function assertNotForked(keyring: Keyring): void {
   throw new KmsKeyringError(
     'KMS_KEYRING_FORKED',
     `two nodes have rotated at the same time, and each has a version ${first.number} of its own: nothing was written. Choose the node whose version ` +
-      'is to stay. On each other one, before its own version begins to encrypt (sealctl kms keyring show), put keyring.previous in the place ' +
-      'of keyring in its store, and import from the node that was chosen',
+      'is to stay, best one whose version encrypts already. On each other one, before its own version begins to encrypt: cp -p keyring.previous keyring ' +
+      'in its store, and sealctl kms keyring show. If its own version is gone, import from the node that was chosen. If it is still listed, move the ' +
+      'whole store aside, and import into the empty place. See docs/runbooks/kms-keyring.md',
   )
 }
 

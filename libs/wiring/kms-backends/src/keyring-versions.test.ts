@@ -1,6 +1,6 @@
 import { createSecretKey, randomBytes } from 'node:crypto'
 import { type KmsGeneration, type OpenKmsKeyring } from '@sealwright/keyring'
-import { KmsError } from '@sealwright/kms-v2'
+import { type KmsBackend, KmsError, kmsV2Service, observeKey } from '@sealwright/kms-v2'
 import { Secret } from '@sealwright/secret'
 import { KmsKeyringError } from './keyring-error.ts'
 import { assertSucceeds, type KeyringVersions, keyringVersions } from './keyring-versions.ts'
@@ -55,6 +55,34 @@ describe('versions that are held when the keyring is opened anew', () => {
     const now = keyringVersions(openOf(retired, two, three), first.held)
     expect(outcome(first, 1, now)).toBe('KMS_VERSION_RETIRED')
     expect(outcome(first, 2, now)).toBe('decrypted')
+  })
+
+  it('are decrypted by the service, too, where they were taken back and a newer one stays retired', async () => {
+    const four = generation(4)
+    const now = keyringVersions(openOf(one, two, { ...three, state: 'retired', key: undefined }, four), first.held)
+    const policy = { stableObservations: 1, activationDelayMs: 0 }
+    const trials = { newestWorks: true, refused: new Set<number>() }
+    const life = observeKey(null, now.observation, { nowMs: 1_000, policy, ...trials })
+    const backend: KmsBackend = {
+      provider: 'keyring',
+      observe: () => Promise.resolve(now.observation),
+      encrypt: ({ version, plaintext, associatedData }) =>
+        Promise.resolve(first.encrypt(version, plaintext, associatedData)),
+      decrypt: ({ version, wrapped, associatedData }) => Promise.resolve(now.decrypt(version, wrapped, associatedData)),
+      [Symbol.asyncDispose]: () => Promise.resolve(),
+    }
+    const told = { life: () => life, hasLooked: () => true, illness: () => null }
+    const call = { signal: new AbortController().signal }
+    // As an API server has it from when version 2 encrypted.
+    const then = observeKey(null, keyringVersions(openOf(one, two)).observation, { nowMs: 1_000, policy, ...trials })
+    const before = kmsV2Service({ backend, clusterId: 'c', ...told, life: () => then })
+    const made = await before.encrypt({ plaintext: seed(), uid: 'e' }, call)
+    const service = kmsV2Service({ backend, clusterId: 'c', ...told })
+    const { plaintext } = await service.decrypt({ ...made, uid: 'd' }, call)
+    expect(plaintext.equals(seed())).toBe(true)
+    expect(life.versions.map(({ version, phase }) => `${version} ${phase}`)).toEqual([
+      ...['1 retiring', '2 retiring', '4 active'],
+    ])
   })
 
   it('end when another key has their number', () => {

@@ -43,7 +43,10 @@ export function keyringVersions(
     const found = held.get(version)
     if (found !== undefined) return found
     if (version <= retiredUpTo) {
-      throw new KmsError('KMS_VERSION_RETIRED', 'this version of the key was retired, and decrypts no more')
+      throw new KmsError(
+        'KMS_VERSION_RETIRED',
+        'this version of the key was retired, and decrypts no more: sealctl kms keyring restore takes that back',
+      )
     }
     throw new KmsError('KMS_KEY_GONE', 'the keyring of the KMS plugin does not have this version of the key')
   }
@@ -54,7 +57,8 @@ export function keyringVersions(
       versions: open.generations
         .filter(({ key }) => key !== undefined)
         .map(({ number, id, notBeforeMs }) => ({ version: number, lineage: id, createdAtMs: notBeforeMs })),
-      oldestDecryptable: retiredUpTo + 1,
+      // Versions that were taken back may be older than one that stays retired.
+      oldestDecryptable: open.generations.find(({ state }) => state !== 'retired')?.number ?? retiredUpTo + 1,
       oldestEncryptable: retiredUpTo + 1,
     },
     encrypt: (version, plaintext, associatedData) => {

@@ -5,9 +5,11 @@ import { KmsKeyringError } from './keyring-error.ts'
 export interface RotationVerification {
   /** The Kubernetes cluster, as the configuration of the KMS plugin names it. */
   readonly clusterId: string
-  /** When the look began, in milliseconds since 1970. */
+  /** The etcds that were looked at, by the ids of their clusters in hex: an API server may have several. */
+  readonly etcdClusterIds: readonly string[]
+  /** When the first look at one of them began, in milliseconds since 1970. */
   readonly verifiedAtMs: number
-  /** Every key id that something is encrypted by, of all resources. */
+  /** Every key id of a Sealwright plugin that something is encrypted by, of all resources. */
   readonly keyIds: readonly string[]
 }
 
@@ -18,21 +20,23 @@ const schema = v.strictObject({
   format: v.literal(FORMAT),
   formatVersion: v.literal(FORMAT_VERSION),
   clusterId: v.pipe(v.string(), v.nonEmpty()),
+  etcdClusterIds: v.pipe(v.array(v.pipe(v.string(), v.nonEmpty())), v.nonEmpty()),
   verifiedAtMs: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(Number.MAX_SAFE_INTEGER)),
   keyIds: v.array(v.pipe(v.string(), v.nonEmpty())),
 })
 
 /** The verification as the text of a file. */
-export function encodeRotationVerification({ clusterId, verifiedAtMs, keyIds }: RotationVerification): string {
-  const file = { format: FORMAT, formatVersion: FORMAT_VERSION, clusterId, verifiedAtMs, keyIds }
+export function encodeRotationVerification(verification: RotationVerification): string {
+  const { clusterId, etcdClusterIds, verifiedAtMs, keyIds } = verification
+  const file = { format: FORMAT, formatVersion: FORMAT_VERSION, clusterId, etcdClusterIds, verifiedAtMs, keyIds }
   return `${JSON.stringify(file, null, 2)}\n`
 }
 
 /** @throws {@link KmsKeyringError} `KMS_KEYRING_NOT_VERIFIED`. */
 export function parseRotationVerification(text: string): RotationVerification {
   try {
-    const { clusterId, verifiedAtMs, keyIds } = v.parse(schema, JSON.parse(text))
-    return { clusterId, verifiedAtMs, keyIds }
+    const { clusterId, etcdClusterIds, verifiedAtMs, keyIds } = v.parse(schema, JSON.parse(text))
+    return { clusterId, etcdClusterIds, verifiedAtMs, keyIds }
   } catch (cause) {
     throw new KmsKeyringError(
       'KMS_KEYRING_NOT_VERIFIED',

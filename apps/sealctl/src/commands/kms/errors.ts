@@ -2,8 +2,10 @@
 export type KmsCommandErrorCode =
   | 'KMS_COMMAND_NO_TRANSIT' // kms.yaml of this node has a backend that is no transit key
   | 'KMS_COMMAND_NO_STATIC_POD' // a container does not get the devices that this configuration needs
+  | 'KMS_COMMAND_FOLDER_UNFIT' // a path of this configuration cannot be given to the plugin there: hidden from it, or not its own alone
   | 'KMS_COMMAND_NO_ACTIVE_VERSION' // no version of the key may encrypt
   | 'KMS_COMMAND_VERSION_UNKNOWN' // the key has no such version
+  | 'KMS_COMMAND_ENCRYPTION_CONFIG' // the EncryptionConfiguration that was named cannot be understood, or not changed in this way
   | 'KMS_COMMAND_PLUGIN_RUNS' // it would write over what is to be changed
   | 'KMS_COMMAND_NOTHING_TO_ADOPT' // this node remembers no key
   | 'KMS_COMMAND_STATE_UNUSABLE' // what the plugin remembers cannot be read or written

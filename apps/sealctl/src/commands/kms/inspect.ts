@@ -22,7 +22,7 @@ function addDoctor(kms: Command, session: Session): void {
     )
     .option('--encryption-config <file>', 'also check the EncryptionConfiguration of kube-apiserver')
   kmsCommand<DoctorOptions>(command, session, {
-    examples: ['doctor', 'doctor --encryption-config /etc/kubernetes/encryption.yaml'],
+    examples: ['doctor', 'doctor --encryption-config /etc/kubernetes/encryption/config.yaml'],
     load: async () => (await import('./run-doctor.ts')).runDoctor,
   })
 }
@@ -53,18 +53,28 @@ function addVerifyRotation(kms: Command, session: Session): void {
   const command = kms
     .command('verify-rotation')
     .description(
-      'Looks through etcd: by which versions of the key is what encrypted? Ends with 0 only if the older ones are needed no longer, else with 2. Keeps no data.',
+      'Looks through etcd: by which versions of the key is what encrypted, and what is not? Ends with 0 only if the older versions are needed no longer, else with 2. Keeps no data.',
     )
     .option('--etcd <url>', 'a member of etcd, may be repeated; left out: kubeadm’s on this node', collect)
     .option('--cacert <file>', 'CA of etcd; left out: kubeadm’s')
     .option('--cert <file>', 'client certificate for etcd; left out: kubeadm’s')
     .option('--key <file>', 'its private key, not open to others')
-    .option('--prefix <text>', 'look only at keys that begin so; left out: all', '')
+    .option('--prefix <text>', 'look only at keys that begin so, which never ends with 0; left out: all', '')
     .option('--provider <name>', 'the name of the provider in the EncryptionConfiguration: others are pointed out')
     .option(
       '--retire <version>',
       'this version, and what is older; left out: all before the one that encrypts',
       parseVersion,
+    )
+    .option(
+      '--encryption-config <file>',
+      'the EncryptionConfiguration of kube-apiserver: ends with 0 only if all that it has this plugin encrypt is encrypted by it. Without --retire that alone is asked',
+    )
+    .option(
+      '--with <file>',
+      'the record (--output) of a look at another etcd of this cluster: both go into the verdict and the record; may be repeated',
+      collect,
+      [],
     )
     .option('--output <file>', 'write a record for sealctl kms keyring retire --verified, if it ends with 0')
     .option('--verbose', 'also the names of some objects of each kind', false)
@@ -72,6 +82,8 @@ function addVerifyRotation(kms: Command, session: Session): void {
     examples: [
       'verify-rotation',
       'verify-rotation --retire 3 --output rotation-3.json',
+      'verify-rotation --encryption-config /etc/kubernetes/encryption/config.yaml',
+      'verify-rotation --retire 3 --etcd https://10.0.0.7:2379 --with rotation-3.json --output rotation-3-all.json',
       'verify-rotation --etcd https://10.0.0.5:2379 --cacert ca.crt --cert client.crt --key client.key',
     ],
     load: async () => (await import('./run-verify-rotation.ts')).runVerifyRotation,

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { existsSync, readdirSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { keyringBackend, readStored } from '@sealwright/kms-backends'
@@ -11,6 +11,7 @@ import { SEAL_CONTEXT } from '../../seal-context.ts'
 const PROGRAM = join(import.meta.dirname, '../../main.ts')
 const ROTATIONS_KILLED = 24
 const INITS_KILLED = 12
+const RETIREMENTS_KILLED = 12
 const LIMIT_MS = 240_000
 const ASSOCIATED_DATA = new Uint8Array()
 const { signal } = new AbortController()
@@ -37,7 +38,7 @@ interface Configured {
 function configured(name: string): Configured {
   const seals = [{ name: 'tpm', type: 'tpm', priority: 1, tpm: { socket: swtpm.socketPath }, deadlineMs: 10_000 }]
   const backend = { type: 'keyring', store: folder.join(name), seals }
-  const text = JSON.stringify({ clusterId: 'test', backend })
+  const text = JSON.stringify({ clusterId: 'test', backend, rotation: { activationDelayMs: 0 } })
   const path = folder.join(`${name}.yaml`)
   writeFileSync(path, text, { mode: 0o600 })
   const config = parseKmsConfig(text, path)
@@ -122,6 +123,43 @@ describe('kill -9', () => {
       expect((await sealctl(node, ['rotate', '--hand-out', '0'])).endedBy).toBe(0)
       expect(await openedVersions(node, encrypted)).toBe(versions + 1)
       process.stdout.write(`kill -9: ${killed} of ${ROTATIONS_KILLED} rotations killed, ${versions + 1} versions\n`)
+    },
+    LIMIT_MS,
+  )
+
+  it(
+    'of a retirement loses no version: what it has taken comes back from the copy',
+    async () => {
+      const node = configured('store')
+      const { store } = node.backend
+      expect((await sealctl(node, ['init', '--single-way-in'])).endedBy).toBe(0)
+      expect((await sealctl(node, ['rotate', '--hand-out', '0'])).endedBy).toBe(0)
+      const encrypted = new Map<number, Uint8Array>()
+      await openedVersions(node, encrypted)
+      const words = ['retire', '1', '--i-have-verified', '--confirm', '1', '--every-node-verified']
+      const copy = join(store, 'keyring.before-retire-1')
+      const takeBack = async () => {
+        expect((await sealctl(node, ['restore', copy])).endedBy).toBe(0)
+      }
+      let { tookMs: wholeMs } = await sealctl(node, words)
+      await takeBack()
+      let [killed, retired] = [0, 0]
+      for (let round = 0; round < RETIREMENTS_KILLED; round += 1) {
+        for (const name of readdirSync(store).filter(each => each.startsWith('keyring.before-retire'))) {
+          rmSync(join(store, name))
+        }
+        const { endedBy, tookMs } = await sealctl(node, words, killTime(wholeMs))
+        if (endedBy === 'SIGKILL') killed += 1
+        else wholeMs = tookMs
+        const { keyring } = await readStored(store)
+        if (keyring.generations[0]?.state === 'retired') {
+          retired += 1
+          await takeBack()
+        }
+        expect(await openedVersions(node, encrypted)).toBe(2)
+      }
+      expect(killed).toBeGreaterThan(0)
+      process.stdout.write(`kill -9: ${killed} of ${RETIREMENTS_KILLED} retirements killed, ${retired} taken back\n`)
     },
     LIMIT_MS,
   )

@@ -1,7 +1,8 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { keyIdOf } from '@sealwright/kms-v2'
-import { encodeRotationVerification } from '@sealwright/kms-backends'
+import { encodeState, keyIdOf, KMS_STATE_FILE, observeKey } from '@sealwright/kms-v2'
+import { encodeRotationVerification, readStored } from '@sealwright/kms-backends'
+import { kmsChain } from '@sealwright/keyring'
 import { startSwtpm, type Swtpm, temporaryFolder, type TemporaryFolder } from '@sealwright/testing-rig'
 import { runHere, type World } from '../../testing/run-here.ts'
 
@@ -9,6 +10,8 @@ import { runHere, type World } from '../../testing/run-here.ts'
 interface TestNode extends AsyncDisposable {
   readonly swtpm: Swtpm
   readonly store: string
+  /** Of the KMS plugin. */
+  readonly statePath: string
   /** Writes the configuration. @returns where it is. */
   configure(change?: { readonly seals?: readonly object[]; readonly clusterId?: string }): string
   run(args: readonly string[], world?: World): ReturnType<typeof runHere>
@@ -27,19 +30,21 @@ async function testNode(name: string): Promise<TestNode> {
   const own = await temporaryFolder()
   const swtpm = await startSwtpm({ directory: own.path })
   const [store, path] = [folder.join(`${name}-store`), folder.join(`${name}.yaml`)]
+  const stateDirectory = own.join('state')
+  mkdirSync(stateDirectory)
   const tpm = { name: 'tpm', type: 'tpm', priority: 1, tpm: { socket: swtpm.socketPath }, deadlineMs: 10_000 }
 
   const configure: TestNode['configure'] = ({ seals = [], clusterId } = {}) => {
     const keyring = clusterId === undefined ? {} : { clusterId }
     const backend = { type: 'keyring', store, seals: [tpm, ...seals], ...keyring }
     const rotation = { activationDelayMs: 0 }
-    writeFileSync(path, JSON.stringify({ clusterId: 'test', backend, rotation }), { mode: 0o600 })
+    writeFileSync(path, JSON.stringify({ clusterId: 'test', backend, rotation, stateDirectory }), { mode: 0o600 })
     return path
   }
   configure()
   const run: TestNode['run'] = (args, world) => runHere(['kms', 'keyring', ...args, '--config', path], world)
   return {
-    ...{ swtpm, store, configure, run },
+    ...{ swtpm, store, configure, run, statePath: join(stateDirectory, KMS_STATE_FILE) },
     async json(args, world) {
       const { exitCode, stdout } = await run([...args, '--json'], world)
       return { ...(JSON.parse(stdout) as object), exitCode }
@@ -69,6 +74,19 @@ async function versions(node = a): Promise<readonly (readonly [number, string])[
   return (listed as readonly { version: number; state: string }[]).map(({ version, state }) => [version, state])
 }
 
+/** What a plugin remembers that encrypts by a version. */
+async function stateOf({ store }: TestNode, encrypting: number): Promise<string> {
+  const observation = {
+    versions: kmsChain((await readStored(store)).keyring)
+      .filter(({ number }) => number <= encrypting)
+      .map(({ number, id, notBeforeMs }) => ({ version: number, lineage: id, createdAtMs: notBeforeMs })),
+    ...{ oldestDecryptable: 1, oldestEncryptable: 1 },
+  }
+  const policy = { stableObservations: 1, activationDelayMs: 0 }
+  const life = observeKey(null, observation, { nowMs: Date.now(), policy, newestWorks: true, refused: new Set() })
+  return encodeState({ provider: 'keyring', clusterId: 'test', life })
+}
+
 describe('sealctl kms keyring init', () => {
   it('makes a keyring that the TPM opens, says its id, and shows no key', async () => {
     const made = await initialised()
@@ -82,6 +100,13 @@ describe('sealctl kms keyring init', () => {
       tried: [{ name: 'tpm', verdict: { kind: 'opens' } }],
     })
     expect(statSync(a.store).mode & 0o777).toBe(0o700)
+  })
+
+  it('says that a copy belongs off this node', async () => {
+    const { stdout } = await a.run(['init', '--single-way-in'])
+    expect(stdout).toMatch(
+      /Keep a copy off this node, with your backups of etcd.*\n +sealctl kms keyring export FILE\n/,
+    )
   })
 
   it('is refused where a single device would open it, and says why', async () => {
@@ -153,6 +178,7 @@ describe('sealctl kms keyring rotate and retire', () => {
     const { exitCode, stdout } = await a.run(['rotate'])
     expect(exitCode).toBe(0)
     expect(stdout).toContain('sealctl kms keyring export')
+    expect(stdout).toContain('Keep a copy off this node')
     const [, date = ''] = /no node encrypts by it before (\S+)/.exec(stdout) ?? []
     expect(Date.parse(date)).toBeGreaterThanOrEqual(earliest)
     expect(Date.parse(date)).toBeLessThan(earliest + HOUR_MS)
@@ -165,7 +191,11 @@ describe('sealctl kms keyring rotate and retire', () => {
   it('retires nothing by accident', async () => {
     await initialised()
     await a.json(['rotate', '--hand-out', '0'])
-    const refused = async (...args: string[]) => (await a.json(['retire', ...args])).code
+    const refused = async (...args: string[]) => (await a.json(['retire', ...args, '--every-node-verified'])).code
+    const word = ['retire', '1', '--i-have-verified', '--confirm', '1']
+    expect(await a.json(word)).toMatchObject({ exitCode: 1, code: 'SEALCTL_NO_TERMINAL' })
+    const lagging = await a.run(word, { input: 'all but one\n', isTerminal: true })
+    expect(lagging).toMatchObject({ exitCode: 5, stderr: expect.stringContaining('verify-key on every') as unknown })
     expect(await refused('1')).toBe('SEALCTL_USAGE')
     expect(await refused('1', '--i-have-verified')).toBe('SEALCTL_NO_TERMINAL')
     expect(await refused('1', '--i-have-verified', '--confirm', '2')).toBe('SEALCTL_NOT_CONFIRMED')
@@ -182,12 +212,52 @@ describe('sealctl kms keyring rotate and retire', () => {
   it('retires what an operator has named twice', async () => {
     await initialised()
     await a.json(['rotate', '--hand-out', '0'])
-    const typed = await a.run(['retire', '1', '--i-have-verified'], { input: '1\n', isTerminal: true })
+    const args = ['retire', '1', '--i-have-verified', '--every-node-verified']
+    const typed = await a.run(args, { input: '1\n', isTerminal: true })
     expect([typed.exitCode, typed.stdout]).toEqual([0, expect.stringContaining('retired now: 1')])
     expect(await versions()).toEqual([
       [1, 'retired'],
       [2, 'active'],
     ])
+  })
+
+  it('retires what every node was looked at for, and says so by hand', async () => {
+    await initialised()
+    await a.json(['rotate', '--hand-out', '0'])
+    const typed = await a.run(['retire', '1', '--i-have-verified', '--confirm', '1'], {
+      ...{ input: 'every node\n', isTerminal: true },
+    })
+    expect(typed.exitCode).toBe(0)
+  })
+
+  it('takes a retirement back, by the copy that it names', async () => {
+    await initialised()
+    await a.json(['rotate', '--hand-out', '0'])
+    const keptAs = join(a.store, 'keyring.before-retire-1')
+    const args = ['retire', '1', '--i-have-verified', '--confirm', '1', '--every-node-verified']
+    const { stdout } = await a.run(args)
+    expect(stdout).toContain(`sealctl kms keyring restore ${keptAs}\n`)
+    const { revision } = await a.json(['show'])
+    const restored = await a.run(['restore', keptAs])
+    expect([restored.exitCode, restored.stdout]).toEqual([0, expect.stringContaining('back again: 1, proven by tpm')])
+    expect(await versions()).toEqual([
+      [1, 'active'],
+      [2, 'active'],
+    ])
+    expect(Number((await a.json(['show'])).revision)).toBeGreaterThan(Number(revision))
+    expect(await a.json(['restore', keptAs])).toMatchObject({ exitCode: 4, code: 'KMS_KEYRING_VERSION' })
+  })
+
+  it('retires no version that the plugin of this node encrypts by, whatever is said', async () => {
+    await initialised()
+    await a.json(['rotate', '--hand-out', '0'])
+    const retire = () => a.json(['retire', '1', '--i-have-verified', '--confirm', '1', '--every-node-verified'])
+    writeFileSync(a.statePath, 'nothing that could be read', { mode: 0o600 })
+    expect(await retire()).toMatchObject({ code: 'KMS_COMMAND_STATE_UNUSABLE' })
+    writeFileSync(a.statePath, await stateOf(a, 1), { mode: 0o600 })
+    expect(await retire()).toMatchObject({ exitCode: 4, code: 'KMS_KEYRING_VERSION' })
+    writeFileSync(a.statePath, await stateOf(a, 2), { mode: 0o600 })
+    expect(await retire()).toMatchObject({ exitCode: 0, retired: [1] })
   })
 
   it('retires by a verification that names the newer key id alone', async () => {
@@ -197,14 +267,16 @@ describe('sealctl kms keyring rotate and retire', () => {
     const keyIds = (listed as readonly { keyId: string }[]).map(({ keyId }) => keyId)
     const file = folder.join('verification.json')
     const verify = (found: readonly string[]): void => {
-      const verification = { clusterId: 'test', verifiedAtMs: Date.now(), keyIds: found }
+      const verification = { clusterId: 'test', etcdClusterIds: ['e'], verifiedAtMs: Date.now(), keyIds: found }
       writeFileSync(file, encodeRotationVerification(verification))
     }
     verify(keyIds)
-    const kept = await a.json(['retire', '1', '--verified', file])
+    const kept = await a.json(['retire', '1', '--verified', file, '--every-node-verified'])
     expect(kept).toMatchObject({ exitCode: 4, code: 'KMS_KEYRING_NOT_VERIFIED' })
     verify(keyIds.slice(1))
-    expect(await a.json(['retire', '1', '--verified', file])).toMatchObject({ exitCode: 0, retired: [1] })
+    expect(await a.json(['retire', '1', '--verified', file, '--every-node-verified'])).toMatchObject({
+      ...{ exitCode: 0, retired: [1] },
+    })
     const bystander = keyIdOf({ provider: 'keyring', clusterId: 'test', version: 1, lineage: new Uint8Array(16) })
     expect(keyIds).not.toContain(bystander)
   })
@@ -238,6 +310,7 @@ describe('sealctl kms keyring on a further node', () => {
     expect(wrong).toMatchObject({ exitCode: 5, code: 'KMS_KEYRING_NOT_CONFIRMED' })
     const approved = await a.run(asked, { input: `${String(fingerprint)}\n`, isTerminal: true })
     expect([approved.exitCode, approved.stdout]).toEqual([0, expect.stringContaining(`--cluster-id ${clusterId}`)])
+    expect(approved.stdout).toContain('Keep a copy off this node')
     // The record could be of anybody's making.
     expect(await b.json(['enroll', 'apply', answer])).toMatchObject({ exitCode: 6, code: 'KMS_KEYRING_SEALED' })
     const applied = await b.json(['enroll', 'apply', answer, '--cluster-id', clusterId])
@@ -268,6 +341,31 @@ describe('sealctl kms keyring on a further node', () => {
     expect(await b.json(['import', folder.join('nothing')])).toMatchObject({ code: 'LOCAL_INPUT_UNREADABLE' })
   })
 
+  it.each(['import', 'recover'])('brings that a version was retired only where that is meant, by %s', async command => {
+    const clusterId = await enrolled()
+    await a.json(['rotate', '--hand-out', '0'])
+    const [rotated, retired] = [folder.join('rotated.bin'), folder.join('retired.bin')]
+    await a.json(['export', rotated])
+    await b.json(['import', rotated])
+    await a.json(['retire', '1', '--i-have-verified', '--confirm', '1', '--every-node-verified'])
+    await a.json(['export', retired])
+    const bring = (...options: string[]) =>
+      b.run([command, ...(command === 'import' ? [] : ['--keyring']), retired, '--cluster-id', clusterId, ...options])
+    const refused = await bring()
+    expect([refused.exitCode, refused.stderr]).toEqual([4, expect.stringContaining('KMS_KEYRING_VERSION')])
+    writeFileSync(b.statePath, await stateOf(b, 1), { mode: 0o600 })
+    expect((await bring('--accept-retired')).exitCode).toBe(4)
+    expect(await versions(b)).toEqual([
+      [1, 'active'],
+      [2, 'active'],
+    ])
+    writeFileSync(b.statePath, await stateOf(b, 2), { mode: 0o600 })
+    const { exitCode, stdout } = await bring('--accept-retired')
+    const keptAs = join(b.store, 'keyring.before-retire-1')
+    expect([exitCode, stdout]).toEqual([0, expect.stringContaining(`sealctl kms keyring restore ${keptAs} `)])
+    expect(await b.json(['restore', keptAs])).toMatchObject({ exitCode: 0, restored: [1] })
+  })
+
   it('recovers a node whose store was lost, by a keyring from elsewhere and its own TPM', async () => {
     await enrolled()
     const file = folder.join('keyring.bin')
@@ -291,14 +389,15 @@ describe('sealctl kms keyring', () => {
       ['export', folder.join('copy')],
       ['import', file],
       ['recover'],
-      ['retire', '1', '--i-have-verified', '--confirm', '1'],
+      ['retire', '1', '--i-have-verified', '--confirm', '1', '--every-node-verified'],
+      ['restore', file],
     ]) {
       expect(await a.json(args)).toMatchObject({ exitCode: 1, code: 'KEYRING_OTHER_USE' })
     }
   })
 
   it('shows help for each command, with an example', async () => {
-    const commands = ['init', 'show', 'rotate', 'retire', 'export', 'import', 'recover']
+    const commands = ['init', 'show', 'rotate', 'retire', 'restore', 'export', 'import', 'recover']
     const enroll = ['request', 'approve', 'apply'].map(name => ['enroll', name])
     for (const command of [...commands.map(name => [name]), ...enroll]) {
       const { exitCode, stdout } = await a.run([...command, '--help'])

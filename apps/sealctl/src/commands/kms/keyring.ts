@@ -4,7 +4,8 @@ import { kmsCommand } from './kms-command.ts'
 
 const MINUTES_PER_DAY = 1_440
 const MAX_HAND_OUT_MINUTES = 30 * MINUTES_PER_DAY
-const DEFAULT_HAND_OUT_MINUTES = 60
+/** So long a new version is handed out before any node encrypts by it. */
+export const DEFAULT_HAND_OUT_MINUTES = 60
 const MIN_SHARES = 2
 const MAX_SHARES = 255
 
@@ -29,11 +30,17 @@ export interface RetireOptions {
   readonly verified?: string
   readonly iHaveVerified: boolean
   readonly confirm?: string
+  readonly everyNodeVerified: boolean
+}
+
+export interface RestoreOptions {
+  readonly clusterId?: string
 }
 
 export interface ImportOptions {
   readonly clusterId?: string
   readonly label?: string
+  readonly acceptRetired: boolean
 }
 
 export interface RequestOptions {
@@ -55,10 +62,13 @@ export interface RecoverOptions {
   readonly shareFile: readonly string[]
   readonly clusterId?: string
   readonly label?: string
+  readonly acceptRetired: boolean
 }
 
 const CLUSTER_ID =
   'the keyring that it must be, as init and share cards have it; left out: backend.clusterId of the configuration'
+const ACCEPT_RETIRED =
+  'accept that versions are retired by it which this node still decrypts by; a copy from before is kept'
 const LABEL = 'what the devices of this node are called, where they are new; left out: its host name'
 
 /** Adds `sealctl kms keyring`. */
@@ -72,6 +82,7 @@ export function addKmsKeyring(kms: Command, session: Session): void {
   addShow(keyring, session)
   addRotate(keyring, session)
   addRetire(keyring, session)
+  addRestore(keyring, session)
   addExportAndImport(keyring, session)
   addEnroll(keyring, session)
   addRecover(keyring, session)
@@ -131,30 +142,54 @@ function addRetire(keyring: Command, session: Session): void {
   const command = keyring
     .command('retire')
     .description(
-      'Gives a version of the key up, and all that are older. What is still encrypted by them is lost for good.',
+      'Gives a version of the key up, and all that are older: what is encrypted by them cannot be read any more. Keeps a copy from before in the store.',
     )
     .argument('<version>', 'its number, as sealctl kms keyring show has it', text => {
       // Commander gives arguments on as they are.
       if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('It must be the number of a version.')
       return text
     })
-    .option('--verified <file>', 'what sealctl kms verify-rotation has written in the last 24 hours')
+    .option('--verified <file>', 'what sealctl kms verify-rotation has written in the last 15 minutes')
     .option(
       '--i-have-verified',
       'instead: you know that nothing is encrypted by it any more; asks for the version again',
       false,
     )
     .option('--confirm <version>', 'the version again, instead of typing it')
+    .option(
+      '--every-node-verified',
+      'sealctl kms verify-key has just named a newer version as the active one on every control-plane node; left out: it is asked',
+      false,
+    )
   kmsCommand<RetireOptions>(command, session, {
-    examples: ['keyring retire 3 --verified verification.json', 'keyring retire 3 --i-have-verified --confirm 3'],
+    examples: [
+      'keyring retire 3 --verified rotation-3.json',
+      'keyring retire 3 --i-have-verified --confirm 3 --every-node-verified',
+    ],
     load: async () => (await import('./run-change.ts')).runRetire,
+  })
+}
+
+function addRestore(keyring: Command, session: Session): void {
+  const command = keyring
+    .command('restore')
+    .description(
+      'Takes a retirement back: versions that a keyring from before has active are active again. Nothing else is changed.',
+    )
+    .argument('<file>', 'keyring.before-retire-N in the store, or an export of a node that has them')
+    .option('--cluster-id <hex>', CLUSTER_ID)
+  kmsCommand<RestoreOptions>(command, session, {
+    examples: ['keyring restore /var/lib/sealwright/kms/store/keyring.before-retire-3'],
+    load: async () => (await import('./run-restore.ts')).runRestore,
   })
 }
 
 function addExportAndImport(keyring: Command, session: Session): void {
   const exporting = keyring
     .command('export')
-    .description('Writes the keyring of this node to a new file, for the other nodes. It has no plain key.')
+    .description(
+      'Writes the keyring of this node to a new file, for the other nodes and as a backup. It has no plain key.',
+    )
     .argument('<file>', 'a new file')
   kmsCommand<object>(exporting, session, {
     examples: ['keyring export keyring.bin'],
@@ -168,6 +203,7 @@ function addExportAndImport(keyring: Command, session: Session): void {
     .argument('<file>', 'what sealctl kms keyring export wrote')
     .option('--cluster-id <hex>', CLUSTER_ID)
     .option('--label <text>', LABEL)
+    .option('--accept-retired', ACCEPT_RETIRED, false)
   kmsCommand<ImportOptions>(importing, session, {
     examples: ['keyring import keyring.bin'],
     load: async () => (await import('./run-bring.ts')).runImport,
@@ -205,6 +241,7 @@ function addEnroll(keyring: Command, session: Session): void {
     .argument('<file>', 'what sealctl kms keyring enroll approve wrote')
     .option('--cluster-id <hex>', CLUSTER_ID)
     .option('--label <text>', LABEL)
+    .option('--accept-retired', ACCEPT_RETIRED, false)
   kmsCommand<ImportOptions>(apply, session, {
     examples: ['keyring enroll apply keyring.bin --cluster-id 5f1c…'],
     load: async () => (await import('./run-bring.ts')).runImport,
@@ -222,6 +259,7 @@ function addRecover(keyring: Command, session: Session): void {
     .option('--share-file <file>', 'a file with one share or several, instead of a prompt', collect, [])
     .option('--cluster-id <hex>', CLUSTER_ID)
     .option('--label <text>', LABEL)
+    .option('--accept-retired', ACCEPT_RETIRED, false)
   kmsCommand<RecoverOptions>(command, session, {
     examples: ['keyring recover --shares', 'keyring recover --keyring keyring.bin --share-file one --share-file two'],
     load: async () => (await import('./run-recover.ts')).runRecover,

@@ -106,8 +106,11 @@ describe('sealctl kms doctor', () => {
     const path = await configure()
     await startPlugin(path)
     const encryption = folder.join('n/encryption.yaml')
-    const options = { name: 'sealwright', resources: [], isFinal: true }
-    await writeFile(encryption, renderEncryptionConfig(await loadKmsConfig(path), options))
+    const config = await loadKmsConfig(path)
+    const first = renderEncryptionConfig(config, { name: 'sealwright', resources: [], stage: 'first' })
+    await writeFile(folder.join('n/first.yaml'), first)
+    const args = ['--config', path, '--from', folder.join('n/first.yaml'), '--output', encryption]
+    expect(await kms(['encryption-config', '--final', ...args])).toMatchObject({ exitCode: 0 })
     const { exitCode, all } = await doctor(path, ['--encryption-config', encryption])
     // What starts the plugin on this machine is not known here; the authority of the rig has 30 days.
     const told = all.filter(

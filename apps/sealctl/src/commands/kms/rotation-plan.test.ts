@@ -53,12 +53,38 @@ describe('the plan of a rotation', () => {
     expect(commands).toContain('sealctl kms verify-rotation --config /other.yaml --retire 1 --output rotation-1.json')
   })
 
-  it('is another one for a keyring', () => {
+  describe('of a keyring', () => {
     const seals = [{ name: 'tpm', type: 'tpm', priority: 1 }]
     const config = parseKmsConfig(JSON.stringify({ clusterId: 'lab', backend: { type: 'keyring', seals } }), 'a test')
-    const commands = commandsOf(keyOf(1), config)
-    expect(commands).toContain('sealctl kms keyring rotate')
-    expect(commands.at(-1)).toBe('sealctl kms keyring retire 1 --verified rotation-1.json')
+
+    it('has its own commands, and asks nothing of OpenBao', () => {
+      const commands = commandsOf(keyOf(1), config, '/other.yaml')
+      expect(commands).toEqual([
+        'etcdctl snapshot save etcd-before-rotation.db',
+        expect.stringMatching(/^sealctl kms keyring export --config \/other.yaml keyring-version-1.bin +# keep it off/),
+        'sealctl kms keyring rotate --config /other.yaml',
+        'sealctl kms keyring export --config /other.yaml keyring.bin',
+        expect.stringMatching(/^sealctl kms keyring import --config \/other.yaml keyring.bin +# on each other/),
+        expect.stringMatching(/^sealctl kms verify-key /),
+        'kubectl get secrets --all-namespaces -o json | kubectl replace -f -',
+        'sealctl kms verify-rotation --config /other.yaml --retire 1',
+        'etcdctl snapshot save etcd-version-2.db',
+        expect.stringMatching(
+          /^sealctl kms keyring export --config \/other.yaml keyring-with-version-2.bin +# keep it off/,
+        ),
+        expect.stringMatching(/^sealctl kms verify-key /),
+        'sealctl kms verify-rotation --config /other.yaml --retire 1 --output rotation-1.json',
+        'sealctl kms keyring retire --config /other.yaml 1 --verified rotation-1.json',
+        'sealctl kms keyring export --config /other.yaml keyring-retired-1.bin',
+        expect.stringMatching(/^sealctl kms keyring import .* keyring-retired-1.bin --accept-retired +# on each other/),
+      ])
+    })
+
+    it('counts the hour in which a version is handed out', () => {
+      const steps = plan(keyOf(1), config)
+      expect(steps[1]?.why).toContain('no node encrypts by it for 65 min')
+      expect(steps[2]?.what).toBe('Wait about 70 min, until every API server writes by version 2')
+    })
   })
 })
 

@@ -1,5 +1,5 @@
 import { assertKmsKeyring } from '@sealwright/keyring'
-import { importKeyring, readStored } from '@sealwright/kms-backends'
+import { type GivenUp, importKeyring, readStored } from '@sealwright/kms-backends'
 import { type Adopted } from '@sealwright/node-seals'
 import { type CommandResult } from '../../command.ts'
 import { writeNewFile } from '../../files.ts'
@@ -9,7 +9,9 @@ import { opensIt, plain } from '../../render/plain.ts'
 import { type ImportOptions } from './keyring.ts'
 import { renderVersions, versionsOf } from './keyring-view.ts'
 import { type KmsCall } from './kms-command.ts'
+import { encryptingHere } from './encrypting-here.ts'
 import { openKmsNode, type OpenKmsNode } from './open-kms-node.ts'
+import { renderGivenUp } from './words.ts'
 
 /** `sealctl kms keyring export`. */
 export async function runExport({ options, args }: KmsCall<object>): Promise<CommandResult> {
@@ -34,22 +36,33 @@ export async function runImport({ options, args, context }: KmsCall<ImportOption
   const clusterId = clusterIdOf(options.clusterId)
   await using node = await openKmsNode(options.config, { clusterId, label: options.label })
   const keyring = await readBroughtKeyring({ kind: 'file', path }, signal)
-  return adoptedResult(await importKeyring(node, { keyring, clusterId }, signal), node)
+  const { acceptRetired } = options
+  const brought = { keyring, clusterId, acceptRetired, encryptingHere: () => encryptingHere(node.kms) }
+  const imported = await importKeyring(node, brought, signal)
+  return adoptedResult(imported, node, imported.givenUp)
 }
 
 /** What people and programs are told of a keyring that this node has taken in. */
-export function adoptedResult({ keyring, opens, failures }: Adopted, node: OpenKmsNode): CommandResult {
+export function adoptedResult(
+  { keyring, opens, failures }: Adopted,
+  node: OpenKmsNode,
+  givenUp: GivenUp,
+): CommandResult {
   const clusterId = Buffer.from(keyring.clusterId).toString('hex')
   const versions = versionsOf(keyring, node)
   const failed = [...failures].map(([name, { code, message }]) => ({ name, code, message }))
   return {
-    json: { clusterId, opens, failures: failed, versions, store: node.config.store },
+    json: {
+      ...{ clusterId, opens, failures: failed, versions, store: node.config.store },
+      ...(givenUp.keptAs === undefined ? {} : { retired: givenUp.versions, keptAs: givenUp.keptAs }),
+    },
     text: [
       renderVersions(versions),
       '\n',
       plain(`${node.config.store} is written: ${opens.join(', ')} of this node ${opensIt(opens)} it, proven just now`),
       '\n',
       ...failed.map(({ name, code, message }) => plain(`${name} has no record: ${code}: ${message}`) + '\n'),
+      ...renderGivenUp(givenUp),
       'A KMS plugin that runs finds it by itself.\n',
     ].join(''),
   }

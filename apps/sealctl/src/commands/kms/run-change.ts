@@ -12,12 +12,16 @@ import { type CommandContext } from '../../context.ts'
 import { SealctlError } from '../../errors.ts'
 import { plain } from '../../render/plain.ts'
 import { confirmName } from '../../terminal/ask.ts'
+import { encryptingHere } from './encrypting-here.ts'
 import { type RetireOptions, type RotateOptions } from './keyring.ts'
 import { renderVersions, versionsOf } from './keyring-view.ts'
 import { type KmsCall } from './kms-command.ts'
 import { openKmsNode } from './open-kms-node.ts'
+import { KEEP_A_COPY } from './words.ts'
 
 const MS_PER_MINUTE = 60_000
+/** What an operator types who has looked at all of them. */
+const EVERY_NODE = 'every node'
 
 /** `sealctl kms keyring rotate`. */
 export async function runRotate({ options, context }: KmsCall<RotateOptions>): Promise<CommandResult> {
@@ -37,6 +41,7 @@ export async function runRotate({ options, context }: KmsCall<RotateOptions>): P
       'Until then every other control-plane node has to know it, or it cannot decrypt what this one encrypts:\n',
       '  sealctl kms keyring export FILE     here\n',
       '  sealctl kms keyring import FILE     on each other node; its KMS plugin finds it by itself\n',
+      KEEP_A_COPY,
     ].join(''),
   }
 }
@@ -45,23 +50,29 @@ export async function runRotate({ options, context }: KmsCall<RotateOptions>): P
 export async function runRetire({ options, args, context }: KmsCall<RetireOptions>): Promise<CommandResult> {
   const [text = ''] = args
   const proof = await proofOf(options, text, context)
+  await confirmEveryNode(options, text, context)
   await using node = await openKmsNode(options.config)
-  const { retired, keyring, openedBy, failures } = await retireVersions(
+  const { retired, keptAs, keyring, openedBy, failures } = await retireVersions(
     node,
     {
       ...{ version: Number(text), proof, kubernetesClusterId: node.kms.clusterId },
       ...{ activationDelayMs: node.kms.rotation.activationDelayMs, nowMs: Date.now() },
+      encryptingHere: await encryptingHere(node.kms),
     },
     context.signal,
   )
   const versions = versionsOf(keyring, node)
   return {
-    json: { retired, openedBy, versions, failures: failuresOf(failures) },
+    json: { retired, keptAs, openedBy, versions, failures: failuresOf(failures) },
     text: [
       renderVersions(versions),
       `\nretired now: ${retired.join(', ')}\n`,
       ...renderFailures(failures),
-      'Bring it to the other nodes, which decrypt by it until then: sealctl kms keyring export, and import there\n',
+      plain(`the keyring from before is kept as ${keptAs}. If something answers KMS_VERSION_RETIRED:`) + '\n',
+      plain(`  sealctl kms keyring restore ${keptAs}`) + '\n',
+      'Bring it to the other nodes, which decrypt by it until then:\n',
+      '  sealctl kms keyring export FILE                       here\n',
+      '  sealctl kms keyring import FILE --accept-retired      on each other node\n',
     ].join(''),
   }
 }
@@ -75,7 +86,7 @@ async function proofOf(
   if ((verified === undefined) === !iHaveVerified) {
     throw new SealctlError(
       'SEALCTL_USAGE',
-      'what is encrypted by a retired version is lost: show that nothing is, with --verified FILE of sealctl kms verify-rotation, or say --i-have-verified',
+      'what is encrypted by a retired version cannot be read: show that nothing is, with --verified FILE of sealctl kms verify-rotation, or say --i-have-verified',
     )
   }
   if (verified !== undefined) {
@@ -83,10 +94,30 @@ async function proofOf(
   }
   await confirmName(context, {
     name: version,
-    what: `Whatever is still encrypted by version ${version} or an older one, also in backups of etcd, can never be decrypted again.`,
+    what: `Whatever is still encrypted by version ${version} or an older one, also in backups of etcd, cannot be read any more.`,
     given: confirm,
   })
   return { kind: 'word-of-operator' }
+}
+
+/**
+ * A node that lags behind, or lacks the newer version, would lose what it writes from now on.
+ *
+ * @throws {@link SealctlError} `SEALCTL_NOT_CONFIRMED`, `SEALCTL_NO_TERMINAL`.
+ */
+async function confirmEveryNode(
+  { everyNodeVerified }: RetireOptions,
+  version: string,
+  context: CommandContext,
+): Promise<void> {
+  await confirmName(context, {
+    name: EVERY_NODE,
+    what:
+      `Run sealctl kms verify-key on every control-plane node now: each must name a version newer than ${version} as the active one. ` +
+      'What a node that does not goes on writing can be read by nobody afterwards.',
+    given: everyNodeVerified ? EVERY_NODE : undefined,
+    option: '--every-node-verified',
+  })
 }
 
 async function readText(path: string): Promise<string> {

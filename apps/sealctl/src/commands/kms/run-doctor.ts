@@ -51,7 +51,7 @@ async function checkAll(
       failed(
         'config-readable',
         found,
-        'all fields are in the README of kms-plugin; sealctl kms policy openbao shows an example',
+        'write it, or name another with --config FILE; an example is deploy/kms/kms.yaml, all fields are in the README of kms-plugin',
       ),
     ]
   }

@@ -8,6 +8,7 @@ import { askVisible } from '../../terminal/ask.ts'
 import { type ApproveOptions, type RequestOptions } from './keyring.ts'
 import { type KmsCall } from './kms-command.ts'
 import { openKmsNode } from './open-kms-node.ts'
+import { KEEP_A_COPY } from './words.ts'
 
 /** `sealctl kms keyring enroll request`. */
 export async function runRequest({ options, context }: KmsCall<RequestOptions>): Promise<CommandResult> {
@@ -36,7 +37,7 @@ export async function runApprove({ options, context }: KmsCall<ApproveOptions>):
     text: [
       plain(`${label} is let in by ${sealName}; its keyring is in ${output}. Bring it there:`),
       plain(`  sealctl kms keyring enroll apply ${output} --cluster-id ${clusterId}`),
-      '',
+      KEEP_A_COPY,
     ].join('\n'),
   }
 }

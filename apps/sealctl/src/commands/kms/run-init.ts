@@ -9,6 +9,7 @@ import { assertSharesHavePlace, assertSharesWanted } from '../init.ts'
 import { type InitOptions } from './keyring.ts'
 import { type KmsCall } from './kms-command.ts'
 import { openKmsNode, type OpenKmsNode } from './open-kms-node.ts'
+import { KEEP_A_COPY } from './words.ts'
 
 /** `sealctl kms keyring init`. */
 export async function runInit({ options, context }: KmsCall<InitOptions>): Promise<CommandResult> {
@@ -49,6 +50,7 @@ export async function runInit({ options, context }: KmsCall<InitOptions>): Promi
       '  backend:',
       `    clusterId: "${clusterId}"`,
       'Bring it to the other control-plane nodes before the KMS plugin encrypts anything: sealctl kms keyring enroll, or export and import.',
+      KEEP_A_COPY.trimEnd(),
       ...(shares.length === 0 ? [] : [SHARES_TO_PEOPLE.trim()]),
       '',
     ].join('\n'),

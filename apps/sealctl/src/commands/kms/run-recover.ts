@@ -1,5 +1,5 @@
 import { assertKmsKeyring, type Keyring } from '@sealwright/keyring'
-import { assertNotForked, readStored } from '@sealwright/kms-backends'
+import { assertNotForked, findStored, type GivenUp, giveUpVersions, readStored } from '@sealwright/kms-backends'
 import { type CommandResult } from '../../command.ts'
 import { write } from '../../context.ts'
 import { readBroughtKeyring } from '../../local/brought-keyring.ts'
@@ -8,8 +8,9 @@ import { recover } from '../../local/recover.ts'
 import { shareSource } from '../../local/run-recover.ts'
 import { plain } from '../../render/plain.ts'
 import { type RecoverOptions } from './keyring.ts'
+import { encryptingHere } from './encrypting-here.ts'
 import { type KmsCall } from './kms-command.ts'
-import { openKmsNode } from './open-kms-node.ts'
+import { openKmsNode, type OpenKmsNode } from './open-kms-node.ts'
 import { adoptedResult } from './run-bring.ts'
 
 /** `sealctl kms keyring recover`. */
@@ -23,6 +24,7 @@ export async function runRecover({ options, context }: KmsCall<RecoverOptions>):
       ? (await readStored(node.config.store)).keyring
       : await readBroughtKeyring({ kind: 'file', path: options.keyring }, signal)
   assertKmsKeyring(keyring)
+  const givenUp = await giveUp(node, keyring, options.acceptRetired)
   const recovered = await recover(
     {
       ...{ config: node.config, seals: node.seals, keyring, label: node.label },
@@ -38,9 +40,19 @@ export async function runRecover({ options, context }: KmsCall<RecoverOptions>):
     },
     signal,
   )
-  const { text, json } = adoptedResult(recovered, node)
+  const { text, json } = adoptedResult(recovered, node, givenUp)
   return {
     json: { ...json, openedBy: recovered.openedBy },
     text: plain(`opened by ${recovered.openedBy}`) + `\n${text}`,
   }
+}
+
+/** What the store has may open by none of this node's seals any more: so nothing can show that a copy of it does. */
+async function giveUp(node: OpenKmsNode, brought: Keyring, acceptRetired: boolean): Promise<GivenUp> {
+  const { store: storePath } = node.config
+  const stored = await findStored(storePath)
+  if (stored === undefined) return { versions: [], keptAs: undefined }
+  assertKmsKeyring(stored.keyring)
+  const giving = { acceptRetired, encryptingHere: () => encryptingHere(node.kms) }
+  return await giveUpVersions({ storePath, stored, brought }, giving, () => Promise.resolve())
 }

@@ -1,7 +1,8 @@
-import { type KmsConfig } from '@sealwright/kms-config'
+import { type KmsConfig, type TransitBackendConfig } from '@sealwright/kms-config'
 import { type CommandResult } from '../../command.ts'
 import { plain } from '../../render/plain.ts'
 import { withoutSlashes } from './files/policy.ts'
+import { DEFAULT_HAND_OUT_MINUTES } from './keyring.ts'
 import { type KeyFacts, readKeyFacts } from './key-facts.ts'
 import { type KmsCall } from './kms-command.ts'
 import { loadKmsConfig } from './load-config.ts'
@@ -17,6 +18,7 @@ export interface Step {
 
 const MS_PER_SECOND = 1_000
 const SECONDS_PER_MINUTE = 60
+const MS_PER_MINUTE = 60_000
 const MS_PER_DAY = 86_400_000
 
 /** `sealctl kms rotation-plan`. */
@@ -61,31 +63,30 @@ export function stepsOf(
   const settledAtMs = isUnderWay ? (pending ?? active).encryptsFromMs + settleMsOf(config) : undefined
   const isSettled = settledAtMs !== undefined && settledAtMs <= nowMs
   const named = configPath === '/etc/sealwright/kms.yaml' ? '' : ` --config ${configPath}`
+  const ownSteps = stepsOfBackend(config, { next, named, newestNow: key.versions.at(-1)?.version ?? active.version })
+  const waitMs = ownSteps.waitMs + settleMsOf(config)
   return [
     {
-      what: 'Make a backup of etcd and of OpenBao, and note by which versions it can be read',
-      commands: [
-        'etcdctl snapshot save etcd-before-rotation.db',
-        'bao operator raft snapshot save openbao-before-rotation.snap',
-      ],
+      what: `Make a backup of etcd and of ${ownSteps.keptIn}, and note by which versions it can be read`,
+      commands: ['etcdctl snapshot save etcd-before-rotation.db', ownSteps.backUp],
       why: `A backup of etcd from now needs version ${isUnderWay ? (older.at(-1) ?? active).version : active.version} for as long as you keep it.`,
       isDone: isUnderWay,
     },
     {
       what: `Make version ${next} of the key`,
-      commands: rotateCommands(config, named),
-      why: `By the configuration no node encrypts by it for ${duration(config.rotation.activationDelayMs)}, so that every node has seen it by then.`,
+      commands: ownSteps.rotate,
+      why: `${ownSteps.rotateNote} no node encrypts by it for ${duration(ownSteps.waitMs)}, so that every node has it by then.`,
       isDone: isUnderWay,
     },
     {
       what:
         settledAtMs === undefined
-          ? `Wait about ${duration(config.rotation.activationDelayMs + settleMsOf(config))}, until every API server writes by version ${next}`
+          ? `Wait about ${duration(waitMs)}, until every API server writes by version ${next}`
           : `Wait until ${iso(settledAtMs)}, when every API server writes by version ${next}`,
-      commands: [
-        `sealctl kms verify-key${named}      # on each control-plane node: the plugin encrypts by version ${next}`,
-      ],
-      why: 'An API server goes on writing by what it has for up to 3 min after the plugin has changed over.',
+      commands: [verifyKey(named, next)],
+      why:
+        'An API server goes on writing by what it has for up to 3 min after its plugin has changed over, and for as long as its plugin is not well: ' +
+        'count from the moment at which the last node names the new version.',
       isDone: isSettled,
     },
     {
@@ -96,41 +97,102 @@ export function stepsOf(
     },
     {
       what: 'Have etcd looked through',
-      commands: [`sealctl kms verify-rotation${named} --retire ${next - 1} --output rotation-${next - 1}.json`],
+      commands: [`sealctl kms verify-rotation${named} --retire ${next - 1}${ownSteps.record}`],
       why: 'It ends with 0 only if nothing needs the old version any more.',
       isDone: false,
     },
     {
-      what: 'Make a new backup of etcd, and try it out',
-      commands: [`etcdctl snapshot save etcd-version-${next}.db`],
+      what: `Make a new backup of etcd${ownSteps.andBackUpAgain.length > 0 ? ' and of the keyring' : ''}, and try it out`,
+      commands: [`etcdctl snapshot save etcd-version-${next}.db`, ...ownSteps.andBackUpAgain],
       why: `Older backups of etcd cannot be read without version ${next - 1}: destroy them, or keep that version for as long as you keep them.`,
       isDone: false,
     },
     {
       what: `Retire version ${next - 1} and what is older. Only when no backup needs it`,
-      commands: retireCommands(config, next, named),
-      why: 'Raising min_decryption_version can be taken back; trimming the key, or retiring a version of a keyring, cannot.',
+      commands: ownSteps.retire,
+      why: ownSteps.retireNote,
       isDone: false,
     },
   ]
 }
 
-function rotateCommands({ backend }: KmsConfig, named: string): readonly string[] {
-  if (backend.type === 'keyring') {
-    return [
-      `sealctl kms keyring rotate${named}`,
-      `sealctl kms keyring export${named} keyring.bin      # then sealctl kms keyring import on each other node`,
-    ]
-  }
-  return [...namespaceOf(backend), `bao write -f ${withoutSlashes(backend.mountPath)}/keys/${backend.keyName}/rotate`]
+/** What the steps are for one kind of backend. */
+interface BackendSteps {
+  /** What has the key. */
+  readonly keptIn: string
+  readonly backUp: string
+  readonly andBackUpAgain: readonly string[]
+  readonly rotate: readonly string[]
+  readonly rotateNote: string
+  /** So long after it was made a version begins to encrypt. */
+  readonly waitMs: number
+  /** What the look through etcd writes. */
+  readonly record: string
+  readonly retire: readonly string[]
+  readonly retireNote: string
 }
 
-function retireCommands({ backend }: KmsConfig, next: number, named: string): readonly string[] {
-  if (backend.type === 'keyring') {
-    return [`sealctl kms keyring retire${named} ${next - 1} --verified rotation-${next - 1}.json`]
+interface StepFacts {
+  readonly next: number
+  readonly named: string
+  readonly newestNow: number
+}
+
+function stepsOfBackend(config: KmsConfig, facts: StepFacts): BackendSteps {
+  switch (config.backend.type) {
+    case 'keyring':
+      return keyringSteps(config, facts)
+    case 'transit':
+      return transitSteps(config, config.backend, facts)
   }
+}
+
+function keyringSteps({ rotation }: KmsConfig, { next, named, newestNow }: StepFacts): BackendSteps {
+  const record = `rotation-${next - 1}.json`
+  return {
+    keptIn: 'the keyring',
+    backUp: `sealctl kms keyring export${named} keyring-version-${newestNow}.bin      # keep it off this node`,
+    andBackUpAgain: [
+      `sealctl kms keyring export${named} keyring-with-version-${next}.bin      # keep it off this node`,
+    ],
+    rotate: [
+      `sealctl kms keyring rotate${named}`,
+      `sealctl kms keyring export${named} keyring.bin`,
+      `sealctl kms keyring import${named} keyring.bin      # on each other control-plane node, within the hour`,
+    ],
+    rotateNote: `Its date is ${DEFAULT_HAND_OUT_MINUTES} min ahead (--hand-out), and then comes the delay of the configuration:`,
+    waitMs: DEFAULT_HAND_OUT_MINUTES * MS_PER_MINUTE + rotation.activationDelayMs,
+    record: '',
+    retire: [
+      verifyKey(named, next),
+      `sealctl kms verify-rotation${named} --retire ${next - 1} --output ${record}`,
+      `sealctl kms keyring retire${named} ${next - 1} --verified ${record}`,
+      `sealctl kms keyring export${named} keyring-retired-${next - 1}.bin`,
+      `sealctl kms keyring import${named} keyring-retired-${next - 1}.bin --accept-retired      # on each other control-plane node`,
+    ],
+    retireNote:
+      'A record is believed for 15 min: make a new one. Each node keeps keyring.before-retire-N in its store, by which sealctl kms keyring restore takes ' +
+      'the retirement back; delete it there once nothing can need the version any more.',
+  }
+}
+
+function transitSteps({ rotation }: KmsConfig, backend: TransitBackendConfig, { next }: StepFacts): BackendSteps {
   const key = `${withoutSlashes(backend.mountPath)}/keys/${backend.keyName}`
-  return [...namespaceOf(backend), `bao write ${key}/config min_decryption_version=${next}`]
+  return {
+    keptIn: 'OpenBao',
+    backUp: 'bao operator raft snapshot save openbao-before-rotation.snap',
+    andBackUpAgain: [],
+    rotate: [...namespaceOf(backend), `bao write -f ${key}/rotate`],
+    rotateNote: 'By the configuration',
+    waitMs: rotation.activationDelayMs,
+    record: ` --output rotation-${next - 1}.json`,
+    retire: [...namespaceOf(backend), `bao write ${key}/config min_decryption_version=${next}`],
+    retireNote: 'Raising min_decryption_version can be taken back; trimming the key cannot.',
+  }
+}
+
+function verifyKey(named: string, version: number): string {
+  return `sealctl kms verify-key${named}      # on each control-plane node: the plugin encrypts by version ${version}`
 }
 
 function namespaceOf({ namespace }: { readonly namespace?: string | undefined }): readonly string[] {

@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { readFile, stat, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:http2'
 import { join } from 'node:path'
 import { parseRotationVerification } from '@sealwright/kms-backends'
 import { startTransitOpenBao, type TransitOpenBao } from '@sealwright/testing-kms'
@@ -56,6 +57,29 @@ async function byVersion(version: number): Promise<Uint8Array> {
   return storedBy({ version, lineage })
 }
 
+/** A KMS plugin that says in its Status that it encrypts by this key. */
+async function startPlugin(socketPath: string, keyId: string): Promise<AsyncDisposable> {
+  const field = (number: number, text: string): Buffer =>
+    Buffer.concat([Buffer.from([(number << 3) | 2, text.length]), Buffer.from(text)])
+  const status = Buffer.concat([field(1, 'v2'), field(2, 'no way to OpenBao'), field(3, keyId)])
+  const server = createServer()
+  server.on('stream', stream => {
+    stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true })
+    stream.on('wantTrailers', () => {
+      stream.sendTrailers({ 'grpc-status': '0' })
+    })
+    stream.end(Buffer.concat([Buffer.from([0, 0, 0, 0, status.byteLength]), status]))
+  })
+  await new Promise<void>(resolve => {
+    server.listen(socketPath, resolve)
+  })
+  return {
+    async [Symbol.asyncDispose]() {
+      await new Promise(resolve => server.close(resolve))
+    },
+  }
+}
+
 describe('sealctl kms verify-rotation', () => {
   it('goes with an operator from a rotation to a record by which the old version may be retired', async () => {
     const old = await byVersion(1)
@@ -86,10 +110,15 @@ describe('sealctl kms verify-rotation', () => {
     const done = await verify(['--output', output, '--retire', '1'], now)
     expect(done).toMatchObject({ exitCode: 0, stderr: '' })
     expect(done.stdout).toContain(
-      'nothing that etcd holds now needs version 1 or an older one\nCAUTION: snapshots of etcd',
+      'nothing that this etcd holds now needs version 1 or an older one\nCAUTION: snapshots of etcd',
     )
     const { keyIds, ...record } = parseRotationVerification(await readFile(output, 'utf8'))
-    expect(record).toMatchObject({ clusterId: 'lab', verifiedAtMs: now.getTime() })
+    expect(record).toEqual({
+      ...{ clusterId: 'lab', verifiedAtMs: now.getTime() },
+      etcdClusterIds: [expect.stringMatching(/^[0-9a-f]{1,16}$/)],
+    })
+    expect(done.stdout).toContain('\nCAUTION: etcds that are not named here were not looked at')
+    expect(done.stdout).toContain('\nCAUTION: the plugins of other nodes were not asked. On EVERY control-plane node')
     expect(keyIds).toEqual([expect.stringMatching(/^sealwright\.v1\./)])
     expect((await stat(output)).mode & 0o777).toBe(0o600)
     // It is never written over.
@@ -121,7 +150,7 @@ describe('sealctl kms verify-rotation', () => {
     const { exitCode, stdout } = await verify()
     await bao.configure({ min_decryption_version: 1 })
     expect(exitCode).toBe(2)
-    expect(stdout).toContain('which NOBODY CAN READ until min_decryption_version is lowered: secrets')
+    expect(stdout).toContain('which NOBODY CAN READ until it does again (transit: min_decryption_version): secrets')
   })
 
   it('is not taken in by the wrong cluster id', async () => {
@@ -137,11 +166,98 @@ describe('sealctl kms verify-rotation', () => {
     await etcd.put('/registry/secrets/default/a', await byVersion(2))
     await etcd.put('/registry/configmaps/default/a', await byVersion(1))
     const part = await verify(['--prefix', '/registry/secrets/'])
-    expect(part).toMatchObject({ exitCode: 0 })
-    expect(part.stdout).toContain('warning: only keys that begin with /registry/secrets/ were looked at\n')
+    expect(part).toMatchObject({ exitCode: 2 })
+    expect(part.stdout).toContain('no: only keys that begin with /registry/secrets/ were looked at')
     expect(await verify(['--prefix', '/registry/secrets/', '--output', folder.join('no')])).toMatchObject({
       ...{ exitCode: 1, stderr: expect.stringContaining('a record is of everything') as string },
     })
+  })
+
+  it('hears from the plugin of this node that it goes on with an older version', async () => {
+    await etcd.put('/registry/secrets/default/a', await byVersion(2))
+    const { versions } = await readKeyFacts(await loadKmsConfig(configPath), { nowMs: Date.now(), signal })
+    const [path, socketPath] = [folder.join('lagging.yaml'), folder.join('kms.sock')]
+    const config = JSON.parse(await readFile(configPath, 'utf8')) as object
+    await writeFile(path, JSON.stringify({ ...config, socket: { path: socketPath } }), { mode: 0o600 })
+    expect(await verify(['--config', path])).toMatchObject({ exitCode: 0 })
+    await using plugin = await startPlugin(socketPath, versions[0].keyId)
+    expect(plugin).toBeDefined()
+    const { exitCode, stdout } = await verify(['--config', path])
+    expect(exitCode).toBe(2)
+    expect(stdout).toContain('no: the plugin of this node still encrypts by version 1, and not by 2')
+  })
+
+  it('records what is by this plugin alone: another one has nothing to do with it', async () => {
+    await etcd.put('/registry/secrets/default/a', await byVersion(2))
+    await etcd.put('/registry/configmaps/default/a', kmsObject('other', 'key-7', Buffer.from('x')))
+    const output = folder.join('beside-another.json')
+    expect(await verify(['--output', output])).toMatchObject({ exitCode: 0 })
+    expect(parseRotationVerification(await readFile(output, 'utf8')).keyIds).toEqual([
+      expect.stringMatching(/^sealwright\.v1\./),
+    ])
+  })
+
+  it('brings the looks at two etcds together', async () => {
+    await etcd.put('/registry/secrets/default/a', await byVersion(2))
+    const [first, both] = [folder.join('first.json'), folder.join('both.json')]
+    const earlier = later()
+    expect(await verify(['--output', first], earlier)).toMatchObject({ exitCode: 0 })
+    expect((await verify(['--with', first])).stderr).toMatch(/SEALCTL_USAGE: etcd [0-9a-f]+ has been looked at twice/)
+    const events = await startEtcd({ directory: folder.join('events') })
+    try {
+      const at = ['kms', 'verify-rotation', '--config', configPath, '--etcd', events.endpoint]
+      const now = new Date(earlier.getTime() + 60_000)
+      await events.put('/registry/events/default/a', PLAIN)
+      // By itself there is nothing in it: it might be the wrong one.
+      expect(await runHere(at, { now })).toMatchObject({ exitCode: 2 })
+      const done = await runHere([...at, '--with', first, '--output', both], { now })
+      expect(done).toMatchObject({ exitCode: 0, stderr: '' })
+      const record = parseRotationVerification(await readFile(both, 'utf8'))
+      expect(record).toMatchObject({ verifiedAtMs: earlier.getTime(), keyIds: [expect.anything()] })
+      expect(record.etcdClusterIds).toHaveLength(2)
+
+      await events.put('/registry/events/default/a', await byVersion(1))
+      expect(await runHere([...at, '--with', first], { now })).toMatchObject({ exitCode: 2 })
+    } finally {
+      await events.stop()
+    }
+    const other = folder.join('other-cluster.json')
+    await writeFile(other, (await readFile(first, 'utf8')).replace('"lab"', '"bal"'))
+    expect((await verify(['--with', other])).stderr).toContain('is of the cluster bal, and this one is lab')
+    expect((await verify(['--with', configPath])).stderr).toContain('KMS_KEYRING_NOT_VERIFIED')
+  })
+
+  it('says whether identity may go from an EncryptionConfiguration', async () => {
+    const path = folder.join('encryption.yaml')
+    const written = await runHere([
+      ...['kms', 'encryption-config', '--config', configPath],
+      ...['--resource', 'configmaps', '--output', path],
+    ])
+    expect(written).toMatchObject({ exitCode: 0, stderr: '' })
+    await etcd.put('/registry/secrets/default/a', await byVersion(1))
+    await etcd.put('/registry/configmaps/default/a', PLAIN)
+    // Nothing was said of it before: an old version is all that is asked about.
+    await etcd.put('/registry/secrets/default/b', await byVersion(2))
+    const args = ['--encryption-config', path]
+    const no = await verify(args)
+    expect(no).toMatchObject({ exitCode: 2, stderr: '' })
+    expect(no.stdout).toContain(
+      `no: 1 object is stored in clear, which ${path} has this plugin encrypt: configmaps; not one is encrypted yet of: configmaps\nverdict: not sound\n`,
+    )
+    await etcd.put('/registry/configmaps/default/a', await byVersion(2))
+    const yes = await verify(args)
+    expect(yes).toMatchObject({ exitCode: 0, stderr: '' })
+    expect(yes.stdout).toContain(
+      `verdict: all that ${path} has this plugin encrypt is encrypted by it here: identity may go\n`,
+    )
+    // With a version both are asked.
+    expect(await verify([...args, '--retire', '1'])).toMatchObject({ exitCode: 2 })
+    await etcd.put('/registry/secrets/default/a', await byVersion(2))
+    const both = await verify([...args, '--retire', '1'])
+    expect(both).toMatchObject({ exitCode: 0 })
+    expect(both.stdout).toContain('needs version 1 or an older one\n')
+    expect(both.stdout).toContain('identity may go\n')
+    expect((await verify([...args, '--output', folder.join('no')])).stderr).toContain('name it with --retire')
   })
 
   it('shows on a terminal how far it is', async () => {

@@ -33,7 +33,9 @@ export async function checkEncryptionConfig(path: string, config: KmsConfig): Pr
     rules = v.parse(configuration, parse(text)).resources
   } catch (error) {
     const what = reasonOf(error)
-    return [failed('encryption-config', `${path}: ${what}`, 'sealctl kms encryption-config prints one')]
+    return [
+      failed('encryption-config', `${path}: ${what}`, 'sealctl kms encryption-config makes one; keep what is there'),
+    ]
   }
   const rule = rules.find(({ resources }) => resources.some(resource => ['secrets', '*.', '*.*'].includes(resource)))
   if (rule === undefined) {
@@ -61,7 +63,7 @@ function checkFirst(path: string, rule: Rule, config: KmsConfig): Check {
     return failed(
       'encryption-config',
       `${path}: no provider for Secrets has the endpoint ${endpoint}`,
-      'add one: sealctl kms encryption-config',
+      'put it in: sealctl kms encryption-config --from FILE',
     )
   }
   if (found.apiVersion !== 'v2') {
@@ -107,7 +109,7 @@ function checkIdentity(path: string, { providers }: Rule): Check {
   return note(
     'encryption-config',
     words,
-    'once sealctl kms verify-rotation finds nothing in clear: sealctl kms encryption-config --final',
+    'once sealctl kms verify-rotation --encryption-config FILE ends with 0: sealctl kms encryption-config --from FILE --final',
   )
 }
 

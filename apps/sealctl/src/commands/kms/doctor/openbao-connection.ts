@@ -53,7 +53,8 @@ export function readJson<Schema extends v.GenericSchema>(
 ): v.InferOutput<Schema> {
   try {
     return v.parse(schema, JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body)))
-  } catch (cause) {
-    throw new OpenBaoError('OPENBAO_RESPONSE_MALFORMED', `${request}: the answer is none of OpenBao`, { cause })
+  } catch {
+    // Without its cause, which quotes the body.
+    throw new OpenBaoError('OPENBAO_RESPONSE_MALFORMED', `${request}: the answer is none of OpenBao`)
   }
 }

@@ -1,14 +1,15 @@
 import { type KmsConfig } from '@sealwright/kms-config'
 import { SealctlError } from '../../../errors.ts'
+import { problemOfResources } from '../encryption/rules.ts'
 
-/** How kube-apiserver shall use the plugin. */
+/** How kube-apiserver shall use the plugin, where it encrypts nothing yet. */
 export interface EncryptionConfigOptions {
   /** Of the provider: it begins whatever is stored, and must never change. */
   readonly name: string
   /** Beside Secrets, or wildcards in their place. */
   readonly resources: readonly string[]
-  /** Without `identity`: nothing is left in clear. */
-  readonly isFinal: boolean
+  /** Whether the plugin encrypts already, or only decrypts what another API server has encrypted. */
+  readonly stage: 'first' | 'last'
 }
 
 /** Of one call. Above the plugin's own deadline: else nobody would hear what is wrong. */
@@ -24,13 +25,26 @@ const NAME = /^[A-Za-z0-9._-]{1,63}$/
  * @see https://kubernetes.io/docs/tasks/administer-cluster/encrypt-data/
  */
 export function renderEncryptionConfig(config: KmsConfig, options: EncryptionConfigOptions): string {
-  const { name, isFinal } = options
-  if (!NAME.test(name)) throw usage('--name must be 1 to 63 of A-Z, a-z, 0-9, ".", "_" and "-"')
+  const { name, stage } = options
+  assertProviderName(name)
+  const kms = [
+    '      - kms:',
+    '          apiVersion: v2',
+    '          # Stands before whatever is stored: never change it.',
+    `          name: ${name}`,
+    `          endpoint: unix://${config.socket.path}`,
+    `          timeout: ${KUBE_TIMEOUT_SECONDS}s`,
+  ]
+  const identity = [
+    '      # Reads what is stored in clear. It goes as the last step (sealctl kms encryption-config --from FILE --final), once',
+    '      # sealctl kms verify-rotation --encryption-config FILE ends with 0.',
+    '      - identity: {}',
+  ]
   const lines = [
     `# For the API servers of the cluster ${config.clusterId}, on each control-plane node, mode 0600:`,
-    '#   --encryption-provider-config=/etc/kubernetes/encryption.yaml --encryption-provider-config-automatic-reload=true',
-    '# With the second option a change is taken over within a minute, without a restart. First add the provider as the last one on all',
-    '# nodes, then put it first: an API server must be able to read what another one has written already.',
+    '#   --encryption-provider-config=/etc/kubernetes/encryption/config.yaml --encryption-provider-config-automatic-reload=true',
+    '# With the second option a change is taken over within a minute, without a restart. All API servers get the provider as the last one',
+    '# before any gets it as the first one: each must be able to read what another one has written already.',
     'apiVersion: apiserver.config.k8s.io/v1',
     'kind: EncryptionConfiguration',
     'resources:',
@@ -39,45 +53,38 @@ export function renderEncryptionConfig(config: KmsConfig, options: EncryptionCon
       resource => `      - ${resource.startsWith('*') ? `'${resource}'` : resource}`,
     ),
     '    providers:',
-    '      - kms:',
-    '          apiVersion: v2',
-    '          # Stands before whatever is stored: never change it.',
-    `          name: ${name}`,
-    `          endpoint: unix://${config.socket.path}`,
-    `          timeout: ${KUBE_TIMEOUT_SECONDS}s`,
-    ...(isFinal
-      ? []
-      : [
-          '      # Reads what is stored in clear. Take it away (sealctl kms encryption-config --final) once sealctl kms verify-rotation',
-          '      # says that nothing is.',
-          '      - identity: {}',
-        ]),
+    ...(stage === 'first' ? [...kms, ...identity] : [...identity, ...kms]),
   ]
   return `${lines.join('\n')}\n`
 }
 
-/** `secrets`, and what else is asked for; wildcards that have Secrets in them stand alone, as kube-apiserver wants it. */
-function resourcesOf(asked: readonly string[]): readonly string[] {
+/** @throws {@link SealctlError} `SEALCTL_USAGE`. */
+export function assertProviderName(name: string): void {
+  if (!NAME.test(name)) throw usage('--name must be 1 to 63 of A-Z, a-z, 0-9, ".", "_" and "-"')
+}
+
+/** The resources that were asked for, as they are written. @throws {@link SealctlError} `SEALCTL_USAGE`. */
+export function normalResources(asked: readonly string[]): readonly string[] {
   for (const resource of asked) {
-    if (resource === '*' || !RESOURCE.test(resource)) {
+    const problem = problemOfResources([resource])
+    if (problem !== undefined) throw usage(`--resource ${problem}`)
+    if (!RESOURCE.test(resource)) {
       throw usage(
         `--resource ${resource} is none: name one as in configmaps, ingresses.networking.k8s.io, '*.' or '*.*'`,
       )
     }
   }
-  const isInCore = (resource: string): boolean => !resource.replace(/\.$/, '').includes('.')
-  const resources = [...new Set(asked.map(resource => (resource === '*.' ? resource : resource.replace(/\.$/, ''))))]
-  if (resources.includes('*.*')) {
-    if (resources.length > 1) throw usage("--resource '*.*' is everything: leave the others out")
-    return resources
-  }
-  if (resources.includes('*.')) {
-    const masked = resources.filter(resource => resource !== '*.' && isInCore(resource))
-    if (masked.length > 0)
-      throw usage(`--resource '*.' is all of the core group, ${masked.join(', ')} too: leave it out`)
-    return resources
-  }
-  return [...new Set(['secrets', ...resources])]
+  return [...new Set(asked.map(resource => (resource === '*.' ? resource : resource.replace(/\.$/, ''))))]
+}
+
+/** `secrets`, and what else is asked for; wildcards that have Secrets in them stand in their place. */
+function resourcesOf(asked: readonly string[]): readonly string[] {
+  const named = normalResources(asked)
+  const hasSecrets = named.some(resource => ['secrets', '*.', '*.*'].includes(resource))
+  const resources = hasSecrets ? named : ['secrets', ...named]
+  const problem = problemOfResources(resources)
+  if (problem !== undefined) throw usage(`--resource: ${problem}`)
+  return resources
 }
 
 function usage(message: string): SealctlError {

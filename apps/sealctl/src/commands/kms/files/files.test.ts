@@ -35,8 +35,8 @@ const tpm = { name: 'tpm', type: 'tpm', priority: 1, pinFile: '/etc/sealwright/p
 
 const encryption = (
   config: KmsConfig,
-  options: { readonly resources?: readonly string[]; readonly isFinal?: boolean } = {},
-) => renderEncryptionConfig(config, { name: 'sealwright', resources: [], isFinal: false, ...options })
+  options: { readonly resources?: readonly string[]; readonly stage?: 'first' | 'last' } = {},
+) => renderEncryptionConfig(config, { name: 'sealwright', resources: [], stage: 'first', ...options })
 
 describe('the files in deploy/kms', () => {
   const folder = join(repositoryRoot(), 'deploy/kms')
@@ -48,8 +48,18 @@ describe('the files in deploy/kms', () => {
     'static-pod.yaml': renderStaticPod(EXAMPLE, { image: IMAGE_PLACEHOLDER, configPath: DEFAULT_CONFIG }),
   }
 
-  it.each(Object.keys(printed))('%s is what the command prints where there is no configuration', name => {
+  it.each(Object.keys(printed))('%s is what the command prints with --example', name => {
     expect(readFileSync(join(folder, name), 'utf8')).toBe(printed[name])
+  })
+
+  it.each([
+    ['policy.hcl', ['policy', 'openbao']],
+    ['encryption-config.yaml', ['encryption-config']],
+    ['sealwright-kms.service', ['systemd-unit']],
+    ['static-pod.yaml', ['static-pod', '--image', IMAGE_PLACEHOLDER]],
+  ])('%s comes from kms %j --example', async (name, args) => {
+    const { stdout } = await runHere(['kms', ...args, '--example'])
+    expect(stdout).toBe(readFileSync(join(folder, name), 'utf8'))
   })
 
   it('are these, and a README', () => {
@@ -67,21 +77,28 @@ describe('the commands that print files', () => {
     expect(await print('policy', 'openbao')).toEqual({
       ...{ exitCode: 0, stderr: '', stdout: renderPolicy(config, transitOf(config)) },
     })
-    expect((await print('encryption-config', '--resource', 'configmaps', '--final')).stdout).toBe(
-      encryption(config, { resources: ['configmaps'], isFinal: true }),
+    expect((await print('encryption-config', '--resource', 'configmaps', '--last')).stdout).toBe(
+      encryption(config, { resources: ['configmaps'], stage: 'last' }),
     )
-    expect((await print('systemd-unit')).stdout).toBe(renderSystemdUnit(config, path))
     const pod = await print('static-pod', '--image', IMAGE_PLACEHOLDER)
     expect(pod.stdout).toBe(renderStaticPod(config, { image: IMAGE_PLACEHOLDER, configPath: path }))
-    const json = JSON.parse((await print('systemd-unit', '--json')).stdout) as unknown
-    expect(json).toEqual({ file: renderSystemdUnit(config, path) })
+    const json = JSON.parse((await print('static-pod', '--image', IMAGE_PLACEHOLDER, '--json')).stdout) as unknown
+    expect(json).toEqual({ file: pod.stdout })
   })
 
-  it('name a configuration that is not there, unless it is the usual one', async () => {
-    expect(await runHere(['kms', 'systemd-unit', '--config', '/nowhere/kms.yaml'])).toMatchObject({
-      ...{ exitCode: 1, stdout: '' },
-      stderr: expect.stringContaining('CONFIG_UNREADABLE') as string,
-    })
+  it.each([
+    [['policy', 'openbao']],
+    [['encryption-config']],
+    [['systemd-unit']],
+    [['static-pod', '--image', IMAGE_PLACEHOLDER]],
+  ])('name a configuration that is not there, and print no example in its place: %j', async args => {
+    // The usual configuration, which this machine has hardly; it is not that of the example, at any rate.
+    expect((await runHere(['kms', ...args])).stdout).not.toContain('prod-eu-1')
+    const { exitCode, stdout, stderr } = await runHere(['kms', ...args, '--config', '/nowhere/kms.yaml'])
+    expect({ exitCode, stdout }).toEqual({ exitCode: 1, stdout: '' })
+    expect(stderr).toMatch(/CONFIG_UNREADABLE: .*\/nowhere\/kms\.yaml/)
+    const both = await runHere(['kms', ...args, '--example', '--config', '/nowhere/kms.yaml'])
+    expect(both).toMatchObject({ exitCode: 1, stdout: '', stderr: expect.stringContaining('SEALCTL_USAGE') as string })
   })
 
   it('refuse what does not fit', async () => {
@@ -143,7 +160,7 @@ describe('the policy', () => {
 describe('the EncryptionConfiguration', () => {
   const parsed = (...args: Parameters<typeof encryption>): unknown => parse(encryption(...args))
 
-  it('has the plugin first, and reads what is in clear until it is final', () => {
+  it('has the plugin first, or last, and reads what is in clear', () => {
     const kms = {
       ...{ apiVersion: 'v2', name: 'sealwright', timeout: '3s' },
       endpoint: 'unix:///run/sealwright/kms/kms.sock',
@@ -153,7 +170,7 @@ describe('the EncryptionConfiguration', () => {
       resources: [{ resources: ['secrets'], providers }],
     })
     expect(parsed(EXAMPLE)).toEqual(of([{ kms }, { identity: {} }]))
-    expect(parsed(EXAMPLE, { isFinal: true })).toEqual(of([{ kms }]))
+    expect(parsed(EXAMPLE, { stage: 'last' })).toEqual(of([{ identity: {} }, { kms }]))
   })
 
   it.each([
@@ -172,14 +189,15 @@ describe('the EncryptionConfiguration', () => {
     expect(parsed(EXAMPLE, { resources })).toMatchObject({ resources: [{ resources: expected }] })
   })
 
-  it.each([[['*']], [['Secrets']], [['*.*', 'secrets']], [['*.', 'configmaps']], [['a b']], [['']]])(
-    'is not made for %j, which kube-apiserver refuses',
-    resources => {
-      expect(() => encryption(EXAMPLE, { resources })).toThrow(
-        expect.objectContaining({ code: 'SEALCTL_USAGE' }) as Error,
-      )
-    },
-  )
+  it.each([
+    ...[[['*']], [['Secrets']], [['*.*', 'secrets']], [['*.', 'configmaps']], [['a b']], [['']]],
+    ...[[['*.apps', 'deployments.apps']], [['events.events.k8s.io']], [['*.extensions']], [['serviceipallocations']]],
+    ...[[['apiserveripinfo']], [['pods.*']]],
+  ])('is not made for %j, which kube-apiserver refuses', resources => {
+    expect(() => encryption(EXAMPLE, { resources })).toThrow(
+      expect.objectContaining({ code: 'SEALCTL_USAGE' }) as Error,
+    )
+  })
 })
 
 /** The directives of a unit, by section and key. */
@@ -298,7 +316,10 @@ describe('the static pod', () => {
           readonly livenessProbe: { readonly exec: { readonly command: readonly string[] } }
         },
       ]
-      readonly volumes: readonly { readonly name: string; readonly hostPath: { readonly path: string } }[]
+      readonly volumes: readonly {
+        readonly name: string
+        readonly hostPath: { readonly path: string; readonly type: string }
+      }[]
     }
   }
   const podOf = (config: KmsConfig): Pod =>
@@ -363,6 +384,28 @@ describe('the static pod', () => {
     expect(() => podOf(keyringOf(transitSeal, { ...tpm, priority: 2 }))).toThrow(
       expect.objectContaining({ code: 'KMS_COMMAND_NO_STATIC_POD' }) as Error,
     )
+  })
+
+  it('lets the kubelet make folders, but no store: it makes them for all to read, as which a store is refused', () => {
+    const typesOf = (config: KmsConfig): readonly (readonly [string, string])[] =>
+      podOf(config).spec.volumes.map(({ hostPath: { path, type } }) => [path, type] as const)
+    const others = [
+      ['/etc/sealwright', 'Directory'],
+      ['/run/sealwright/kms', 'DirectoryOrCreate'],
+    ]
+    const state = '/var/lib/sealwright/kms/state'
+    expect(typesOf(EXAMPLE)).toEqual([...others, [state, 'DirectoryOrCreate']])
+    const keyring = keyringOf({ ...tpm, disabled: true }, { name: 'people', type: 'shamir', priority: 2 })
+    expect(typesOf(keyring)).toEqual([
+      ...others,
+      ['/var/lib/sealwright/kms/keyring', 'Directory'],
+      [state, 'DirectoryOrCreate'],
+    ])
+    const within = { ...keyring, stateDirectory: '/var/lib/sealwright/kms' }
+    expect(typesOf(within)).toEqual([...others, ['/var/lib/sealwright/kms', 'Directory']])
+    const manifest = renderStaticPod(keyring, { image: IMAGE_PLACEHOLDER, configPath: DEFAULT_CONFIG })
+    expect(manifest).toContain('# The store of the keyring has to be there beforehand: install -d -m 0700 /var/lib/')
+    expect(manifest).toContain('flock')
   })
 
   it('gives CHOWN only for a socket that is another user’s', () => {

@@ -1,7 +1,8 @@
+import { resolve } from 'node:path'
 import { type KmsConfig } from '@sealwright/kms-config'
 import { SealctlError } from '../../../errors.ts'
 import { KmsCommandError } from '../errors.ts'
-import { foldersOf } from './paths.ts'
+import { assertOwnFolders, foldersOf } from './paths.ts'
 
 /** Stands where an image has to be named. */
 export const IMAGE_PLACEHOLDER = `registry.example.org/sealwright/kms-plugin@sha256:${'0'.repeat(64)}`
@@ -12,13 +13,15 @@ interface Mount {
   readonly name: string
   readonly path: string
   readonly isReadOnly: boolean
+  /** Whether the kubelet may make the folder, open to all as it makes them (0755). */
+  readonly mayBeMade: boolean
 }
 
 /**
  * The manifest of a static pod. The kubelet starts it without any API server.
  *
  * @param options.image - by its digest: a tag may become another program overnight, and needs a registry that answers.
- * @throws {@link SealctlError} `SEALCTL_USAGE`; {@link KmsCommandError} `KMS_COMMAND_NO_STATIC_POD`.
+ * @throws {@link SealctlError} `SEALCTL_USAGE`; {@link KmsCommandError} `KMS_COMMAND_NO_STATIC_POD`, `KMS_COMMAND_FOLDER_UNFIT`.
  */
 export function renderStaticPod(
   config: KmsConfig,
@@ -28,9 +31,15 @@ export function renderStaticPod(
     throw new SealctlError('SEALCTL_USAGE', '--image must name the image by its digest: NAME@sha256:…')
   assertNoDevices(config)
   const { read, sockets, state } = foldersOf(config, configPath)
-  const named = (kind: string, folders: readonly string[], isReadOnly: boolean): readonly Mount[] =>
-    folders.map((path, index) => ({ name: index === 0 ? kind : `${kind}-${index + 1}`, path, isReadOnly }))
-  const mounts = [...named('config', read, true), ...named('sockets', sockets, false), ...named('state', state, false)]
+  assertOwnFolders([...read, ...sockets, ...state])
+  const store = config.backend.type === 'keyring' ? resolve(config.backend.store) : undefined
+  const mayBeMade = (folder: string): boolean => store === undefined || !`${store}/`.startsWith(`${folder}/`)
+  const named = (kind: string, folders: readonly string[]): readonly Mount[] =>
+    folders.map((path, index) => ({
+      ...{ name: index === 0 ? kind : `${kind}-${index + 1}`, path },
+      ...{ isReadOnly: kind === 'config', mayBeMade: kind !== 'config' && mayBeMade(path) },
+    }))
+  const mounts = [...named('config', read), ...named('sockets', sockets), ...named('state', state)]
   const probe = (path: string): readonly string[] => [
     '        exec:',
     '          command:',
@@ -42,6 +51,12 @@ export function renderStaticPod(
     '# The KMS plugin as a static pod: into /etc/kubernetes/manifests of each control-plane node; see deploy/kms/README.md.',
     '# Load the image on each node beforehand: no registry has to answer when a node starts.',
     '# Never a DaemonSet: that waits for the API server, which waits for this plugin.',
+    ...(store === undefined
+      ? []
+      : [
+          `# The store of the keyring has to be there beforehand: install -d -m 0700 ${store}`,
+          '# The image needs the program flock (util-linux) for it.',
+        ]),
     'apiVersion: v1',
     'kind: Pod',
     'metadata:',
@@ -112,11 +127,11 @@ export function renderStaticPod(
       ...(isReadOnly ? ['          readOnly: true'] : []),
     ]),
     '  volumes:',
-    ...mounts.flatMap(({ name, path, isReadOnly }) => [
+    ...mounts.flatMap(({ name, path, mayBeMade: orMade }) => [
       `    - name: ${name}`,
       '      hostPath:',
       `        path: ${path}`,
-      `        type: ${isReadOnly ? 'Directory' : 'DirectoryOrCreate'}`,
+      `        type: ${orMade ? 'DirectoryOrCreate' : 'Directory'}`,
     ]),
   ]
   return `${lines.join('\n')}\n`

@@ -1,16 +1,28 @@
 import { type KmsConfig } from '@sealwright/kms-config'
-import { foldersOf } from './paths.ts'
+import { KmsCommandError } from '../errors.ts'
+import { assertOwnFolders, foldersOf } from './paths.ts'
 
 const RUN = '/run/'
 const STATE = '/var/lib/'
+/** What the unit hides from the plugin, by which of its lines. */
+const HIDDEN = [
+  ['/home', 'ProtectHome=yes'],
+  ['/root', 'ProtectHome=yes'],
+  ['/run/user', 'ProtectHome=yes'],
+  ['/tmp', 'PrivateTmp=yes'],
+  ['/var/tmp', 'PrivateTmp=yes'],
+] as const
 
 /**
  * A unit that starts the plugin before the kubelet, with next to no rights.
  *
- * @param configPath - of the configuration.
+ * @param configPath - of the configuration; absolute.
+ * @throws {@link KmsCommandError} `KMS_COMMAND_FOLDER_UNFIT`.
  */
 export function renderSystemdUnit(config: KmsConfig, configPath: string): string {
-  const { sockets, state } = foldersOf(config, configPath)
+  const { read, sockets, state } = foldersOf(config, configPath)
+  for (const folder of [...read, ...modulesOf(config), ...sockets, ...state]) assertNotHidden(folder)
+  assertOwnFolders([...sockets, ...state])
   const below = (root: string, folders: readonly string[]): readonly string[] =>
     folders.filter(folder => folder.startsWith(root)).map(folder => folder.slice(root.length))
   const elsewhere = [
@@ -107,4 +119,19 @@ export function renderSystemdUnit(config: KmsConfig, configPath: string): string
     'WantedBy=multi-user.target',
   ]
   return `${lines.join('\n')}\n`
+}
+
+/** Libraries of tokens, as they are read. */
+function modulesOf({ backend }: KmsConfig): readonly string[] {
+  if (backend.type === 'transit') return []
+  return backend.seals.flatMap(seal => (seal.type === 'pkcs11' && !seal.disabled ? [seal.module] : []))
+}
+
+function assertNotHidden(path: string): void {
+  const found = HIDDEN.find(([folder]) => path === folder || path.startsWith(`${folder}/`))
+  if (found === undefined) return
+  throw new KmsCommandError(
+    'KMS_COMMAND_FOLDER_UNFIT',
+    `${path}: ${found[1]} of the unit hides ${found[0]} from the plugin: keep it elsewhere, files in /etc/sealwright for example`,
+  )
 }

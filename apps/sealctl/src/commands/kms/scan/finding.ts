@@ -3,6 +3,9 @@ import { KmsError, keyIdOf, parseCiphertext } from '@sealwright/kms-v2'
 import { type EncryptedObject, KubeStorageError, parseStoredValue, type StoredValue } from '@sealwright/kube-storage'
 import { type KeyFacts } from '../key-facts.ts'
 
+/** What every key id of a Sealwright plugin begins with, of any format (docs/formats/kms-ciphertext.md §2). */
+const KEY_ID_PREFIX = 'sealwright.'
+
 /** How one object is stored, seen from one key. */
 export type Finding =
   /** By a version of the key that the backend has, or has had. */
@@ -12,7 +15,7 @@ export type Finding =
   /** By another KMS plugin. */
   | { readonly kind: 'other-kms'; readonly provider: string; readonly keyId: string }
   | Exclude<StoredValue, { kind: 'kms-v2' }>
-  /** It says that it is by KMS v2, and cannot be read: nobody knows by which key. */
+  /** It says that it is by KMS v2, or by a Sealwright plugin, and cannot be read: nobody knows by which key. */
   | { readonly kind: 'damaged' }
 
 /** Looks at one object. Decrypts nothing. */
@@ -28,6 +31,8 @@ export function findingOf(value: EtcdEntry['value'], key: KeyFacts): Finding {
 
 function ofKms(provider: string, { keyId, encryptedDekSource }: EncryptedObject, key: KeyFacts): Finding {
   const made = ciphertextOf(encryptedDekSource)
+  // Its key id is ours, and nothing that we make is behind it: no other plugin's either.
+  if (made === null && keyId.startsWith(KEY_ID_PREFIX)) return { kind: 'damaged' }
   if (made === null) return { kind: 'other-kms', provider, keyId }
   const { version, lineage } = made
   const isOurs =

@@ -8,16 +8,19 @@ import { type Verdict } from './verdict.ts'
 /** What a scan has found, the verdict last. */
 export function renderScan({
   scan: { tally, etcdClusterId, revision },
-  verdict: { version, reasons, warnings },
+  verdict: { version, reasons, warnings, cautions },
   key,
   output,
   verbose,
+  encryptionPath,
 }: {
   readonly scan: Scan
   readonly verdict: Verdict
   readonly key: KeyFacts
   readonly output: string | undefined
   readonly verbose: boolean
+  /** Of the `EncryptionConfiguration`, if one was named. */
+  readonly encryptionPath: string | undefined
 }): string {
   const encrypted = tally.groups.filter(({ finding }) => finding.kind !== 'plaintext')
   const shown = [...encrypted, ...plaintextOf(tally.groups, encrypted)].sort(byResource)
@@ -39,7 +42,9 @@ export function renderScan({
     '\n',
     ...warnings.map(warning => plain(`warning: ${warning}`) + '\n'),
     ...reasons.map(reason => plain(`no: ${reason}`) + '\n'),
-    verdictText(version, reasons),
+    ...verdictText(version, reasons, encryptionPath),
+    // Under a no they would only take the eye off it.
+    ...(reasons.length > 0 ? [] : cautions.map(caution => plain(`CAUTION: ${caution}`) + '\n')),
     ...(output === undefined ? [] : [plain(`the record is in ${output}`) + '\n']),
   ].join('')
 }
@@ -47,10 +52,19 @@ export function renderScan({
 const BACKUPS =
   'CAUTION: snapshots of etcd from before still need it. Keep it, or make a new snapshot and destroy the old ones first.\n'
 
-function verdictText(version: number, reasons: readonly string[]): string {
-  if (reasons.length > 0) return version === 0 ? 'verdict: not sound\n' : `verdict: VERSION ${version} MUST STAY\n`
-  if (version === 0) return 'verdict: there is no older version to retire\n'
-  return `verdict: nothing that etcd holds now needs version ${version} or an older one\n${BACKUPS}`
+function verdictText(
+  version: number,
+  reasons: readonly string[],
+  encryptionPath: string | undefined,
+): readonly string[] {
+  if (reasons.length > 0) return [version === 0 ? 'verdict: not sound\n' : `verdict: VERSION ${version} MUST STAY\n`]
+  const versions =
+    version === 0
+      ? 'verdict: there is no older version to retire\n'
+      : `verdict: nothing that this etcd holds now needs version ${version} or an older one\n${BACKUPS}`
+  if (encryptionPath === undefined) return [versions]
+  const encrypted = `verdict: all that ${encryptionPath} has this plugin encrypt is encrypted by it here: identity may go\n`
+  return [...(version === 0 ? [] : [versions]), plain(encrypted.trimEnd()) + '\n']
 }
 
 /** Most of etcd is meant to be in clear: only what has encrypted neighbours is worth a line, and Secrets. */

@@ -1,12 +1,21 @@
+import { parseEncryptionFile } from '../encryption/file.ts'
 import { keyOf, kmsObject, NOW_MS, storedBy } from '../testing/stored.ts'
 import { findingOf } from './finding.ts'
-import { resourceOf } from './resource.ts'
+import { keyedResource, labelOf } from './resource.ts'
 import { openTally, type Tally } from './tally.ts'
 import { judge, type VerdictOptions } from './verdict.ts'
 
 const bytes = (text: string): Uint8Array => Buffer.from(text)
 const MINUTE_MS = 60_000
-const PLAIN = bytes('k8s\0\n\x0e')
+const PLAIN = plainOf('v1')
+
+const OUR_KEY_ID = 'sealwright.v1.R8m5jmRZjWcu4Pl0JV2s5GVNBVcmQkHKUXhyfFQHYO0'
+
+/** An object in clear, as kube-apiserver stores it in protobuf. */
+function plainOf(apiVersion: string): Uint8Array {
+  const field = (text: string): string => `\n${String.fromCharCode(text.length)}${text}`
+  return bytes(`k8s\0${field(field(apiVersion))}`)
+}
 
 /** What a scan finds in these objects. */
 function tallyOf(objects: Readonly<Record<string, Uint8Array>>, key = keyOf(2), examples = 1): Tally {
@@ -16,7 +25,7 @@ function tallyOf(objects: Readonly<Record<string, Uint8Array>>, key = keyOf(2), 
 }
 
 function verdictOf(tally: Tally, key = keyOf(2), options: Partial<VerdictOptions> = {}) {
-  return judge(tally, key, { scannedAtMs: NOW_MS, settleMs: 5 * MINUTE_MS, prefix: '', ...options })
+  return judge(tally, key, { scannedAtMs: NOW_MS, settleMs: 5 * MINUTE_MS, prefix: '', elsewhere: [], ...options })
 }
 
 describe('a finding', () => {
@@ -36,6 +45,8 @@ describe('a finding', () => {
     ['in clear', PLAIN, { kind: 'plaintext' }],
     ['by a key in a file', bytes('k8s:enc:aescbc:v1:k1:x'), { kind: 'local', method: 'aescbc', keyName: 'k1' }],
     ['damaged', storedBy({ version: 2 }).subarray(0, 60), { kind: 'damaged' }],
+    ['damaged behind our key id', kmsObject('sealwright', OUR_KEY_ID, bytes('SWKM?')), { kind: 'damaged' }],
+    ['damaged, whatever the name', kmsObject('other', OUR_KEY_ID, bytes('x')), { kind: 'damaged' }],
   ])('tells what is %s', (_what, value, expected) => {
     expect(findingOf(value, keyOf(2))).toMatchObject(expected)
   })
@@ -54,12 +65,17 @@ describe('a resource', () => {
     ['/registry/namespaces/a', 'namespaces'],
     ['/registry/apiregistration.k8s.io/apiservices/v1.', 'apiservices.apiregistration.k8s.io'],
     ['/registry/example.org/things/default/a', 'things.example.org'],
+    ['/registry/services/specs/default/a', 'services'],
+    ['/registry/services/endpoints/default/a', 'endpoints'],
+    ['/registry/minions/a', 'nodes'],
+    ['/registry/controllers/default/a', 'replicationcontrollers'],
+    ['/registry/ingress/default/a', 'ingresses'],
     ['/other-prefix/secrets/default/a', 'secrets'],
     ['compact_rev_key', 'compact_rev_key'],
     ['/health', 'health'],
     ['', ''],
   ])('of %s is %s', (key, expected) => {
-    expect(resourceOf(bytes(key))).toBe(expected)
+    expect(labelOf(keyedResource(bytes(key)))).toBe(expected)
   })
 })
 
@@ -96,7 +112,13 @@ describe('the verdict', () => {
   const ALL_NEW = { '/registry/secrets/a/1': storedBy({ version: 2 }) }
 
   it('lets the older versions go when nothing is encrypted by them', () => {
-    expect(verdictOf(tallyOf(ALL_NEW))).toEqual({ version: 1, reasons: [], warnings: [] })
+    const { cautions, ...verdict } = verdictOf(tallyOf(ALL_NEW))
+    expect(verdict).toEqual({ version: 1, reasons: [], warnings: [] })
+    expect(cautions).toEqual([
+      expect.stringMatching(/^etcds that are not named here were not looked at: those of --etcd-servers-overrides/),
+      expect.stringMatching(/^the plugins of other nodes were not asked. On EVERY control-plane node .* version 2 /),
+      expect.stringContaining('before identity goes, name the file with --encryption-config'),
+    ])
   })
 
   it('keeps a version by which anything is still encrypted, and names what', () => {
@@ -126,7 +148,9 @@ describe('the verdict', () => {
   })
 
   it('keeps the version that the plugin of this node still encrypts by', () => {
-    expect(verdictOf(tallyOf(ALL_NEW), keyOf(2), { encryptingHere: 1 }).reasons[0]).toContain('version 1 is the one')
+    expect(verdictOf(tallyOf(ALL_NEW), keyOf(2), { encryptingHere: 1 }).reasons).toEqual([
+      'the plugin of this node still encrypts by version 1, and not by 2: see sealctl kms verify-key',
+    ])
   })
 
   it('waits until no API server can write by the version before any more', () => {
@@ -134,14 +158,21 @@ describe('the verdict', () => {
     const young = keyOf(2, { newestAgeMs: 6 * MINUTE_MS })
     expect(young.active.version).toBe(2)
     expect(verdictOf(tallyOf(ALL_NEW, young), young).reasons).toEqual([
-      'an API server may write by an older version until 2026-01-02T03:08:05.000Z: write the data anew and look again after that',
+      'an API server may write by an older version until 2026-01-02T03:08:05.000Z, or longer: write the data anew and look again after that',
     ])
     expect(verdictOf(tallyOf(ALL_NEW, young), young, { scannedAtMs: NOW_MS + 4 * MINUTE_MS }).reasons).toEqual([])
   })
 
+  it('waits all the same when OpenBao does not describe the version before any more', () => {
+    const young = keyOf(2, { newestAgeMs: 6 * MINUTE_MS, oldestDecryptable: 2 })
+    expect(verdictOf(tallyOf(ALL_NEW, young), young).reasons[0]).toContain(
+      'an API server may write by an older version',
+    )
+  })
+
   it('of a key with one version has nothing to retire', () => {
     const key = keyOf(1, { newestAgeMs: MINUTE_MS })
-    expect(verdictOf(tallyOf({ a: storedBy({ version: 1 }) }, key), key)).toEqual({
+    expect(verdictOf(tallyOf({ a: storedBy({ version: 1 }) }, key), key)).toMatchObject({
       ...{ version: 0, reasons: [], warnings: [] },
     })
   })
@@ -152,6 +183,11 @@ describe('the verdict', () => {
       'is of another cluster id',
       { '/registry/secrets/x': storedBy({ version: 2, clusterId: 'b' }) },
       /^1 object is .*not by a version of this key.*clusterId/,
+    ],
+    [
+      'is encrypted by nobody knows what',
+      { '/registry/secrets/x': bytes('k8s:enc:kms:v3:x:') },
+      /is not known, or damaged/,
     ],
   ])('is no while something %s', (_what, object, reason) => {
     const { reasons } = verdictOf(tallyOf({ ...ALL_NEW, ...object }))
@@ -164,10 +200,22 @@ describe('the verdict', () => {
     ])
   })
 
-  it('is no when something under our own name is by somebody else', () => {
-    const tally = tallyOf({ ...ALL_NEW, '/registry/secrets/x': kmsObject('sealwright', 'k', bytes('x')) })
-    expect(verdictOf(tally, keyOf(2), { provider: 'sealwright' }).reasons[0]).toContain('none of Sealwright’s')
-    expect(verdictOf(tally)).toMatchObject({ reasons: [], warnings: ['1 object is encrypted in another way: secrets'] })
+  it('is no when something under the name of our plugin is by somebody else', () => {
+    const other = { '/registry/secrets/x': kmsObject('sealwright', 'k', bytes('x')) }
+    // The name is that of what is ours, or the one that is given.
+    expect(verdictOf(tallyOf({ ...ALL_NEW, ...other }))).toMatchObject({
+      ...{
+        warnings: [],
+        reasons: [expect.stringMatching(/^1 object is under the name of this plugin .* none of Sealw/)],
+      },
+    })
+    const former = { a: storedBy({ version: 2, name: 'former' }), ...other }
+    expect(verdictOf(tallyOf(former), keyOf(2), { provider: 'sealwright' }).reasons[0]).toContain(
+      'none of Sealwright’s',
+    )
+    expect(verdictOf(tallyOf(former))).toMatchObject({
+      ...{ reasons: [], warnings: ['1 object is encrypted in another way: secrets'] },
+    })
   })
 
   it('warns of what is in clear though its like is encrypted, and of nothing else that is', () => {
@@ -178,23 +226,151 @@ describe('the verdict', () => {
     })
   })
 
-  it('warns of other names, and of a part that was not looked at', () => {
+  it('warns of other names', () => {
     const tally = tallyOf({ ...ALL_NEW, '/registry/secrets/x': storedBy({ version: 2, name: 'former' }) })
-    expect(verdictOf(tally, keyOf(2), { provider: 'sealwright', prefix: '/registry/secrets/' }).warnings).toEqual([
-      '1 object is by this key under another provider’s name than sealwright: secrets',
-      'only keys that begin with /registry/secrets/ were looked at',
+    expect(verdictOf(tally, keyOf(2), { provider: 'sealwright' })).toMatchObject({
+      ...{ reasons: [], warnings: ['1 object is by this key under another provider’s name than sealwright: secrets'] },
+    })
+  })
+
+  it('is no when only a part was looked at', () => {
+    expect(verdictOf(tallyOf(ALL_NEW), keyOf(2), { prefix: '/registry/secrets/' }).reasons).toEqual([
+      'only keys that begin with /registry/secrets/ were looked at: what else there is nobody has seen',
     ])
   })
 
-  it('cries out over what nobody can read any more', () => {
+  it('is no, whatever version is asked about, while there is data that nobody can read any more', () => {
     const key = keyOf(3, { oldestDecryptable: 3 })
     const tally = tallyOf(
-      { '/registry/secrets/x': storedBy({ version: 1 }), '/registry/secrets/y': storedBy({ version: 3 }) },
+      { '/registry/secrets/x': storedBy({ version: 2 }), '/registry/secrets/y': storedBy({ version: 3 }) },
       key,
     )
-    expect(verdictOf(tally, key)).toMatchObject({
-      reasons: [expect.stringContaining('1 object is encrypted by version 2 or an older one')],
-      warnings: [expect.stringContaining('NOBODY CAN READ')],
+    expect(verdictOf(tally, key, { version: 1 })).toMatchObject({
+      ...{ version: 1, reasons: [expect.stringMatching(/^1 object is encrypted by a version .* NOBODY CAN READ/)] },
     })
+    expect(verdictOf(tally, key).reasons).toEqual([
+      expect.stringContaining('1 object is encrypted by version 2 or an older one'),
+      expect.stringContaining('NOBODY CAN READ'),
+    ])
+  })
+
+  it('goes by what other etcds hold, too', () => {
+    const key = keyOf(2)
+    const [first, second] = key.versions.map(({ keyId }) => keyId)
+    const events = tallyOf({ '/registry/events/a/5': PLAIN }, key)
+    expect(verdictOf(events, key, { elsewhere: [second ?? ''] }).reasons).toEqual([])
+    expect(verdictOf(events, key, { elsewhere: [second ?? '', first ?? ''] }).reasons).toEqual([
+      'the other etcds hold data by 1 other key id(s) than those of versions that stay',
+    ])
+  })
+})
+
+describe('the verdict on an EncryptionConfiguration', () => {
+  const endpoint = 'unix:///run/sealwright/kms/kms.sock'
+  const KMS = `{kms: {apiVersion: v2, name: sealwright, endpoint: '${endpoint}'}}`
+  const IDENTITY = '{identity: {}}'
+
+  /** What is said of these objects, where the configuration has these entries. */
+  function reasonsFor(
+    entries: readonly { readonly resources: string; readonly providers?: string }[],
+    objects: Readonly<Record<string, Uint8Array>>,
+  ): readonly string[] {
+    const list = entries.map(
+      ({ resources, providers = `${KMS}, ${IDENTITY}` }) =>
+        `  - {resources: [${resources}], providers: [${providers}]}`,
+    )
+    const head = 'apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\nresources:\n'
+    const { rules } = parseEncryptionFile(`${head}${list.join('\n')}\n`, 'f')
+    const encryption = { path: 'f', rules, endpoint }
+    const { reasons, warnings } = verdictOf(tallyOf(objects), keyOf(2), { version: 0, encryption })
+    // What is a reason is no warning beside.
+    expect(warnings.filter(text => text.includes('clear'))).toEqual([])
+    return reasons
+  }
+
+  const NEW = storedBy({ version: 2 })
+  const THING = bytes('{"apiVersion":"example.org/v1","kind":"Thing"}')
+  const SECRET = { '/registry/secrets/a/1': NEW }
+
+  it('is yes when all that it has the plugin encrypt is encrypted, by whichever version', () => {
+    const objects = { ...SECRET, '/registry/secrets/a/2': storedBy({ version: 1 }), '/registry/pods/a/1': PLAIN }
+    expect(reasonsFor([{ resources: 'secrets' }], objects)).toEqual([])
+  })
+
+  it('is no for a single object in clear', () => {
+    expect(reasonsFor([{ resources: 'secrets' }], { ...SECRET, '/registry/secrets/a/2': PLAIN })).toEqual([
+      '1 object is stored in clear, which f has this plugin encrypt: secrets',
+    ])
+    // Whatever it is: what begins it may be damaged.
+    expect(reasonsFor([{ resources: 'secrets' }], { ...SECRET, '/registry/secrets/a/2': bytes('?8s:enc:') })).toEqual([
+      expect.stringContaining('stored in clear'),
+    ])
+  })
+
+  it('names the resources of which nothing is encrypted yet', () => {
+    const objects = { ...SECRET, '/registry/configmaps/a/1': PLAIN, '/registry/secrets/a/2': PLAIN }
+    expect(reasonsFor([{ resources: 'secrets, configmaps' }], objects)).toEqual([
+      '2 objects are stored in clear, which f has this plugin encrypt: configmaps, secrets; not one is encrypted yet of: configmaps',
+    ])
+  })
+
+  it.each<[string, string, Readonly<Record<string, Uint8Array>>]>([
+    ["'*.*'", 'pods', { '/registry/pods/a/1': PLAIN }],
+    ["'*.'", 'pods', { '/registry/pods/a/1': PLAIN }],
+    ["secrets, '*.apps'", 'deployments', { '/registry/deployments/a/1': plainOf('apps/v1') }],
+    ["secrets, '*.example.org'", 'things.example.org', { '/registry/example.org/things/a/1': THING }],
+    ['secrets, ingresses.networking.k8s.io', 'ingresses', { '/registry/ingress/a': plainOf('networking.k8s.io/v1') }],
+    ['secrets, endpoints', 'endpoints', { '/registry/services/endpoints/a/b': PLAIN }],
+    ["'*.*'", 'things.example.org', { '/registry/example.org/things/a/1': THING }],
+  ])('knows what %s has in it: %s', (resources, named, object) => {
+    expect(reasonsFor([{ resources }], { ...SECRET, ...object })).toEqual([
+      `1 object is stored in clear, which f has this plugin encrypt: ${named}; not one is encrypted yet of: ${named}`,
+    ])
+  })
+
+  it.each<[string, Readonly<Record<string, Uint8Array>>]>([
+    ["secrets, '*.apps'", { '/registry/pods/a/1': PLAIN, '/registry/jobs/a/1': plainOf('batch/v1') }],
+    ["'*.'", { '/registry/deployments/a/1': plainOf('apps/v1'), '/registry/example.org/things/a': bytes('{}') }],
+    // What API servers keep for themselves, and what is not theirs.
+    [
+      "'*.*'",
+      { '/registry/masterleases/10.0.0.1': PLAIN, '/registry/ranges/serviceips': PLAIN, compact_rev_key: PLAIN },
+    ],
+    ["'*.*'", { '/coreos.com/network/config': bytes('{"Network":"10.0.0.0/8"}') }],
+  ])('knows what %s has not in it', (resources, objects) => {
+    expect(reasonsFor([{ resources }], { ...SECRET, ...objects })).toEqual([])
+  })
+
+  it('goes by the entry that kube-apiserver takes', () => {
+    const entries = [{ resources: 'events', providers: IDENTITY }, { resources: "'*.*'" }]
+    expect(reasonsFor(entries, { ...SECRET, '/registry/events/a/1': PLAIN })).toEqual([])
+    expect(reasonsFor(entries, { ...SECRET, '/registry/configmaps/a/1': PLAIN })).toHaveLength(1)
+  })
+
+  it('is no while anything is encrypted by another provider', () => {
+    const objects = {
+      ...SECRET,
+      '/registry/secrets/a/2': bytes('k8s:enc:aescbc:v1:k1:x'),
+      '/registry/secrets/a/3': kmsObject('aws', 'arn:1', bytes('x')),
+      '/registry/configmaps/a/1': bytes('k8s:enc:aescbc:v1:k1:x'),
+    }
+    expect(reasonsFor([{ resources: 'secrets' }], objects)).toEqual([
+      '2 objects are encrypted in another way, which f has this plugin encrypt: secrets',
+    ])
+    // Its group is not known: it may be of this one.
+    const jobs = { ...SECRET, '/registry/jobs/a/1': bytes('k8s:enc:aescbc:v1:k1:x') }
+    expect(reasonsFor([{ resources: "secrets, '*.batch'" }], jobs)).toHaveLength(1)
+  })
+
+  it('is no for a file that is not what the API servers go by', () => {
+    expect(reasonsFor([{ resources: 'secrets', providers: IDENTITY }], SECRET)).toEqual([
+      `f: no provider has the endpoint ${endpoint}: is it the right file?`,
+    ])
+    expect(reasonsFor([{ resources: 'configmaps' }], SECRET)).toEqual([
+      '1 object is encrypted by this key, though f does not have the plugin for it: secrets: is it the right file?',
+    ])
+    expect(reasonsFor([{ resources: 'secrets', providers: `${IDENTITY}, ${KMS}` }], SECRET)).toEqual([
+      'f: the plugin is not the first provider for secrets: it encrypts nothing new of that',
+    ])
   })
 })

@@ -1,11 +1,16 @@
 import { type EtcdEntry } from '@sealwright/etcd'
+import { parsePlainObject } from '@sealwright/kube-storage'
+import { type ResourceSeen } from '../encryption/rules.ts'
 import { type KeyFacts } from '../key-facts.ts'
 import { type Finding, findingOf } from './finding.ts'
-import { resourceOf } from './resource.ts'
+import { type KeyedResource, keyedResource, labelOf } from './resource.ts'
 
 /** Objects of one resource that are stored in the same way. */
 export interface Group {
+  /** As people call it. */
   readonly resource: string
+  /** As an `EncryptionConfiguration` may name it. */
+  readonly seen: ResourceSeen
   readonly finding: Finding
   readonly objects: number
   /** The first keys of them. */
@@ -38,16 +43,18 @@ export function openTally(key: KeyFacts, { examples: maxExamples }: { readonly e
   return {
     add: ({ key: path, value }) => {
       objects += 1
-      const resource = resourceOf(path)
       const finding = findingOf(value, key)
-      const label = JSON.stringify([resource, finding])
+      const keyed = keyedResource(path)
+      const resource = labelOf(keyed)
+      const seen = seenOf(keyed, finding, value)
+      const label = JSON.stringify([resource, seen.group ?? null, seen.isApiObject, finding])
       let group = groups.get(label)
       if (group === undefined) {
         if (groups.size >= MAX_GROUPS) {
           ungrouped += 1
           return
         }
-        group = { resource, finding, objects: 0, examples: [] }
+        group = { resource, seen, finding, objects: 0, examples: [] }
         groups.set(label, group)
       }
       group.objects += 1
@@ -55,4 +62,13 @@ export function openTally(key: KeyFacts, { examples: maxExamples }: { readonly e
     },
     tally: () => ({ groups: [...groups.values()], objects, ungrouped }),
   }
+}
+
+/** What is encrypted is an object of the API; of what is in clear its type says so, and its group. */
+function seenOf({ resource, group, isOfApi }: KeyedResource, { kind }: Finding, value: Uint8Array): ResourceSeen {
+  if (!isOfApi || kind !== 'plaintext') return { resource, group, isApiObject: isOfApi }
+  const plain = parsePlainObject(value)
+  return plain.kind === 'other'
+    ? { resource, group, isApiObject: false }
+    : { resource, group: group ?? plain.group, isApiObject: true }
 }

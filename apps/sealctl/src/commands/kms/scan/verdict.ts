@@ -1,21 +1,24 @@
+import { type EncryptionProvider, type EncryptionRule, rulesFor, writtenByOthers } from '../encryption/rules.ts'
 import { type KeyFacts } from '../key-facts.ts'
 import { type Finding } from './finding.ts'
 import { type Group, type Tally } from './tally.ts'
 
-/** Whether a version, and all that are older, is needed no longer. */
+/** Whether a version, and all that are older, is needed no longer; and whether everything is encrypted that is to be. */
 export interface Verdict {
-  /** The version in question; 0: there is none before the one that encrypts. */
+  /** The version in question; 0: none is. */
   readonly version: number
-  /** Why it must stay; empty: it may be retired. */
+  /** Why not; empty: it may be retired, and `identity` may go from the file that was named. */
   readonly reasons: readonly string[]
   /** What else an operator should know. */
   readonly warnings: readonly string[]
+  /** What was not looked at. */
+  readonly cautions: readonly string[]
 }
 
 export interface VerdictOptions {
   /** Left out: every version before the one that encrypts. */
   readonly version?: number | undefined
-  /** When the scan began, in milliseconds since 1970. */
+  /** When the scan began, in milliseconds since 1970; of several, the first one. */
   readonly scannedAtMs: number
   /** How long after a version has become active some API server may still write by the one before. */
   readonly settleMs: number
@@ -25,96 +28,184 @@ export interface VerdictOptions {
   readonly encryptingHere?: number | undefined
   /** What was looked at; empty: everything. */
   readonly prefix: string
+  /** Of the `EncryptionConfiguration` that was named: what it has this plugin encrypt has to be. */
+  readonly encryption?: EncryptionToCheck | undefined
+  /** Key ids that other etcds of this cluster hold, by their records. */
+  readonly elsewhere: readonly string[]
 }
+
+/** An `EncryptionConfiguration`, and which of its providers is this plugin. */
+export interface EncryptionToCheck {
+  readonly path: string
+  readonly rules: readonly EncryptionRule[]
+  /** Of the plugin. */
+  readonly endpoint: string
+}
+
+type OurGroup = Group & { readonly finding: Extract<Finding, { kind: 'ours' }> }
+
+const BY_OTHERS: ReadonlySet<Finding['kind']> = new Set(['other-kms', 'kms-v1', 'local'])
 
 /** Judges what a scan has found. Pure. */
 export function judge({ groups, ungrouped }: Tally, key: KeyFacts, options: VerdictOptions): Verdict {
-  const { version = key.active.version - 1, provider } = options
+  const { version = key.active.version - 1, provider, prefix, encryption, elsewhere } = options
   const ours = groups.flatMap(group => (group.finding.kind === 'ours' ? [{ ...group, finding: group.finding }] : []))
   const of = (test: (finding: Finding) => boolean): readonly Group[] => groups.filter(({ finding }) => test(finding))
-  const needed = ours.filter(({ finding }) => finding.version <= version)
-  const lost = of(({ kind }) => kind === 'lost')
-  const damaged = of(({ kind }) => kind === 'damaged')
-  const othersInName = of(finding => finding.kind === 'other-kms' && finding.provider === provider)
+  const isFound = ours.length > 0 || of(({ kind }) => kind === 'lost').length > 0
+  const names = new Set([...(provider === undefined ? [] : [provider]), ...ours.map(({ finding }) => finding.provider)])
   const reasons = [
     ...versionReasons(key, version, options),
-    ...(needed.length === 0
-      ? []
-      : [`${count(needed)} encrypted by version ${version} or an older one: ${resources(needed)}`]),
-    ...(lost.length === 0
-      ? []
-      : [
-          `${count(lost)} encrypted by Sealwright, and not by a version of this key: ${resources(lost)}; check clusterId and the key in the configuration before anything else`,
-        ]),
-    ...(damaged.length === 0
-      ? []
-      : [`${count(damaged)} damaged, so that nobody knows by which key: ${resources(damaged)}`]),
-    ...(othersInName.length === 0
-      ? []
-      : [
-          `${count(othersInName)} under the provider ${provider ?? ''} by a key that is none of Sealwright’s: ${resources(othersInName)}`,
-        ]),
+    ...reason(
+      ours.filter(({ finding }) => finding.version <= version),
+      `encrypted by version ${version} or an older one`,
+    ),
+    ...elsewhereReasons(key, version, elsewhere),
+    ...reason(
+      ours.filter(({ finding }) => finding.version < key.oldestDecryptable),
+      'encrypted by a version that the backend does not decrypt by any more, which NOBODY CAN READ until it does again (transit: min_decryption_version)',
+    ),
+    ...reason(
+      of(({ kind }) => kind === 'lost'),
+      'encrypted by Sealwright, and not by a version of this key',
+      '; check clusterId and the key in the configuration before anything else',
+    ),
+    ...reason(
+      of(({ kind }) => kind === 'damaged'),
+      'damaged, so that nobody knows by which key',
+    ),
+    ...reason(
+      of(({ kind }) => kind === 'unknown-encryption'),
+      'encrypted in a way that is not known, or damaged',
+    ),
+    ...reason(
+      of(finding => finding.kind === 'other-kms' && names.has(finding.provider)),
+      `under the name of this plugin (${[...names].join(', ')}) by a key that is none of Sealwright’s`,
+    ),
     ...(ungrouped === 0 ? [] : [`${ungrouped} objects are of more kinds than can be told apart`]),
-    ...(ours.length === 0 && lost.length === 0
-      ? ['nothing at all is encrypted by this key: is it the right etcd, and the right prefix?']
-      : []),
+    ...(isFound || elsewhere.length > 0
+      ? []
+      : ['nothing at all is encrypted by this key: is it the right etcd, and the right prefix?']),
+    ...(prefix === ''
+      ? []
+      : [`only keys that begin with ${prefix} were looked at: what else there is nobody has seen`]),
+    ...(encryption === undefined ? [] : encryptionReasons(groups, encryption)),
   ]
-  return { version, reasons, warnings: [...warningsOf(groups, ours, options), ...unreadable(ours, key)] }
+  return {
+    ...{ version, reasons, cautions: cautionsOf(key, version, options) },
+    warnings: warningsOf(groups, ours, names, options),
+  }
 }
 
 function versionReasons(
-  { active, pending, versions }: KeyFacts,
+  { active, pending }: KeyFacts,
   version: number,
-  { scannedAtMs, settleMs, encryptingHere }: VerdictOptions,
+  { scannedAtMs, settleMs, encryptingHere = active.version }: VerdictOptions,
 ): readonly string[] {
-  const encrypting = Math.min(active.version, encryptingHere ?? active.version)
-  if (version >= encrypting) {
+  if (version === 0) return []
+  if (encryptingHere < active.version && version >= encryptingHere) {
+    return [
+      `the plugin of this node still encrypts by version ${encryptingHere}, and not by ${active.version}: see sealctl kms verify-key`,
+    ]
+  }
+  if (version >= active.version) {
     const waits =
       pending === undefined
         ? 'rotate the key first'
         : `version ${pending.version} waits until ${iso(pending.encryptsFromMs)}`
-    return [`version ${encrypting} is the one that new data is encrypted by: ${waits}`]
+    return [`version ${active.version} is the one that new data is encrypted by: ${waits}`]
   }
-  // Nothing was ever encrypted by another one.
-  if (versions[0].version === active.version || version === 0) return []
   const settledAtMs = active.encryptsFromMs + settleMs
   if (scannedAtMs >= settledAtMs) return []
   return [
-    `an API server may write by an older version until ${iso(settledAtMs)}: write the data anew and look again after that`,
+    `an API server may write by an older version until ${iso(settledAtMs)}, or longer: write the data anew and look again after that`,
+  ]
+}
+
+function elsewhereReasons({ versions }: KeyFacts, version: number, keyIds: readonly string[]): readonly string[] {
+  const staying = new Set(versions.flatMap(each => (each.version > version ? [each.keyId] : [])))
+  const others = keyIds.filter(keyId => !staying.has(keyId))
+  if (others.length === 0) return []
+  return [`the other etcds hold data by ${others.length} other key id(s) than those of versions that stay`]
+}
+
+/** What an `EncryptionConfiguration` has the plugin encrypt, and is not encrypted by it. */
+function encryptionReasons(groups: readonly Group[], { path, rules, endpoint }: EncryptionToCheck): readonly string[] {
+  const isOurs = (provider: EncryptionProvider): boolean => provider.kind === 'kms' && provider.endpoint === endpoint
+  if (!rules.some(({ providers }) => providers.some(isOurs))) {
+    return [`${path}: no provider has the endpoint ${endpoint}: is it the right file?`]
+  }
+  const isCovered = ({ seen }: Group): boolean => rulesFor(rules, seen).some(({ providers }) => providers.some(isOurs))
+  const covered = groups.filter(isCovered)
+  const begun = new Set(covered.flatMap(({ finding, resource }) => (finding.kind === 'ours' ? [resource] : [])))
+  const inClear = covered.filter(({ finding }) => finding.kind === 'plaintext')
+  const untouched = inClear.filter(({ resource }) => !begun.has(resource))
+  const unlisted = groups.filter(group => group.finding.kind === 'ours' && !isCovered(group))
+  const late = writtenByOthers(rules, isOurs)
+  return [
+    ...reason(
+      inClear,
+      `stored in clear, which ${path} has this plugin encrypt`,
+      untouched.length === 0 ? '' : `; not one is encrypted yet of: ${resources(untouched)}`,
+    ),
+    ...reason(
+      covered.filter(({ finding }) => BY_OTHERS.has(finding.kind)),
+      `encrypted in another way, which ${path} has this plugin encrypt`,
+    ),
+    ...(late.length === 0
+      ? []
+      : [`${path}: the plugin is not the first provider for ${late.join(', ')}: it encrypts nothing new of that`]),
+    ...reason(
+      unlisted,
+      `encrypted by this key, though ${path} does not have the plugin for it`,
+      ': is it the right file?',
+    ),
   ]
 }
 
 function warningsOf(
   groups: readonly Group[],
-  ours: readonly Group[],
-  { prefix, provider }: VerdictOptions,
+  ours: readonly OurGroup[],
+  names: ReadonlySet<string>,
+  { provider, encryption }: VerdictOptions,
 ): readonly string[] {
-  // Secrets belong encrypted, and so does every resource of which some objects are.
-  const encrypted = new Set(['secrets', ...ours.map(({ resource }) => resource)])
-  const plaintext = groups.filter(({ finding: { kind }, resource }) => kind === 'plaintext' && encrypted.has(resource))
-  const others = groups.filter(({ finding: { kind } }) =>
-    (['other-kms', 'kms-v1', 'local', 'unknown-encryption'] as readonly string[]).includes(kind),
-  )
-  const renamed = ours.filter(
-    ({ finding }) => provider !== undefined && 'provider' in finding && finding.provider !== provider,
-  )
+  // Secrets belong encrypted, and so does every resource of which some objects are. Better than that is to be told.
+  const encrypted = new Set(encryption === undefined ? ['secrets', ...ours.map(({ resource }) => resource)] : [])
   return [
-    ...(plaintext.length === 0 ? [] : [`${count(plaintext)} stored in clear: ${resources(plaintext)}`]),
-    ...(others.length === 0 ? [] : [`${count(others)} encrypted in another way: ${resources(others)}`]),
-    ...(renamed.length === 0
-      ? []
-      : [`${count(renamed)} by this key under another provider’s name than ${provider ?? ''}: ${resources(renamed)}`]),
-    ...(prefix === '' ? [] : [`only keys that begin with ${prefix} were looked at`]),
+    ...reason(
+      groups.filter(({ finding: { kind }, resource }) => kind === 'plaintext' && encrypted.has(resource)),
+      'stored in clear',
+    ),
+    ...reason(
+      groups.filter(
+        ({ finding }) => BY_OTHERS.has(finding.kind) && !(finding.kind === 'other-kms' && names.has(finding.provider)),
+      ),
+      'encrypted in another way',
+    ),
+    ...reason(
+      ours.filter(({ finding }) => provider !== undefined && finding.provider !== provider),
+      `by this key under another provider’s name than ${provider ?? ''}`,
+    ),
   ]
 }
 
-/** What cannot be read any more as things are. */
-function unreadable(ours: readonly Group[], { oldestDecryptable }: KeyFacts): readonly string[] {
-  const gone = ours.filter(({ finding }) => finding.kind === 'ours' && finding.version < oldestDecryptable)
-  if (gone.length === 0) return []
+/** What no look at one etcd, from one node, can show. */
+function cautionsOf({ active }: KeyFacts, version: number, { encryption }: VerdictOptions): readonly string[] {
   return [
-    `${count(gone)} encrypted by a version that the backend does not decrypt by any more, which NOBODY CAN READ until min_decryption_version is lowered: ${resources(gone)}`,
+    'etcds that are not named here were not looked at: those of --etcd-servers-overrides, of API servers beside this one, of virtual clusters that have this plugin. Look through each, and bring the records together (--output, --with)',
+    ...(version === 0
+      ? []
+      : [
+          `the plugins of other nodes were not asked. On EVERY control-plane node sealctl kms verify-key has to name version ${active.version} as the plugin’s, and has to have done so for 3 minutes before this look began: a plugin that does not reach its backend goes on with the version before for as long as that lasts`,
+        ]),
+    ...(encryption === undefined
+      ? ['what may still be in clear was not asked: before identity goes, name the file with --encryption-config']
+      : []),
   ]
+}
+
+/** One sentence of some groups; none if there are none. */
+function reason(groups: readonly Group[], what: string, more = ''): readonly string[] {
+  return groups.length === 0 ? [] : [`${count(groups)} ${what}: ${resources(groups)}${more}`]
 }
 
 function count(groups: readonly Group[]): string {

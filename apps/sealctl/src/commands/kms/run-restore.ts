@@ -1,0 +1,29 @@
+import { restoreVersions } from '@sealwright/kms-backends'
+import { type CommandResult } from '../../command.ts'
+import { readBroughtKeyring } from '../../local/brought-keyring.ts'
+import { clusterIdOf } from '../../local/cluster-id.ts'
+import { plain } from '../../render/plain.ts'
+import { type RestoreOptions } from './keyring.ts'
+import { renderVersions, versionsOf } from './keyring-view.ts'
+import { type KmsCall } from './kms-command.ts'
+import { openKmsNode } from './open-kms-node.ts'
+
+/** `sealctl kms keyring restore`. */
+export async function runRestore({ options, args, context }: KmsCall<RestoreOptions>): Promise<CommandResult> {
+  const [path = ''] = args
+  await using node = await openKmsNode(options.config, { clusterId: clusterIdOf(options.clusterId) })
+  const former = await readBroughtKeyring({ kind: 'file', path }, context.signal)
+  const { restored, keyring, openedBy } = await restoreVersions(node, former, context.signal)
+  const versions = versionsOf(keyring, node)
+  return {
+    json: { restored, openedBy, versions },
+    text: [
+      renderVersions(versions),
+      '\n',
+      plain(`back again: ${restored.join(', ')}, proven by ${openedBy}; a KMS plugin that runs finds it by itself\n`),
+      'The other nodes have it retired still, and an import from one of them would retire it here again. Take it back there, too:\n',
+      '  sealctl kms keyring export FILE      here\n',
+      '  sealctl kms keyring restore FILE     on each other node\n',
+    ].join(''),
+  }
+}
