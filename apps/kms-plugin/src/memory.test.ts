@@ -1,7 +1,11 @@
 import { type KeyLife, type KmsState } from '@sealwright/kms-v2'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { KmsPluginError } from './errors.ts'
 import { keyMemory, rememberedLife } from './memory.ts'
-import { type StateFile } from './state-file.ts'
+import { pluginMetrics } from './metrics.ts'
+import { type StateFile, stateFile } from './state-file.ts'
 import { versionOf } from './testing/scripted-backend.ts'
 
 const owner = { clusterId: 'lab', provider: 'transit' } as const
@@ -87,5 +91,32 @@ describe('a memory', () => {
     expect([told, versionsOf(written)]).toEqual([[failure, null], [1]])
     memory.tryAgain()
     expect(pending).toHaveLength(2)
+  })
+
+  it('says that nothing is written while the state is left alone, each time', async () => {
+    const parent = await mkdtemp(join(tmpdir(), 'kms-memory-'))
+    try {
+      const folder = join(parent, 'state')
+      const path = join(folder, 'kms-state.json')
+      await mkdir(folder, { mode: 0o700 })
+      await writeFile(path, JSON.stringify({ format: 'sealwright kms state', formatVersion: 1000 }), { mode: 0o600 })
+      const metrics = pluginMetrics()
+      const failures: unknown[] = []
+      const foundFile = stateFile(folder, () => 0)
+      expect(await foundFile.read()).toMatchObject({ kind: 'unusable' })
+      const memory = keyMemory(foundFile, owner, failure => {
+        metrics.setStateWritten(failure === null)
+        failures.push(failure)
+      })
+      memory.remember(lifeOf(1))
+      await memory.settled()
+      memory.tryAgain()
+      await memory.settled()
+      expect(failures).toMatchObject([{ code: 'KMS_STATE_FROM_FUTURE' }, { code: 'KMS_STATE_FROM_FUTURE' }])
+      expect(await metrics.text()).toMatch(/^sealwright_kms_state_written 0$/m)
+      expect(await readFile(path, 'utf8')).toContain('1000')
+    } finally {
+      await rm(parent, { recursive: true })
+    }
   })
 })

@@ -58,6 +58,7 @@ export async function runPlugin({ config, pkcs11Program, log, signal, onReload }
     metrics.setStateWritten(failure === null)
     if (failure !== null) report.stateNotWritten(failure)
   })
+  metrics.setStateWritten(known !== null)
   if (known !== null) metrics.setLife(known)
 
   const watch = keyWatch({

@@ -10,6 +10,9 @@ import { type FoundState } from './state-file.ts'
 /** How long the same failure stays unsaid after it was logged. */
 const REPEAT_INTERVAL_MS = 60_000
 
+/** Of a look that changed more versions of the key, so many are told, and the number of the others. */
+const MAX_VERSIONS_TOLD = 10
+
 /** Says what happens in words for operators, and the same thing not again and again. */
 export interface PluginReporter {
   readonly watch: (event: WatchEvent) => void
@@ -165,7 +168,7 @@ export function pluginReporter(log: Logger, now: () => number): PluginReporter {
             'warn',
             'refused',
             { maxConnections: failure.maxSessions },
-            'connection refused: there are too many',
+            'connection refused: there are too many, and all have calls under way',
           )
       }
     },
@@ -173,9 +176,12 @@ export function pluginReporter(log: Logger, now: () => number): PluginReporter {
 }
 
 function reportLife(log: Logger, before: KeyLife | null, life: KeyLife): void {
-  for (const { version, phase } of life.versions) {
-    const phaseBefore = before?.versions.find(each => each.version === version)?.phase
-    if (phaseBefore !== phase) log.info({ version, phase, phaseBefore }, 'version of the key')
+  const phasesBefore = new Map(before?.versions.map(({ version, phase }) => [version, phase]))
+  const changed = life.versions.filter(({ version, phase }) => phasesBefore.get(version) !== phase)
+  const older = changed.splice(0, Math.max(changed.length - MAX_VERSIONS_TOLD, 0))
+  if (older.length > 0) log.info({ versions: older.length, upTo: older.at(-1)?.version }, 'older versions of the key')
+  for (const { version, phase } of changed) {
+    log.info({ version, phase, phaseBefore: phasesBefore.get(version) }, 'version of the key')
   }
   const trouble = describeTrouble(life.trouble)
   if (trouble !== null) log.error({ reason: trouble }, 'the key is not as it was')

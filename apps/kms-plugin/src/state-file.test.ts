@@ -1,8 +1,20 @@
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import {
+  chmod,
+  chown,
+  link,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  symlink,
+  truncate,
+  writeFile,
+} from 'node:fs/promises'
 import { execFileSync } from 'node:child_process'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { encodeState, type KmsState } from '@sealwright/kms-v2'
+import { encodeState, type KmsState, MAX_STATE_BYTES } from '@sealwright/kms-v2'
 import { stateFile } from './state-file.ts'
 import { versionOf } from './testing/scripted-backend.ts'
 
@@ -31,6 +43,22 @@ afterEach(async () => {
 
 const open = () => stateFile(folder, () => 42)
 
+const STRANGER = 65_534
+/** Only root can give something away. */
+const givenAway: [string, () => Promise<unknown>][] =
+  process.geteuid?.() === 0
+    ? [
+        [
+          'belongs to somebody else',
+          async () => {
+            await writeFile(path, encodeState(state), { mode: 0o600 })
+            await chown(path, STRANGER, STRANGER)
+          },
+        ],
+        ['lies in a folder of somebody else', () => chown(folder, STRANGER, STRANGER)],
+      ]
+    : []
+
 describe('a state file', () => {
   it('is not there at first, and is read as it was written', async () => {
     expect(await open().read()).toEqual({ kind: 'none' })
@@ -40,7 +68,7 @@ describe('a state file', () => {
   })
 
   it('is moved aside if it is damaged, never lost', async () => {
-    await mkdir(folder)
+    await mkdir(folder, { mode: 0o700 })
     await writeFile(path, '{"format":')
     const found = await open().read()
     expect(found).toMatchObject({ kind: 'damaged', movedTo: `${path}.damaged-42` })
@@ -49,33 +77,74 @@ describe('a state file', () => {
   })
 
   it('of a newer program is left alone', async () => {
-    await mkdir(folder)
+    await mkdir(folder, { mode: 0o700 })
     const newer = encodeState(state).replace('"formatVersion": 1', '"formatVersion": 2')
     await writeFile(path, newer)
     const file = open()
     expect(await file.read()).toMatchObject({ kind: 'unusable', cause: { code: 'KMS_STATE_FROM_FUTURE' } })
-    await file.write(state)
+    await expect(file.write(state)).rejects.toMatchObject({ code: 'KMS_STATE_FROM_FUTURE' })
     expect(await readFile(path, 'utf8')).toBe(newer)
   })
 
-  it('that is a pipe does not hang the start', async () => {
+  it('that is longer than a state can be is not read at all', async () => {
+    await mkdir(folder, { mode: 0o700 })
+    await writeFile(path, '')
+    await truncate(path, MAX_STATE_BYTES + 1)
+    expect(await open().read()).toMatchObject({ kind: 'damaged', cause: { code: 'KMS_STATE_MALFORMED' } })
+  })
+
+  it.each<[string, () => Promise<unknown>]>([
+    ['is a pipe', () => Promise.resolve(execFileSync('mkfifo', [path]))],
+    ['is a folder', () => mkdir(path)],
+    ['is a link to a device that never ends', () => symlink('/dev/zero', path)],
+    ['is a link to a good state', () => symlink(join(parent, 'good'), path)],
+    ['may be written by its group', () => rewrite(0o660)],
+    ['may be written by everybody', () => rewrite(0o602)],
+    ['lies in a folder that its group may write', () => chmod(folder, 0o770)],
+    ['lies in a folder that everybody may write', () => chmod(folder, 0o1777)],
+    ...givenAway,
+  ])('that %s is neither read nor written over', async (_what, harm) => {
+    await open().write(state)
+    await rm(path)
+    await writeFile(join(parent, 'good'), encodeState(state), { mode: 0o600 })
+    await harm()
+    const file = open()
+    expect(await file.read()).toMatchObject({ kind: 'unusable', cause: { code: 'KMS_STATE_UNSAFE' } })
+    const before = await readdir(folder)
+    await expect(file.write(state)).rejects.toMatchObject({ code: 'KMS_STATE_UNSAFE' })
+    expect(await readdir(folder)).toEqual(before)
+  })
+
+  /** A good state that is open to others. */
+  async function rewrite(mode: number): Promise<void> {
+    await writeFile(path, encodeState(state))
+    await chmod(path, mode)
+  }
+
+  it('is not written into a folder that others may write, though there was no state', async () => {
+    const file = open()
+    expect(await file.read()).toEqual({ kind: 'none' })
     await mkdir(folder)
-    execFileSync('mkfifo', [path])
-    expect((await open().read()).kind).toBe('damaged')
+    await chmod(folder, 0o777)
+    await expect(file.write(state)).rejects.toMatchObject({ code: 'KMS_STATE_UNSAFE' })
+    expect(await readdir(folder)).toEqual([])
   })
 
-  it('that is a folder is left alone', async () => {
-    await mkdir(path, { recursive: true })
-    expect((await open().read()).kind).toBe('unusable')
-  })
-
-  it('is never half written: a link in the place of the new one does not lead elsewhere', async () => {
+  it.each<[string, (elsewhere: string) => Promise<unknown>]>([
+    ['a link', elsewhere => symlink(elsewhere, `${path}.new`)],
+    ['another name of another file', elsewhere => link(elsewhere, `${path}.new`)],
+    ['a pipe that nobody reads', () => Promise.resolve(execFileSync('mkfifo', [`${path}.new`]))],
+    ['what one has left that was cut off', () => writeFile(`${path}.new`, '{"format":')],
+  ])('is written in spite of %s in the place of the new one, and nothing else is', async (_what, lay) => {
     await open().write(state)
     const elsewhere = join(parent, 'elsewhere')
     await writeFile(elsewhere, 'precious')
-    await symlink(elsewhere, `${path}.new`)
-    await expect(open().write(state)).rejects.toMatchObject({ code: 'ELOOP' })
+    await lay(elsewhere)
+    const later = { ...state, clusterId: 'later' }
+    await open().write(later)
+    expect(await open().read()).toEqual({ kind: 'read', state: later })
     expect(await readFile(elsewhere, 'utf8')).toBe('precious')
+    expect(await readdir(folder)).toEqual(['kms-state.json'])
   })
 
   it('cannot be written into a folder that is a file', async () => {

@@ -87,23 +87,20 @@ describe('SIGTERM', () => {
     expect([plugin.socketPath, plugin.statusSocketPath].filter(existsSync)).toEqual([])
   })
 
-  it.each(['SIGTERM', 'SIGINT'] as const)(
-    'and a start under load lose no call when %s comes',
-    async signal => {
-      const plugin = await newPlugin()
-      await plugin.start()
-      const load = loadPlugin({ ...LOAD, socketPath: plugin.socketPath })
-      await waitForLoad(plugin)
-      plugin.kill(signal)
-      expect(await plugin.process().exited).toEqual({ code: 0, signal: null })
-      expect(existsSync(plugin.socketPath)).toBe(false)
-      await plugin.start()
-      const report = await load
-      // They wait for the next plugin, as those of kube-apiserver do; and an Encrypt for its first look at the key.
-      expect(failuresIn(report, OPERATIONS)).toEqual([])
-      expect(await callsAnswered(plugin)).toBeGreaterThan(0)
-    },
-  )
+  it.each(['SIGTERM', 'SIGINT'] as const)('and a start under load lose no call when %s comes', async signal => {
+    const plugin = await newPlugin()
+    await plugin.start()
+    const load = loadPlugin({ ...LOAD, socketPath: plugin.socketPath })
+    await waitForLoad(plugin)
+    plugin.kill(signal)
+    expect(await plugin.process().exited).toEqual({ code: 0, signal: null })
+    expect(existsSync(plugin.socketPath)).toBe(false)
+    await plugin.start()
+    const report = await load
+    // They wait for the next plugin, as those of kube-apiserver do; and an Encrypt for its first look at the key.
+    expect(failuresIn(report, OPERATIONS)).toEqual([])
+    expect(await callsAnswered(plugin)).toBeGreaterThan(0)
+  })
 
   it('ends the plugin with 0 while it still waits for OpenBao, and while OpenBao is frozen', async () => {
     const waiting = await newPlugin(bao.backend({ addresses: ['http://127.0.0.1:9'] }))
