@@ -74,8 +74,8 @@ function loginCommands(config: KmsConfig, { auth }: TransitBackendConfig): reado
       return [
         `bao auth enable -path=${withoutSlashes(auth.mountPath)} approle`,
         `bao write ${role} ${token} secret_id_num_uses=0 secret_id_ttl=0`,
-        `(umask 077; bao read -field=role_id ${role}/role-id > ${auth.roleIdFile})      # on each node`,
-        `(umask 077; bao write -f -field=secret_id ${role}/secret-id > ${auth.secretIdFile})`,
+        `(umask 077; bao read -field=role_id ${role}/role-id > ${auth.roleIdFile}.new && mv ${auth.roleIdFile}.new ${auth.roleIdFile})      # on each node`,
+        `(umask 077; bao write -f -field=secret_id ${role}/secret-id > ${auth.secretIdFile}.new && mv ${auth.secretIdFile}.new ${auth.secretIdFile})`,
       ]
     }
     case 'jwt':
