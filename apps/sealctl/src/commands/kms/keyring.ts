@@ -179,7 +179,7 @@ function addRestore(keyring: Command, session: Session): void {
     .argument('<file>', 'keyring.before-retire-N in the store, or an export of a node that has them')
     .option('--cluster-id <hex>', CLUSTER_ID)
   kmsCommand<RestoreOptions>(command, session, {
-    examples: ['keyring restore /var/lib/sealwright/kms/store/keyring.before-retire-3'],
+    examples: ['keyring restore /var/lib/sealwright/kms/keyring/keyring.before-retire-3'],
     load: async () => (await import('./run-restore.ts')).runRestore,
   })
 }

@@ -1,8 +1,10 @@
 import { readFile, stat, writeFile } from 'node:fs/promises'
+import { parseKmsConfig } from '@sealwright/kms-config'
 import { temporaryFolder } from '@sealwright/testing-rig'
 import { parse } from 'yaml'
 import { runHere } from '../../../testing/run-here.ts'
 import { EXAMPLE_CONFIG } from '../files/example-config.ts'
+import { renderEncryptionConfig } from '../files/encryption-config.ts'
 import { changeEncryptionFile, type EncryptionChange } from './change.ts'
 import { parseEncryptionFile } from './file.ts'
 
@@ -78,6 +80,15 @@ describe('a change of the present EncryptionConfiguration', () => {
 
   it('goes to the first place at once where there is one API server', () => {
     expect(listOf(changed(PRESENT))).toEqual(listOf(changed(changed(PRESENT, { stage: 'last' }))))
+  })
+
+  it('leaves no word of identity with the plugin, wherever that goes', () => {
+    const options = { name: 'sealwright', stage: 'last', resources: ['secrets'] } as const
+    const first = changed(renderEncryptionConfig(parseKmsConfig(EXAMPLE_CONFIG, 'c'), options))
+    expect(first).toMatch(/providers:\n {6}- kms:(?:\n {10}.+)+\n {6}- identity: \{\} # reads/)
+    const final = changed(first, { stage: 'final' })
+    expect(final).not.toContain('stored in clear')
+    expect(final).toMatch(/providers:\n {6}- kms:/)
   })
 
   it('changes nothing if there is nothing to change', () => {

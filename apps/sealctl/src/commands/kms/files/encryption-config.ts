@@ -35,10 +35,9 @@ export function renderEncryptionConfig(config: KmsConfig, options: EncryptionCon
     `          endpoint: unix://${config.socket.path}`,
     `          timeout: ${KUBE_TIMEOUT_SECONDS}s`,
   ]
+  // Behind it, not before: there it would stay with whatever comes first in the list.
   const identity = [
-    '      # Reads what is stored in clear. It goes as the last step (sealctl kms encryption-config --from FILE --final), once',
-    '      # sealctl kms verify-rotation --encryption-config FILE ends with 0.',
-    '      - identity: {}',
+    '      - identity: {} # reads what is stored in clear; the last step takes it away: encryption-config --final',
   ]
   const lines = [
     `# For the API servers of the cluster ${config.clusterId}, on each control-plane node, mode 0600:`,

@@ -4,10 +4,11 @@ export const EXAMPLE_CONFIG = `# Configuration of the KMS plugin: /etc/sealwrigh
 clusterId: prod-eu-1
 backend:
   type: transit
-  # Nodes of one OpenBao: any that is unsealed serves.
+  # Nodes of one OpenBao, three at least: any that is unsealed serves, as long as most of them are up.
   addresses:
     - https://bao-1.example.org:8200
     - https://bao-2.example.org:8200
+    - https://bao-3.example.org:8200
   keyName: kubernetes
   auth:
     method: approle
