@@ -1,5 +1,5 @@
 import { constants } from 'node:fs'
-import { type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises'
+import { mkdir, open, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
   encodeState,
@@ -70,12 +70,14 @@ export function stateFile(directory: string, now: () => number): StateFile {
       const written = `${path}.new`
       // Left by one that was cut off, or a link, or a pipe that would never be read: whatever it is, it is not what is written to.
       await rm(written, { force: true })
-      await closing(await open(written, NEW_FILE, 0o600), async file => {
+      {
+        await using file = await open(written, NEW_FILE, 0o600)
         await file.writeFile(encodeState(state))
         await file.sync()
-      })
+      }
       await rename(written, path)
-      await closing(await open(directory, constants.O_RDONLY), folder => folder.sync())
+      await using folder = await open(directory, O_RDONLY)
+      await folder.sync()
     },
   }
 }
@@ -90,26 +92,24 @@ async function assertSafeFolder(directory: string): Promise<void> {
 }
 
 async function readSafely(path: string): Promise<string> {
-  const file = await open(path, FILE_ITSELF).catch((cause: unknown) => {
+  await using file = await open(path, FILE_ITSELF).catch((cause: unknown) => {
     throw hasErrorCode(cause, 'ELOOP') ? unsafe(`${path} is a link`) : cause
   })
-  return await closing(file, async () => {
-    const status = await file.stat()
-    if (!status.isFile()) throw unsafe(`${path} is no file`)
-    if (isWritableByOthers(status)) throw unsafe(`others may write ${path}`)
-    if (status.size > MAX_STATE_BYTES) {
-      throw new KmsStateError(
-        'KMS_STATE_MALFORMED',
-        `the state has ${status.size} bytes, at most ${MAX_STATE_BYTES} allowed`,
-      )
-    }
-    const bytes = Buffer.alloc(status.size)
-    let byteLength = 0
-    for (let bytesRead = -1; bytesRead !== 0 && byteLength < bytes.length; byteLength += bytesRead) {
-      ;({ bytesRead } = await file.read(bytes, byteLength))
-    }
-    return bytes.toString('utf8', 0, byteLength)
-  })
+  const status = await file.stat()
+  if (!status.isFile()) throw unsafe(`${path} is no file`)
+  if (isWritableByOthers(status)) throw unsafe(`others may write ${path}`)
+  if (status.size > MAX_STATE_BYTES) {
+    throw new KmsStateError(
+      'KMS_STATE_MALFORMED',
+      `the state has ${status.size} bytes, at most ${MAX_STATE_BYTES} allowed`,
+    )
+  }
+  const bytes = Buffer.alloc(status.size)
+  let byteLength = 0
+  for (let bytesRead = -1; bytesRead !== 0 && byteLength < bytes.length; byteLength += bytesRead) {
+    ;({ bytesRead } = await file.read(bytes, byteLength))
+  }
+  return bytes.toString('utf8', 0, byteLength)
 }
 
 function unsafe(what: string): KmsPluginError {
@@ -117,12 +117,4 @@ function unsafe(what: string): KmsPluginError {
     'KMS_STATE_UNSAFE',
     `${what}: see to it that it is a plain file in a folder, that both belong to root or to this user, chmod go-w them, and start again`,
   )
-}
-
-async function closing<T>(file: FileHandle, work: (file: FileHandle) => Promise<T>): Promise<T> {
-  try {
-    return await work(file)
-  } finally {
-    await file.close()
-  }
 }

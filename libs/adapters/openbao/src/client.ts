@@ -100,7 +100,7 @@ export function openBaoClient(options: OpenBaoClientOptions): OpenBaoClient {
     body: Uint8Array | undefined,
     call: Call,
     expected: number[],
-    secrets: readonly Secret[] = [],
+    secrets: () => readonly Secret[] = () => [],
   ): Promise<Answer> => {
     try {
       return await send({ method: 'POST', path, call, expected, secrets, ...(body === undefined ? {} : { body }) })
@@ -125,7 +125,7 @@ export function openBaoClient(options: OpenBaoClientOptions): OpenBaoClient {
       await post(`sys/mounts/${encodePath(mount)}`, body, call, [204])
     },
     kvPut: async (path, data, call) =>
-      parseKvVersion(await post(kvDataPath(path), kvPutBody(data), call, [200], Object.values(data))),
+      parseKvVersion(await post(kvDataPath(path), kvPutBody(data), call, [200], () => Object.values(data))),
     kvGet: async (path, call) => {
       const answer = await send({ method: 'GET', path: kvDataPath(path), call, expected: [200, 404] })
       return answer.status === 404 ? parseKvAbsent(answer) : parseKvSecret(answer)

@@ -154,7 +154,7 @@ describe('a bug on our side', () => {
 
   it.each<[string, Partial<Request>, object]>([
     ['a TypeError', { call: { signal: noSignal } }, { name: 'TypeError' }],
-    ['a RangeError', { call: { signal: live }, secrets: [outOfRange] }, { name: 'RangeError' }],
+    ['a RangeError', { call: { signal: live }, secrets: () => [outOfRange] }, { name: 'RangeError' }],
     [
       'what undici says of its arguments',
       { call: { signal: live }, body: 7 as never },

@@ -58,8 +58,11 @@ export interface Request {
   readonly call: Call | AuthenticatedCall
   /** Statuses that are answers and not failures. */
   readonly expected: readonly number[]
-  /** What the body holds and no error may show, should the server repeat it; to be kept until the call has ended. The token needs no mention. */
-  readonly secrets?: readonly Secret[]
+  /**
+   * What the body holds and no error may show, should the server repeat it. Asked for only if the server says that something is wrong; to be
+   * kept until the call has ended. The token needs no mention.
+   */
+  readonly secrets?: () => readonly Secret[]
   /** Largest body, where that of the transport does not suit. */
   readonly maxResponseBytes?: number
 }
@@ -116,7 +119,7 @@ export function openTransport(options: OpenBaoClientOptions): Transport {
       })
       const { statusCode: status, headers: answered } = response
       const received = await readBody(response, request, maxBytes)
-      const secrets = [...(sent.secrets ?? []), ...('token' in call ? [call.token] : [])]
+      const secrets = isSuccess(status) ? [] : [...(sent.secrets?.() ?? []), ...('token' in call ? [call.token] : [])]
       const serverErrors = isSuccess(status) ? [] : errorTexts(received, secrets)
       const answer = { request, status, body: received, serverErrors }
       if (expected.includes(status)) return answer

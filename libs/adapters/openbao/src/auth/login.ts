@@ -27,7 +27,7 @@ export function openLogin(auth: LoginMethod, send: Send, clock: Clock): Login {
     try {
       refused?.assertNotRefused(secrets)
       body = encodeSecretObject({ ...roleOf(auth), ...credential })
-      return parseGrant(await send({ method: 'POST', path, body, call, expected: [200], secrets }))
+      return parseGrant(await send({ method: 'POST', path, body, call, expected: [200], secrets: () => secrets }))
     } catch (error) {
       throw refusalOf(error, secrets, refused)
     } finally {

@@ -10,7 +10,8 @@ export type Script = (
 /** Sends nothing: a script answers, with the errors that the real transport makes of a status. */
 export function fakeSend(script: Script): Send {
   return async request => {
-    const { method, path, call, expected, secrets = [] } = request
+    const { method, path, call, expected } = request
+    const secrets = request.secrets?.() ?? []
     const token = 'token' in call ? call.token.reveal(text => Buffer.from(text).toString()) : undefined
     const sent = Buffer.from(request.body ?? new Uint8Array()).toString()
     const [status, content] = await script({ ...request, token, sent })

@@ -31,7 +31,7 @@ function decrypted(answer: Answer, references: readonly string[], discarded: Sec
   const outcomes = parseBatch(answer, references, {
     read: readDecrypted,
     discard: value => discarded.push(value),
-    secrets: [],
+    secrets: () => [],
   })
   return outcomes.map(outcome => {
     if (outcome.kind === 'done') return textOf(outcome.value)
@@ -167,7 +167,7 @@ describe('the answer to a batch', () => {
   ])('with a ciphertext %s is refused', (_, item) => {
     const answer = answerOf(batch([{ ...item, reference: 'a' }]))
     const read = (from: Answer, json: Parameters<typeof readEncrypted>[1]): unknown => readEncrypted(from, json, 1)
-    expect(codeOf(() => parseBatch(answer, ['a'], { read, discard: () => undefined, secrets: [] }))).toBe(
+    expect(codeOf(() => parseBatch(answer, ['a'], { read, discard: () => undefined, secrets: () => [] }))).toBe(
       'OPENBAO_RESPONSE_MALFORMED',
     )
   })

@@ -95,8 +95,8 @@ export type ReadItem<T> = (answer: Answer, item: SecretJson, index: number) => T
 export interface ReadOptions<T> {
   readonly read: ReadItem<T>
   readonly discard: (value: T) => void
-  /** The token, and what was encrypted: a text that repeats any of it, or any plaintext of the answer, is not quoted. */
-  readonly secrets: readonly Secret[]
+  /** The token, and what was encrypted: a text that repeats any of it, or any plaintext of the answer, is not quoted. Asked for if an item failed. */
+  readonly secrets: () => readonly Secret[]
 }
 
 /**
@@ -124,10 +124,12 @@ export function parseBatch<T>(
     }
     // All of them before the first value is read: one that is out of place shows that the order is not ours.
     for (const [index, item] of results.items.entries()) assertReference(answer, item, references[index])
+    const hidden: Secret[] = []
     if (results.items.some(item => memberOf(item, 'error') !== undefined)) {
       for (const item of results.items) given.push(...givenPlaintext(answer, item))
+      hidden.push(...secrets(), ...given)
     }
-    const failed = failedItem(answer, [...secrets, ...given])
+    const failed = failedItem(answer, hidden)
     for (const [index, item] of results.items.entries()) {
       const said = memberOf(item, 'error')
       // A decryption that failed has an empty plaintext beside its error.

@@ -49,7 +49,7 @@ export function batchExchange<T, R>(
           return parseBatch(answer, references, {
             read: (from, item, index) => read(from, item, expectedOf(items, index)),
             discard,
-            secrets: [token, ...secrets],
+            secrets: () => [token, ...secrets()],
           })
         },
         { signal },
@@ -89,18 +89,20 @@ export function batchExchange<T, R>(
   }
 
   return async (items, call) => {
-    const secrets = plaintextsIn(items.map(({ head }) => head))
+    let plaintexts: readonly Secret[] | undefined
+    const secrets = (): readonly Secret[] => (plaintexts ??= plaintextsIn(items.map(({ head }) => head)))
     try {
       return await ask(items, { ...call, secrets })
     } finally {
-      for (const secret of secrets) secret.wipe()
+      for (const secret of plaintexts ?? []) secret.wipe()
     }
   }
 }
 
 /** A call whose errors show nothing of the whole batch, whichever part of it is asked. */
 interface GuardedCall extends BatchCall {
-  readonly secrets: readonly Secret[]
+  /** Read from the items when they are first needed: where all goes well, nobody asks. */
+  readonly secrets: () => readonly Secret[]
 }
 
 /** A failure of a half is that of its items alone. */

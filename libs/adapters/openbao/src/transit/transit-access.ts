@@ -110,7 +110,7 @@ export function openTransit(options: TransitOptions): TransitAccess {
   const post = async (
     verb: 'encrypt' | 'decrypt',
     body: Uint8Array,
-    secrets: readonly Secret[],
+    secrets: () => readonly Secret[],
     signal: AbortSignal,
   ): Promise<Answer> => {
     try {
@@ -150,11 +150,11 @@ export function openTransit(options: TransitOptions): TransitAccess {
       await operation('encryption', call, async signal => {
         const version = keyVersion ?? (await newestVersion(signal))
         const body = encryptBody(plaintext, associatedData, version)
-        return parseEncrypted(await post('encrypt', body, [plaintext], signal), version)
+        return parseEncrypted(await post('encrypt', body, () => [plaintext], signal), version)
       }),
     decrypt: async (ciphertext, { associatedData, ...call }) =>
       await operation('decryption', call, async signal =>
-        parseDecrypted(await post('decrypt', decryptBody(ciphertext, associatedData), [], signal)),
+        parseDecrypted(await post('decrypt', decryptBody(ciphertext, associatedData), () => [], signal)),
       ),
     readKey: async call => await operation('a look at the key', call, readKey),
     clusterId: async call =>
