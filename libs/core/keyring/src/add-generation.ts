@@ -6,7 +6,7 @@ import { describeGeneration } from './generation.ts'
 import { deriveMacKey } from './key-schedule.ts'
 import { KeyringError } from './keyring-error.ts'
 import { chosenGeneration, type Generation, type Keyring, type KeyringContents } from './keyring.ts'
-import { breakPoint, compareGenerations, currentGeneration, isGivenUp } from './lineage.ts'
+import { breakPoint, compareGenerations, currentGeneration, isGivenUp, lineageOf } from './lineage.ts'
 import { makeLink } from './link.ts'
 import { type GenerationState, type GenerationStep } from './registry.ts'
 import { assertOrdinaryGrowth } from './room.ts'
@@ -76,14 +76,17 @@ export function addGeneration(
 }
 
 /**
- * Lets a pending generation encrypt: from now on it is the current one, unless another is further on. After a broken step, what nobody
- * needs any more is swept away: see {@link withoutSpentGenerations} and {@link withoutManyRemoved}.
+ * Lets a pending generation encrypt: from now on it is the current one. After a broken step, what nobody needs any more is swept away: see
+ * {@link withoutSpentGenerations} and {@link withoutManyRemoved}.
+ *
+ * A chained one that was overtaken stays pending for good: whoever was let in since has a record of the one that overtook it, from which no
+ * link leads to its twin.
  *
  * @param input.sealKeys - hold the key of that generation, too.
  * @returns The next revision, authenticated by the generation that is current then.
- * @throws {@link KeyringError} `KEYRING_NO_WAY_IN` if no record leads to it; `KEYRING_INPUT_INVALID` if it is not pending, or was
- *   given up: the current one comes after a break of the chain that it knows nothing of; `KEYRING_AUTH_FAILED`,
- *   `KEYRING_KEY_UNKNOWN`.
+ * @throws {@link KeyringError} `KEYRING_NO_WAY_IN` if no record leads to it; `KEYRING_INPUT_INVALID` if it is not pending, was overtaken, or
+ *   was given up: the current one comes after a break of the chain that it knows nothing of; `KEYRING_AUTH_FAILED`, `KEYRING_KEY_UNKNOWN`.
+ * @see docs/formats/keyring.md §7.5
  */
 export function activateGeneration({ id, ...holding }: Holding & { readonly id: Uint8Array }): Keyring {
   const { keyring } = holding
@@ -94,7 +97,18 @@ export function activateGeneration({ id, ...holding }: Holding & { readonly id: 
       `generation ${generation.number} (${generation.keyId}) was given up: the chain was broken elsewhere since`,
     )
   }
+  if (generation.step === 'chained' && generation.state === 'pending' && isOvertaken(keyring, generation)) {
+    throw new KeyringError(
+      'KEYRING_INPUT_INVALID',
+      `generation ${generation.number} (${generation.keyId}) was overtaken: another became current since it was made`,
+    )
+  }
   return inState(holding, generation, { from: 'pending', to: 'active' })
+}
+
+/** Whether the current generation is not one that this one comes after. */
+function isOvertaken(contents: KeyringContents, generation: Generation): boolean {
+  return !lineageOf(contents, generation).includes(currentGeneration(contents))
 }
 
 /**

@@ -68,12 +68,23 @@ describe('a generation', () => {
     expect(codeNow(() => activated({ keyring, sealKeys: first.sealKeys }, generation))).toBe('KEYRING_KEY_UNKNOWN')
   })
 
-  it('can become active beside a sibling that is', async () => {
-    const { generation: late, ...both } = pending(pending(await begun(member)))
+  it('cannot become active once another one has overtaken it, whichever of them has the lower id', async () => {
+    const both = pending(pending(await begun(member)))
     const [, one, two] = both.keyring.generations
-    const other = late === one ? two : one
-    const { keyring } = activated(activated(both, other ?? late), late)
-    expect(currentGeneration(keyring).id).toEqual(one?.id)
+    if (one === undefined || two === undefined) throw new Error('no two siblings')
+    for (const [first, second] of [
+      [one, two],
+      [two, one],
+    ] as const) {
+      const overtaken = activated(both, first)
+      expect(() => activated(overtaken, second)).toThrow(`generation 2 (${second.keyId}) was overtaken: another`)
+      expect(codeNow(() => activated(overtaken, second))).toBe('KEYRING_INPUT_INVALID')
+    }
+  })
+
+  it('can become active after a broken step though another one is further on by then', async () => {
+    const { generation, ...handedOut } = await handingOut(await begun(member), [member])
+    expect(currentGeneration(activated(rotated(handedOut), generation).keyring).id).toEqual(generation.id)
   })
 
   it('cannot become active once the chain was broken elsewhere', async () => {

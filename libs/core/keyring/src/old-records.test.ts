@@ -1,12 +1,10 @@
 import { toHex } from '@sealwright/testing-vectors'
 
-import { type Holding } from './add-generation.ts'
 import { sameBytes } from './bytes.ts'
 import { type Keyring, type KeyringRecord } from './keyring.ts'
 import { type SealMember } from './seal.ts'
 import { fakeMember, type FakeMember } from './testing/fake-member.ts'
 import {
-  activated,
   begun,
   broken,
   changed,
@@ -15,6 +13,7 @@ import {
   heldBy,
   pending,
   rotated,
+  rotatedAtOnce,
   unwrap,
 } from './testing/samples.ts'
 
@@ -82,10 +81,8 @@ describe('a record of an old generation', () => {
 
   it('adds what it leads to but for what a link that does not hold would have led to', async () => {
     const member = fakeMember('a')
-    const { generation, ...both } = pending(pending(await begun(member)))
     // Both encrypt: one that is pending would not outlast the break.
-    const [, sibling = generation] = both.keyring.generations.filter(({ id }) => toHex(id) !== toHex(generation.id))
-    const holding = await broken(activated(activated(both, generation), sibling), [member])
+    const holding = await broken(rotatedAtOnce(await begun(member)), [member])
     const [one, two] = holding.keyring.links
     if (one === undefined || two === undefined) throw new Error('no two links')
     const damaged = { ...two, wrappedKey: Uint8Array.from(two.wrappedKey).fill(7, -1) }
@@ -137,12 +134,8 @@ describe('a record of a pending generation', () => {
 describe('a record of a sibling that did not win', () => {
   it('adds its generation for a member that has none of the one before both', async () => {
     const newcomer = fakeMember('b')
-    const { generation, ...both } = pending(pending(await begun(fakeMember('a'))))
-    let holding: Holding = activated(both, generation)
-    for (const sibling of both.keyring.generations.slice(1)) {
-      if (sibling !== generation) holding = activated(holding, sibling)
-      holding = await enrolled(holding, [newcomer], sibling.id)
-    }
+    let holding = rotatedAtOnce(await begun(fakeMember('a')))
+    for (const { id } of holding.keyring.generations.slice(1)) holding = await enrolled(holding, [newcomer], id)
     expect(heldBy(holding.keyring, await unwrap(holding.keyring, newcomer))).toEqual(['2a', '2b'])
     expect(newcomer.unsealed).toHaveLength(2)
   })

@@ -9,9 +9,8 @@ import { isSameStatement } from './same-entry.ts'
 import { fakeMember, type FakeMember } from './testing/fake-member.ts'
 import { withMembers, withRecordsOf } from './testing/flood.ts'
 import { evilRecord, resigned } from './testing/forger.ts'
-import { begunForKms, brokenForKms, pendingForKms, rotatedForKms, statesOf } from './testing/kms-samples.ts'
+import { begunForKms, brokenForKms, rotatedForKms, statesOf } from './testing/kms-samples.ts'
 import {
-  activated,
   begun,
   changed,
   codeNow,
@@ -22,6 +21,7 @@ import {
   recordsOf,
   retired,
   rotated,
+  rotatedAtOnce,
   sealIdOf,
   sealKeyNamed,
   signal,
@@ -135,13 +135,11 @@ describe('taking a retirement back', () => {
   })
 
   it('leaves a generation alone that is none of the versions: two nodes have rotated at once', async () => {
-    const first = await begunForKms(one)
-    const { generation: later, ...both } = pendingForKms(pendingForKms(first))
-    const earlier = both.keyring.generations.find(each => each.number === 2 && each !== later)
-    if (earlier === undefined) throw new Error('no second one')
-    const before = activated(activated(both, earlier), later)
-    const isCurrent = ({ id }: Generation) => currentGeneration(before.keyring).id.join() === id.join()
-    const after = retired(before, isCurrent(earlier) ? later : earlier)
+    const before = rotatedAtOnce(await begunForKms(one), rotatedForKms)
+    const current = currentGeneration(before.keyring)
+    const other = before.keyring.generations.find(each => each.number === 2 && each !== current)
+    if (other === undefined) throw new Error('no second one')
+    const after = retired(before, other)
     expect(after.keyring.generations.filter(({ state }) => state === 'retired')).toHaveLength(1)
     expect(reactivateGenerations({ ...after, former: before.keyring })).toBe(after.keyring)
   })

@@ -239,13 +239,12 @@ async function mergedAs(mine: OpenKeyring, theirs: Keyring, member: FakeMember):
     : mine.mergedWith(theirs)
 }
 
-/** Any pending generation of which the key is held, unless the chain was broken since. */
+/** A pending generation of which the key is held, if there is one that the library lets become active. */
 function activateOne(holding: Holding, choice: number): Holding {
   const { keyring, sealKeys } = holding
-  const candidates = keyring.generations.filter(
-    each => each.state === 'pending' && sealKeys.has(each.id) && !isGivenUp(keyring, each, keyring),
-  )
-  return candidates.length === 0 ? holding : activated(holding, pick(candidates, choice))
+  const candidates = keyring.generations.filter(each => each.state === 'pending' && sealKeys.has(each.id))
+  const activatable = candidates.filter(each => codeNow(() => activated(holding, each)) !== 'KEYRING_INPUT_INVALID')
+  return activatable.length === 0 ? holding : activated(holding, pick(activatable, choice))
 }
 
 /** The oldest generation from which links lead to the current one, of those that are not retired. */

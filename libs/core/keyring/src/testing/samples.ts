@@ -12,6 +12,7 @@ import { deriveMacKey } from '../key-schedule.ts'
 import { KeyringError } from '../keyring-error.ts'
 import { findSeal, type Generation, type Keyring, type KeyringContents } from '../keyring.ts'
 import { currentGeneration } from '../lineage.ts'
+import { mergeContents } from '../merge.ts'
 import { openKeyring, type OpenKeyring } from '../open-keyring.ts'
 import { type GenerationStep } from '../registry.ts'
 import { type SealMember } from '../seal.ts'
@@ -99,6 +100,14 @@ export async function broken(holding: Holding, members: readonly FakeMember[]): 
 
 function withActivated(added: Added): Added {
   return { ...activated(added, added.generation), generation: { ...added.generation, state: 'active' } }
+}
+
+/** What two nodes that rotated at once agree on: two generations of one number, both of them active. */
+export function rotatedAtOnce(holding: Holding, rotate: (holding: Holding) => Holding = rotated): Holding {
+  const [mine, theirs] = [rotate(holding), rotate(holding)]
+  const { id } = currentGeneration(theirs.keyring)
+  const sealKeys = mine.sealKeys.with(id, theirs.sealKeys.of(id))
+  return changed({ keyring: mine.keyring, sealKeys }, mergeContents(mine.keyring, theirs.keyring))
 }
 
 /** With this generation retired. */
