@@ -1,3 +1,4 @@
+import { sameBytes } from '@sealwright/bytes'
 import {
   addRecord,
   createKeyring,
@@ -152,7 +153,7 @@ async function withRecords(
     }
     const generationIds = outdated.map(({ generationId }) => generationId)
     const { id: currentId } = currentGeneration(keyring)
-    if (!records.some(({ generationId }) => isSame(generationId, currentId))) generationIds.push(currentId)
+    if (!records.some(({ generationId }) => sameBytes(generationId, currentId))) generationIds.push(currentId)
     let next = keyring
     for (const generationId of generationIds)
       next = await addRecord({ ...named, generationId, keyring: next, sealKeys })
@@ -160,10 +161,6 @@ async function withRecords(
   } finally {
     sealKeys.wipe()
   }
-}
-
-function isSame(one: Uint8Array, other: Uint8Array): boolean {
-  return Buffer.compare(one, other) === 0
 }
 
 function recordsOf(keyring: Keyring, sealName: string, { memberId }: SealMember): readonly KeyringRecord[] {

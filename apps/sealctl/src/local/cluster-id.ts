@@ -1,3 +1,4 @@
+import { hex } from '@sealwright/bytes'
 import { KeyringError, type Keyring } from '@sealwright/keyring'
 import { type NodeConfig } from '@sealwright/node-config'
 import { type NamedFailure } from '@sealwright/node-seals'
@@ -51,7 +52,3 @@ export function isForWantOfCluster({ code }: Pick<NamedFailure, 'code'>, expecte
 export const NAME_THE_CLUSTER =
   'another node has made the record of this one, which anybody could: name the cluster, with --cluster-id HEX or clusterId in node.yaml ' +
   '(sealctl status --json on a node that is open shows it, and each share card has it)'
-
-function hex(bytes: Uint8Array): string {
-  return Buffer.from(bytes).toString('hex')
-}

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { resolve } from 'node:path'
+import { hex } from '@sealwright/bytes'
 import { type SealContext } from '@sealwright/node-seals'
 import {
   generateAesKey,
@@ -192,8 +193,4 @@ function protection({ isExtractable, isSensitive, wasNeverExtractable, isLocal }
 
 function inWords(token: TokenSelector): string {
   return 'label' in token ? token.label : `with serial number ${token.serialNumber}`
-}
-
-function hex(bytes: Uint8Array): string {
-  return Buffer.from(bytes).toString('hex')
 }

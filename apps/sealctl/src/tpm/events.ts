@@ -1,4 +1,5 @@
 import { describeEvent, eventsOfPcr, replayPcr } from '@sealwright/boot-log'
+import { hex } from '@sealwright/bytes'
 import { type TpmSealConfig } from '@sealwright/node-config'
 import { tpmAccess } from '@sealwright/node-seals'
 import { readPcrs } from '@sealwright/tpm'
@@ -44,8 +45,4 @@ export async function listEvents(
 function completeness(isComplete: boolean | undefined): string {
   if (isComplete === undefined) return 'by this log'
   return isComplete ? 'by this log, and so has the TPM' : 'by this log; THE TPM HAS ANOTHER: more was measured'
-}
-
-function hex(bytes: Uint8Array): string {
-  return Buffer.from(bytes).toString('hex')
 }

@@ -1,4 +1,5 @@
 import { type BootLog, type EventReplacement, replayPcr } from '@sealwright/boot-log'
+import { hex } from '@sealwright/bytes'
 import { type NodeConfig } from '@sealwright/node-config'
 import {
   createPoliciesFile,
@@ -129,8 +130,4 @@ function predictValue(
     )
   }
   return { ...replayPcr(by.log, index, by.replacements), source: 'events' }
-}
-
-function hex(bytes: Uint8Array): string {
-  return Buffer.from(bytes).toString('hex')
 }

@@ -1,3 +1,4 @@
+import { sameBytes } from '@sealwright/bytes'
 import { addRecord, findMember, type Generation, isSameLink, type Keyring, type OpenKeyring } from '@sealwright/keyring'
 import { type ConfiguredSeal, unwrapThrough } from '@sealwright/node-seals'
 import { randomKeyBytes } from '@sealwright/secret'
@@ -62,10 +63,6 @@ function rootsOf(
   const linked = keyring.links.filter(link => stored.links.some(each => isSameLink(each, link)))
   return missed.filter(
     ({ id, parentId }) =>
-      !(linked.some(({ toId }) => isSame(toId, id)) && missed.some(each => isSame(each.id, parentId))),
+      !(linked.some(({ toId }) => sameBytes(toId, id)) && missed.some(each => sameBytes(each.id, parentId))),
   )
-}
-
-function isSame(one: Uint8Array, other: Uint8Array): boolean {
-  return Buffer.compare(one, other) === 0
 }

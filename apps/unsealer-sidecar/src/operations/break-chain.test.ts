@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { hex } from '@sealwright/bytes'
 import {
   addRecord,
   currentGeneration,
@@ -14,7 +15,7 @@ import { agreedBreak } from '../testing/agreed-break.ts'
 import { fakeSeal } from '../testing/fake-seal.ts'
 import { begun, bytesOf, enrolled, type Holding } from '../testing/keyrings.ts'
 import { testNode } from '../testing/test-node.ts'
-import { hex, memberFacts, sealOf } from './facts.ts'
+import { memberFacts, sealOf } from './facts.ts'
 import { sealOperations } from './operations.ts'
 import { type ChainBreak, rotateBroken } from './rotate.ts'
 import { shareSetsOf } from './share-sets.ts'

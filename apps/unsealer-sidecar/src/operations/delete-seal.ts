@@ -1,3 +1,4 @@
+import { hex, sameBytes } from '@sealwright/bytes'
 import {
   findRecords,
   findSeal,
@@ -15,7 +16,7 @@ import { type SealOperations } from '../control/operations.ts'
 import { type Custody, type Unlocked } from '../keyring/custody.ts'
 import { CustodyError } from '../keyring/custody-error.ts'
 import { OperationError } from './errors.ts'
-import { hex, isSame, sealOf } from './facts.ts'
+import { sealOf } from './facts.ts'
 import { neverTheLast } from './last-way-in.ts'
 
 /** What a seal is taken away with. */
@@ -137,7 +138,7 @@ function hasWayIn(keyring: Keyring, label: string): boolean {
 
 /** A seal of TPMs opens the nodes that it has members of; any other one may open each node of the cluster. */
 function assertChecked(keyring: Keyring, seal: Seal, checkedNodes: readonly string[]): void {
-  const members = activeMembers(keyring).filter(({ member }) => isSame(member.sealId, seal.sealId))
+  const members = activeMembers(keyring).filter(({ member }) => sameBytes(member.sealId, seal.sealId))
   if (members.every(({ member }) => findRecords(keyring, member).length === 0)) return
   const isShared = seal.sealType !== 'tpm'
   const concerned = isShared ? tpmLabels(keyring) : [...new Set(members.map(({ member }) => member.label))]

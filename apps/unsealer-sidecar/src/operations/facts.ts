@@ -1,3 +1,4 @@
+import { hex, sameBytes } from '@sealwright/bytes'
 import { memberFingerprint } from '@sealwright/control-api'
 import {
   currentGeneration,
@@ -92,20 +93,12 @@ export function generationFacts(keyring: Keyring): readonly GenerationFacts[] {
 }
 
 export function sealOf(keyring: Keyring, { sealId }: Pick<Member, 'sealId'>): Seal | undefined {
-  return keyring.seals.find(seal => isSame(seal.sealId, sealId))
+  return keyring.seals.find(seal => sameBytes(seal.sealId, sealId))
 }
 
 /** A member of a removed seal is removed, whatever is listed: whoever had an old key can have listed it since. */
 export function stateOf(seal: Seal, member: Member): Member['state'] {
   return seal.state === 'active' ? member.state : 'removed'
-}
-
-export function isSame(one: Uint8Array, other: Uint8Array): boolean {
-  return Buffer.compare(one, other) === 0
-}
-
-export function hex(bytes: Uint8Array): string {
-  return Buffer.from(bytes).toString('hex')
 }
 
 function recordFacts(keyring: Keyring, { generationId, method, createdAtMs }: KeyringRecord): RecordFacts {

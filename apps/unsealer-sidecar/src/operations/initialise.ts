@@ -1,4 +1,5 @@
 import { hostname } from 'node:os'
+import { hex, sameBytes } from '@sealwright/bytes'
 import { findSeal, type Keyring, type Member, relabelMember } from '@sealwright/keyring'
 import { type SealConfig } from '@sealwright/node-config'
 import { type ConfiguredSeal, tendSeals } from '@sealwright/node-seals'
@@ -6,7 +7,7 @@ import { randomKeyBytes } from '@sealwright/secret'
 import { type SealOperations } from '../control/operations.ts'
 import { type Custody, type Unlocked } from '../keyring/custody.ts'
 import { OperationError } from './errors.ts'
-import { hex, isSame, listedMember } from './facts.ts'
+import { listedMember } from './facts.ts'
 import { type NewShareSets, newShareSet } from './new-share-sets.ts'
 
 type Initialised = Awaited<ReturnType<SealOperations['initialise']>>
@@ -108,7 +109,7 @@ function relabelled(
   }: { readonly sealName: string; readonly memberId: Uint8Array | undefined; readonly label: string },
 ): Keyring {
   const members = activeMembersOf(keyring, sealName)
-  const own = members.find(member => memberId !== undefined && isSame(member.memberId, memberId))
+  const own = members.find(member => memberId !== undefined && sameBytes(member.memberId, memberId))
   if (own === undefined || own.label === label) return keyring
   const other = members.find(member => member.label === label)
   if (other !== undefined) {
@@ -124,6 +125,6 @@ function relabelled(
 function activeMembersOf(keyring: Keyring, sealName: string): readonly Member[] {
   const seal = findSeal(keyring, sealName)
   return keyring.members.filter(
-    ({ sealId, state }) => state === 'active' && seal !== undefined && isSame(sealId, seal.sealId),
+    ({ sealId, state }) => state === 'active' && seal !== undefined && sameBytes(sealId, seal.sealId),
   )
 }

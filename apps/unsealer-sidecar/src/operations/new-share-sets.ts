@@ -1,3 +1,4 @@
+import { hex, sameBytes } from '@sealwright/bytes'
 import { decodeKeyring, encodeKeyring, findSeal, type Keyring } from '@sealwright/keyring'
 import { type NamedSet, proveByShares, withShareSet } from '@sealwright/node-seals'
 import { randomKeyBytes } from '@sealwright/secret'
@@ -5,7 +6,7 @@ import { createShareSet, encodeShare } from '@sealwright/shamir'
 import { type MemberFacts, type SealOperations } from '../control/operations.ts'
 import { type Custody, type Unlocked } from '../keyring/custody.ts'
 import { OperationError } from './errors.ts'
-import { hex, isSame, listedMember } from './facts.ts'
+import { listedMember } from './facts.ts'
 
 /** More than people make at once. The oldest goes first: its shares were handed out, and open nothing. */
 const MAX_NEW_SETS = 16
@@ -102,8 +103,8 @@ function remember(newShareSets: NewShareSets, set: NewShareSet): void {
 /** Neither the set nor its seal was shut out since: to confirm is no way to bring it back. */
 function assertNotRemoved(keyring: Keyring, { sealName, sealId, memberId }: NewShareSet): void {
   const seal = findSeal(keyring, sealName)
-  const isSealThere = sealId === undefined || (seal !== undefined && isSame(seal.sealId, sealId))
-  const listed = keyring.members.find(member => isSame(member.memberId, memberId))
+  const isSealThere = sealId === undefined || (seal !== undefined && sameBytes(seal.sealId, sealId))
+  const listed = keyring.members.find(member => sameBytes(member.memberId, memberId))
   if (isSealThere && listed?.state !== 'removed') return
   throw new OperationError(
     'OPERATION_MEMBER_UNKNOWN',
@@ -112,7 +113,7 @@ function assertNotRemoved(keyring: Keyring, { sealName, sealId, memberId }: NewS
 }
 
 function isListed(keyring: Keyring, { memberId }: NewShareSet): boolean {
-  return keyring.members.some(member => isSame(member.memberId, memberId))
+  return keyring.members.some(member => sameBytes(member.memberId, memberId))
 }
 
 /** @throws {@link OperationError} `OPERATION_INVALID` if its label is taken. */
@@ -126,7 +127,10 @@ function assertLabelFree(keyring: Keyring, sealName: string, label: string): voi
   const seal = findSeal(keyring, sealName)
   const taken = keyring.members.find(
     member =>
-      seal !== undefined && member.state === 'active' && member.label === label && isSame(member.sealId, seal.sealId),
+      seal !== undefined &&
+      member.state === 'active' &&
+      member.label === label &&
+      sameBytes(member.sealId, seal.sealId),
   )
   if (taken === undefined) return
   throw new OperationError(

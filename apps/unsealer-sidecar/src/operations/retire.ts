@@ -1,3 +1,4 @@
+import { hex } from '@sealwright/bytes'
 import { EnvelopeError, parseEnvelope } from '@sealwright/envelope'
 import {
   currentGeneration,
@@ -14,7 +15,7 @@ import { type SealOperations } from '../control/operations.ts'
 import { type Custody } from '../keyring/custody.ts'
 import { CustodyError } from '../keyring/custody-error.ts'
 import { OperationError } from './errors.ts'
-import { generationFacts, hex } from './facts.ts'
+import { generationFacts } from './facts.ts'
 import { assertNodesKnown, tpmMembers } from './nodes-known.ts'
 
 const NO_AAD = new Uint8Array()

@@ -1,8 +1,9 @@
+import { hex, sameBytes } from '@sealwright/bytes'
 import { type Keyring, type Member } from '@sealwright/keyring'
 import { type SealConfig } from '@sealwright/node-config'
 import { type NamedShareSet, readShareSet, ShamirError, type Share, type ShareSet } from '@sealwright/shamir'
 import { OperationError } from './errors.ts'
-import { hex, isSame, sealOf } from './facts.ts'
+import { sealOf } from './facts.ts'
 
 /** A share set of the keyring, with the names that people know it by. */
 export interface KnownShareSet {
@@ -80,13 +81,15 @@ export function isOfSeal(sets: readonly KnownShareSet[], sealName: string, share
 }
 
 function isOfSet({ set }: KnownShareSet, { memberId }: Share): boolean {
-  return isSame(set.memberId, memberId)
+  return sameBytes(set.memberId, memberId)
 }
 
 /** Why a share does not count. Of a set that was removed the keyring may still have the name, which says more than its id. */
 export function faultOf(keyring: Keyring, share: Share | undefined, error: ShamirError): ShamirError {
   if (error.code !== 'SHAMIR_OTHER_SET' || share === undefined) return error
-  const removed = keyring.members.find(({ state, memberId }) => state === 'removed' && isSame(memberId, share.memberId))
+  const removed = keyring.members.find(
+    ({ state, memberId }) => state === 'removed' && sameBytes(memberId, share.memberId),
+  )
   const seal = removed && sealOf(keyring, removed)
   if (seal === undefined) return error
   return new ShamirError(

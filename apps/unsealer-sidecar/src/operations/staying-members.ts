@@ -1,8 +1,9 @@
+import { hex } from '@sealwright/bytes'
 import { membersNamed, memberSetFingerprint } from '@sealwright/control-api'
 import { type Keyring, type Member } from '@sealwright/keyring'
 import { type BreakRequest } from '../control/operations.ts'
 import { OperationError } from './errors.ts'
-import { fingerprintOf, hex, sealOf, stateOf } from './facts.ts'
+import { fingerprintOf, sealOf, stateOf } from './facts.ts'
 import { assertNodesKnown, tpmMembers } from './nodes-known.ts'
 
 /** Active members of active seals, by what a break of the chain does to them. */

@@ -1,7 +1,8 @@
+import { sameBytes } from '@sealwright/bytes'
 import { addRecord, type Generation, type Keyring, type Member, type SealKeys } from '@sealwright/keyring'
 import { type ConfiguredSeal, standInFor } from '@sealwright/node-seals'
 import { randomKeyBytes } from '@sealwright/secret'
-import { isSame, type MemberName, nameOf, sealOf } from './facts.ts'
+import { type MemberName, nameOf, sealOf } from './facts.ts'
 
 const NOT_ITS_KEY = 'the public key that is listed for it is that of another member: it may be an intruder’s'
 
@@ -62,7 +63,7 @@ export async function wrapForMembers(
     if (listed.length === 0) continue
     try {
       await seal.withLocalMember({ knownIn: keyring, signal }, async local => {
-        const member = listed.find(({ memberId }) => isSame(memberId, local.memberId))
+        const member = listed.find(({ memberId }) => sameBytes(memberId, local.memberId))
         if (member === undefined) return
         await wrap(member, { sealName: seal.name, member: local, method: local.method })
         sealedHere.push(seal.name)
@@ -80,7 +81,7 @@ export async function wrapForMembers(
       const standIn = standInFor(keyring, seal, member)
       if (standIn.kind === 'cannot') leftOut.push({ name, reason: standIn.reason })
       // Whoever had an old key can have put a key of their own in its place: the record would be for a member that nobody has seen.
-      else if (!isSame(standIn.member.memberId, member.memberId)) leftOut.push({ name, reason: NOT_ITS_KEY })
+      else if (!sameBytes(standIn.member.memberId, member.memberId)) leftOut.push({ name, reason: NOT_ITS_KEY })
       else await wrap(member, { ...standIn, sealName: seal.name })
     }
     if (done.has(member)) wrapped.push(name)

@@ -1,4 +1,5 @@
 import { type AuditEvent } from '@sealwright/audit'
+import { hex, sameBytes } from '@sealwright/bytes'
 import { findGeneration, type Keyring, type KeyringRecord, type Member, type Seal } from '@sealwright/keyring'
 import { type SealAttempt } from '@sealwright/unseal'
 
@@ -52,7 +53,7 @@ export function changesBetween(before: Keyring, after: Keyring): readonly AuditE
 
 function sealChanges(before: Keyring, after: Keyring): readonly AuditEvent[] {
   return after.seals.flatMap((seal): readonly AuditEvent[] => {
-    const former = before.seals.find(other => isSame(other.sealId, seal.sealId))
+    const former = before.seals.find(other => sameBytes(other.sealId, seal.sealId))
     const facts = { seal: seal.name, sealType: seal.sealType, sealId: hex(seal.sealId) }
     if (seal.state === 'active' && former?.state !== 'active') return [{ kind: 'seal-added', ...facts }]
     if (seal.state === 'removed' && former?.state === 'active') return [{ kind: 'seal-removed', ...facts }]
@@ -98,7 +99,7 @@ function recordChanges(before: Keyring, after: Keyring): readonly AuditEvent[] {
     keyring.records.some(
       other =>
         isSameMember(other, record) &&
-        isSame(other.generationId, record.generationId) &&
+        sameBytes(other.generationId, record.generationId) &&
         other.entryVersion === record.entryVersion,
     )
   const facts = (keyring: Keyring, record: KeyringRecord) => ({
@@ -118,17 +119,9 @@ function recordChanges(before: Keyring, after: Keyring): readonly AuditEvent[] {
 }
 
 function sealNameOf({ seals }: Keyring, { sealId }: Pick<Seal, 'sealId'>): string {
-  return seals.find(seal => isSame(seal.sealId, sealId))?.name ?? hex(sealId)
+  return seals.find(seal => sameBytes(seal.sealId, sealId))?.name ?? hex(sealId)
 }
 
 function isSameMember(one: Pick<Member, 'sealId' | 'memberId'>, other: Pick<Member, 'sealId' | 'memberId'>): boolean {
-  return isSame(one.sealId, other.sealId) && isSame(one.memberId, other.memberId)
-}
-
-function isSame(one: Uint8Array, other: Uint8Array): boolean {
-  return Buffer.compare(one, other) === 0
-}
-
-function hex(bytes: Uint8Array): string {
-  return Buffer.from(bytes).toString('hex')
+  return sameBytes(one.sealId, other.sealId) && sameBytes(one.memberId, other.memberId)
 }

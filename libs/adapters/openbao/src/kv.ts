@@ -1,9 +1,10 @@
+import { joinBytes } from '@sealwright/bytes'
 import { type Secret } from '@sealwright/secret'
 import { OpenBaoError } from './error.ts'
 import { statusError } from './failure.ts'
 import { field, parseJsonObject, readCount, readObject } from './json.ts'
 import { countOf, memberOf, objectMember } from './secret-fields.ts'
-import { encodeSecretObject, joinBytes, parseSecretJson, secretText } from './secret-json.ts'
+import { encodeSecretObject, parseSecretJson, secretText } from './secret-json.ts'
 import { type Answer } from './transport.ts'
 
 /** A place in a kv version 2 engine. */

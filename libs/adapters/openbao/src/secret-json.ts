@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer'
+import { joinBytes } from '@sealwright/bytes'
 import { allocateKeyBytes, Secret } from '@sealwright/secret'
 import { OpenBaoError } from './error.ts'
 
@@ -218,17 +219,6 @@ export function encodeSecretObject(members: Readonly<Record<string, Secret>>): U
   const object = joinBytes([...parts, new TextEncoder().encode('}')])
   for (const part of parts) part.fill(0)
   return object
-}
-
-/** One array of bytes from many. */
-export function joinBytes(parts: readonly Uint8Array[]): Uint8Array {
-  const joined = new Uint8Array(parts.reduce((sum, part) => sum + part.byteLength, 0))
-  let at = 0
-  for (const part of parts) {
-    joined.set(part, at)
-    at += part.byteLength
-  }
-  return joined
 }
 
 /** RFC 8259 §7: quotation mark, backslash and control characters must be escaped; the rest stands for itself. */

@@ -1,11 +1,11 @@
 import { type Socket } from 'node:net'
+import { joinBytes } from '@sealwright/bytes'
 import { type Secret } from '@sealwright/secret'
 import { buildConnector, type Dispatcher, Pool } from 'undici'
 import { type OpenBaoAddress, parseAddress } from './address.ts'
 import { openLimit } from './deadline.ts'
 import { OpenBaoError } from './error.ts'
 import { connectionError, errorTexts, isProgrammingError, redirectOriginOf, statusError } from './failure.ts'
-import { joinBytes } from './secret-json.ts'
 import { type ClientCertificate, describeTrust, type OpenBaoTrust, secureContext } from './trust.ts'
 
 /** How long one call may take in all, unless it says otherwise. */

@@ -1,4 +1,5 @@
 import { rename, unlink } from 'node:fs/promises'
+import { sameBytes } from '@sealwright/bytes'
 import { describeCause, StoreError, writeFailure } from './errors.ts'
 import { type Folder } from './folder.ts'
 import { ensureLockFile, type LockOptions, lockFolder } from './lock.ts'
@@ -200,8 +201,4 @@ async function syncFolder(folder: Folder): Promise<void> {
   } catch (cause) {
     throw writeFailure(folder.path, cause, 'the new keyring is in place, but may not survive a power cut')
   }
-}
-
-function sameBytes(one: Uint8Array, other: Uint8Array): boolean {
-  return Buffer.compare(one, other) === 0
 }

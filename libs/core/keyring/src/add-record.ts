@@ -3,7 +3,7 @@ import { Secret } from '@sealwright/secret'
 
 import { assertAuthentic, authenticate } from './authenticate.ts'
 import { isName } from './byte-reader.ts'
-import { compareBytes, hex, sameBytes } from './bytes.ts'
+import { compareBytes, hex, sameBytes } from '@sealwright/bytes'
 import { deriveMacKey, deriveSealId } from './key-schedule.ts'
 import { KeyringError } from './keyring-error.ts'
 import {

@@ -1,4 +1,4 @@
-import { joinBytes, textBytes } from './bytes.ts'
+import { joinBytes, textBytes } from '@sealwright/bytes'
 import { type Registry } from './registry.ts'
 
 /** Collects fields from front to back. The values were checked before: it checks nothing. */

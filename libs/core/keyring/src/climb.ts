@@ -1,6 +1,6 @@
 import { type Secret } from '@sealwright/secret'
 
-import { hex } from './bytes.ts'
+import { hex } from '@sealwright/bytes'
 import { KeyringError } from './keyring-error.ts'
 import { type KeyringContents, type KeyringRecord, requireGeneration } from './keyring.ts'
 import { compareGenerations, currentGeneration, lineageOf, reachableFrom } from './lineage.ts'

@@ -1,6 +1,6 @@
 import { Secret } from '@sealwright/secret'
 
-import { hex } from './bytes.ts'
+import { hex } from '@sealwright/bytes'
 import { type Keyring } from './keyring.ts'
 import { currentGeneration } from './lineage.ts'
 import { followSealKeys, SealKeys } from './seal-keys.ts'

@@ -3,7 +3,7 @@ import { createPublicKey, type KeyObject, sign, verify } from 'node:crypto'
 import { type Secret } from '@sealwright/secret'
 
 import { isName } from './byte-reader.ts'
-import { joinBytes, lengthPrefixed, sameBytes, textBytes, uint32 } from './bytes.ts'
+import { joinBytes, lengthPrefixed, sameBytes, textBytes, uint32 } from '@sealwright/bytes'
 import {
   assertSealKey,
   deriveClusterId,

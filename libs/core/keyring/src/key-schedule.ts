@@ -10,7 +10,7 @@ import {
 
 import { allocateKeyBytes, Secret } from '@sealwright/secret'
 
-import { hex, lengthPrefixed, textBytes } from './bytes.ts'
+import { hex, lengthPrefixed, textBytes } from '@sealwright/bytes'
 import { KeyringError } from './keyring-error.ts'
 import { type Generation, SIGNING_KEY_BYTES } from './keyring.ts'
 import { SEAL_TYPES } from './registry.ts'

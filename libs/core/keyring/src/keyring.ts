@@ -1,4 +1,4 @@
-import { hex, sameBytes } from './bytes.ts'
+import { hex, sameBytes } from '@sealwright/bytes'
 import { KeyringError } from './keyring-error.ts'
 import { type EntryState, type GenerationState, type GenerationStep, type RecordMethod } from './registry.ts'
 import { type SealType } from './seal.ts'

@@ -1,6 +1,6 @@
 import { type RandomBytes } from '@sealwright/envelope'
 
-import { hex } from './bytes.ts'
+import { hex } from '@sealwright/bytes'
 import { KeyringError } from './keyring-error.ts'
 import { type KeyringContents } from './keyring.ts'
 

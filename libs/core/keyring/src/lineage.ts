@@ -1,4 +1,4 @@
-import { compareBytes, hex } from './bytes.ts'
+import { compareBytes, hex } from '@sealwright/bytes'
 import { KeyringError } from './keyring-error.ts'
 import { findGeneration, type Generation, type KeyringContents } from './keyring.ts'
 

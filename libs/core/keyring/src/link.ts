@@ -1,7 +1,7 @@
 import { decryptEnvelope, encryptEnvelope, EnvelopeError, type RandomBytes } from '@sealwright/envelope'
 import { Secret } from '@sealwright/secret'
 
-import { textBytes } from './bytes.ts'
+import { textBytes } from '@sealwright/bytes'
 import { deriveLinkKey, isKeyOf } from './key-schedule.ts'
 import { KeyringError } from './keyring-error.ts'
 import { type Generation, type Link } from './keyring.ts'

@@ -1,5 +1,5 @@
 import { ByteWriter } from './byte-writer.ts'
-import { compareBytes, hex, sameBytes } from './bytes.ts'
+import { compareBytes, hex, sameBytes } from '@sealwright/bytes'
 import { encodeContents, writeMember, writeRecord, writeSeal } from './codec.ts'
 import { KeyringError } from './keyring-error.ts'
 import { type Generation, type KeyringContents, type Link, MAX_NAME_BYTES, type Seal } from './keyring.ts'

@@ -1,6 +1,6 @@
 import { toHex } from '@sealwright/testing-vectors'
 
-import { sameBytes } from './bytes.ts'
+import { sameBytes } from '@sealwright/bytes'
 import { type Keyring, type KeyringRecord } from './keyring.ts'
 import { type SealMember } from './seal.ts'
 import { fakeMember, type FakeMember } from './testing/fake-member.ts'

@@ -3,7 +3,7 @@ import { type KeyObject } from 'node:crypto'
 import { decryptEnvelope, encryptEnvelope, EnvelopeError, parseEnvelope, type RandomBytes } from '@sealwright/envelope'
 
 import { assertAuthentic, authenticate } from './authenticate.ts'
-import { hex, sameBytes, textBytes } from './bytes.ts'
+import { hex, sameBytes, textBytes } from '@sealwright/bytes'
 import { encodeKeyring } from './codec.ts'
 import { deriveMacKey } from './key-schedule.ts'
 import { KeyringError } from './keyring-error.ts'

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 
 import { type Holding } from './add-generation.ts'
-import { hex } from './bytes.ts'
+import { hex } from '@sealwright/bytes'
 import { decodeKeyring, encodeKeyring } from './codec.ts'
 import { KeyringError, type KeyringErrorCode } from './keyring-error.ts'
 import { type Keyring, memberKey } from './keyring.ts'

@@ -1,6 +1,6 @@
 import { assertAuthentic, authenticate } from './authenticate.ts'
 import { type Holding, macKeyOfCurrent } from './add-generation.ts'
-import { hex, sameBytes } from './bytes.ts'
+import { hex, sameBytes } from '@sealwright/bytes'
 import { KeyringError } from './keyring-error.ts'
 import {
   findGeneration,

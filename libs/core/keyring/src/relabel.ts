@@ -1,7 +1,7 @@
 import { type Holding, macKeyOfCurrent } from './add-generation.ts'
 import { assertAuthentic, authenticate } from './authenticate.ts'
 import { isName } from './byte-reader.ts'
-import { hex } from './bytes.ts'
+import { hex } from '@sealwright/bytes'
 import { KeyringError } from './keyring-error.ts'
 import { type Keyring, memberKey } from './keyring.ts'
 import { type MemberPlace } from './remove.ts'

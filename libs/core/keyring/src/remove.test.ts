@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 
-import { hex, sameBytes } from './bytes.ts'
+import { hex, sameBytes } from '@sealwright/bytes'
 import { findSeal, type Generation, type Keyring } from './keyring.ts'
 import { compareGenerations, reachableFrom, rootGenerations } from './lineage.ts'
 import { removeMember, removeMembers, removeSeal } from './remove.ts'

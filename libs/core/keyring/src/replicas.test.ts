@@ -1,7 +1,7 @@
 import { toHex } from '@sealwright/testing-vectors'
 import fc from 'fast-check'
 
-import { hex } from './bytes.ts'
+import { hex } from '@sealwright/bytes'
 import { encodeKeyring } from './codec.ts'
 import { type Keyring } from './keyring.ts'
 import { canOpen, Cluster, decrypts, givesUp, type Merge, type Step, STEP_KINDS } from './testing/replicas.ts'

@@ -1,5 +1,5 @@
 import { ByteWriter } from './byte-writer.ts'
-import { sameBytes } from './bytes.ts'
+import { sameBytes } from '@sealwright/bytes'
 import { writeGeneration } from './codec.ts'
 import { type Generation, type KeyringRecord, type Link } from './keyring.ts'
 import { compareLinks, compareRecords } from './validate.ts'

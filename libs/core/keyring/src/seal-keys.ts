@@ -1,7 +1,7 @@
 import { type Secret } from '@sealwright/secret'
 
 import { assertAuthentic } from './authenticate.ts'
-import { hex } from './bytes.ts'
+import { hex } from '@sealwright/bytes'
 import { climb, planRecords } from './climb.ts'
 import { assertSealKey, deriveMacKey, isKeyOf } from './key-schedule.ts'
 import { KeyringError } from './keyring-error.ts'

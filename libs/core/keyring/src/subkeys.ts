@@ -1,6 +1,6 @@
 import { type KeyObject } from 'node:crypto'
 
-import { hex, sameBytes } from './bytes.ts'
+import { hex, sameBytes } from '@sealwright/bytes'
 import { deriveAuditKey, deriveBlobKey, deriveMacKey } from './key-schedule.ts'
 import { type Generation, type KeyringContents, MAX_GENERATIONS } from './keyring.ts'
 import { currentGeneration, isGivenUp } from './lineage.ts'

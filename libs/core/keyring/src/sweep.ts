@@ -1,4 +1,4 @@
-import { hex } from './bytes.ts'
+import { hex } from '@sealwright/bytes'
 import { type Generation, type KeyringContents } from './keyring.ts'
 
 /** Removed members that a break leaves listed: so many serve as a memory of who is not to be let in again by itself. */

@@ -1,4 +1,4 @@
-import { hex } from './bytes.ts'
+import { hex } from '@sealwright/bytes'
 import { type KeyringContents, type KeyringRecord, memberKey } from './keyring.ts'
 import { currentGeneration, reachableFrom } from './lineage.ts'
 

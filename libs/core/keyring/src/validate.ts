@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { EnvelopeError, type EnvelopePurpose, parseEnvelope } from '@sealwright/envelope'
 
 import { isName, malformed } from './byte-reader.ts'
-import { compareBytes, hex, sameBytes, textBytes } from './bytes.ts'
+import { compareBytes, hex, sameBytes, textBytes } from '@sealwright/bytes'
 import { KeyringError } from './keyring-error.ts'
 import {
   findGeneration,

@@ -1,7 +1,7 @@
 import { decryptEnvelope, encryptEnvelope, EnvelopeError, type RandomBytes } from '@sealwright/envelope'
 import { Secret } from '@sealwright/secret'
 
-import { hex } from './bytes.ts'
+import { hex } from '@sealwright/bytes'
 import { isKeyOf } from './key-schedule.ts'
 import { KeyringError } from './keyring-error.ts'
 import { type Generation, type KeyringRecord } from './keyring.ts'

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
 import { type KmsProvider } from './backend.ts'
-import { lengthPrefixed, sameBytes, utf8 } from './bytes.ts'
+import { lengthPrefixed, sameBytes, textBytes } from '@sealwright/bytes'
 import { KmsError } from './errors.ts'
 import { type KeyIdentity, keyIdOf, LINEAGE_BYTES } from './key-id.ts'
 import { type Annotations } from './service.ts'
@@ -32,9 +32,9 @@ export const MAX_WRAPPED_BYTES = MAX_CIPHERTEXT_BYTES - HEADER_BYTES
 /** The one annotation. kube-apiserver wants a domain name for a key. */
 export const BINDING_ANNOTATION = 'binding.kms.sealwright.io'
 
-const BINDING_DOMAIN = utf8('sealwright kms v2 binding v1')
-const AAD_DOMAIN = utf8('sealwright kms v2 aad v1')
-const SAMPLE_DOMAIN = utf8('sealwright kms v2 sample v1')
+const BINDING_DOMAIN = textBytes('sealwright kms v2 binding v1')
+const AAD_DOMAIN = textBytes('sealwright kms v2 aad v1')
+const SAMPLE_DOMAIN = textBytes('sealwright kms v2 sample v1')
 
 /** The fields of a ciphertext: views, not copies. Nothing in it is authentic before its backend has decrypted it. */
 export interface KmsCiphertext {
@@ -101,7 +101,7 @@ export interface CiphertextPlace {
  * @see docs/formats/kms-ciphertext.md §5
  */
 export function associatedDataOf({ clusterId, keyId }: CiphertextPlace, header: Uint8Array): Uint8Array {
-  return lengthPrefixed([AAD_DOMAIN, utf8(clusterId), utf8(keyId), header])
+  return lengthPrefixed([AAD_DOMAIN, textBytes(clusterId), textBytes(keyId), header])
 }
 
 /**
@@ -111,7 +111,7 @@ export function associatedDataOf({ clusterId, keyId }: CiphertextPlace, header: 
  */
 export function sampleAssociatedDataOf(identity: KeyIdentity): Uint8Array {
   const { clusterId } = identity
-  return lengthPrefixed([SAMPLE_DOMAIN, utf8(clusterId), utf8(keyIdOf(identity)), encodeHeader(identity)])
+  return lengthPrefixed([SAMPLE_DOMAIN, textBytes(clusterId), textBytes(keyIdOf(identity)), encodeHeader(identity)])
 }
 
 /**
@@ -138,7 +138,7 @@ export function assertBound(place: CiphertextPlace, ciphertext: Uint8Array, anno
 }
 
 function bindingOf({ clusterId, keyId }: CiphertextPlace, ciphertext: Uint8Array): Uint8Array {
-  const fields = [BINDING_DOMAIN, utf8(clusterId), utf8(keyId), ciphertext]
+  const fields = [BINDING_DOMAIN, textBytes(clusterId), textBytes(keyId), ciphertext]
   return hash('sha256', lengthPrefixed(fields), 'buffer')
 }
 

@@ -1,11 +1,11 @@
 import { hash } from 'node:crypto'
 import { type KeyVersion, type KmsProvider } from './backend.ts'
-import { lengthPrefixed, utf8 } from './bytes.ts'
+import { lengthPrefixed, textBytes } from '@sealwright/bytes'
 
 /** Length of a lineage, in bytes. */
 export const LINEAGE_BYTES = 16
 
-const DOMAIN = utf8('sealwright kms v2 key id v1')
+const DOMAIN = textBytes('sealwright kms v2 key id v1')
 /** Tells everybody whose key id it is, and of which format. */
 const PREFIX = 'sealwright.v1.'
 const VERSION_BYTES = 4
@@ -30,6 +30,6 @@ export interface KeyIdentity extends Pick<KeyVersion, 'version' | 'lineage'> {
 export function keyIdOf({ provider, clusterId, lineage, version }: KeyIdentity): string {
   const number = new Uint8Array(VERSION_BYTES)
   new DataView(number.buffer).setUint32(0, version)
-  const fields = [DOMAIN, utf8(provider), utf8(clusterId), lineage, number]
+  const fields = [DOMAIN, textBytes(provider), textBytes(clusterId), lineage, number]
   return PREFIX + hash('sha256', lengthPrefixed(fields), 'base64url')
 }

@@ -1,5 +1,5 @@
 import { type KeyObservation, type KeyVersion } from './backend.ts'
-import { sameBytes } from './bytes.ts'
+import { sameBytes } from '@sealwright/bytes'
 import { KmsError } from './errors.ts'
 import { LINEAGE_BYTES, MAX_KEY_VERSION } from './key-id.ts'
 import { type KeyTrouble } from './trouble.ts'

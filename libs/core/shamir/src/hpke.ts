@@ -2,7 +2,7 @@ import { createCipheriv, createDecipheriv, createHmac, hkdfSync } from 'node:cry
 
 import { allocateKeyBytes, Secret } from '@sealwright/secret'
 
-import { textBytes } from './bytes.ts'
+import { textBytes } from '@sealwright/bytes'
 import { xWingDecapsulate, xWingEncapsulate } from './x-wing.ts'
 
 /** Length of the authentication tag, in bytes. */

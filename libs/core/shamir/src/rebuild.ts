@@ -1,6 +1,6 @@
 import { type Secret } from '@sealwright/secret'
 
-import { sameBytes } from './bytes.ts'
+import { sameBytes } from '@sealwright/bytes'
 import { combinePoints } from './secret-sharing.ts'
 import { ShamirError } from './shamir-error.ts'
 import { type ShareSet } from './share-set.ts'

@@ -1,7 +1,8 @@
 import { ID_BYTES, KEY_BYTES, type SealMember } from '@sealwright/keyring'
 import { type Secret } from '@sealwright/secret'
 
-import { hashOf, hex, lengthPrefixed, sameBytes, textBytes } from './bytes.ts'
+import { hex, lengthPrefixed, sameBytes, textBytes } from '@sealwright/bytes'
+import { hashOf } from './hash.ts'
 import { hpkeOpen, hpkeSeal } from './hpke.ts'
 import { encodeSealedKek, parseSealedKek } from './sealed-kek.ts'
 import { notAuthentic, ShamirError, wrappingKeyInvalid } from './shamir-error.ts'

@@ -1,4 +1,4 @@
-import { hex } from './bytes.ts'
+import { hex } from '@sealwright/bytes'
 import { type Share } from './share.ts'
 
 /** What stands on the card beside the share itself, as text. Nothing in it is secret. */

@@ -1,6 +1,7 @@
 import { type Member } from '@sealwright/keyring'
 
-import { hashOf, hex, sameBytes, textBytes } from './bytes.ts'
+import { hex, sameBytes, textBytes } from '@sealwright/bytes'
+import { hashOf } from './hash.ts'
 import { shamirMemberId } from './seal-member.ts'
 import { isThreshold, MAX_SHARES } from './secret-sharing.ts'
 import { ShamirError } from './shamir-error.ts'

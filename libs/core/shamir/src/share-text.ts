@@ -1,7 +1,8 @@
 import { ID_BYTES } from '@sealwright/keyring'
 import { allocateKeyBytes, Secret } from '@sealwright/secret'
 
-import { hashOf, textBytes } from './bytes.ts'
+import { textBytes } from '@sealwright/bytes'
+import { hashOf } from './hash.ts'
 import { isThreshold } from './secret-sharing.ts'
 import { ShamirError } from './shamir-error.ts'
 import { checkDigit, DIGIT_BITS, digitCode, digitValue, GROUP_DATA_DIGITS, GROUP_DIGITS } from './share-digits.ts'

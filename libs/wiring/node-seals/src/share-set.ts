@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { sameBytes } from '@sealwright/bytes'
 import {
   addRecord,
   findSeal,
@@ -80,10 +81,10 @@ export function recordForShares({
 export async function withSharesOf(unlocked: Unlocked, { id: generationId }: Generation): Promise<Keyring> {
   let { keyring } = unlocked
   for (const member of keyring.members) {
-    const seal = keyring.seals.find(({ sealId }) => isSame(sealId, member.sealId))
+    const seal = keyring.seals.find(({ sealId }) => sameBytes(sealId, member.sealId))
     if (member.state !== 'active' || seal?.state !== 'active' || seal.sealType !== 'shamir') continue
     const standIn = standInFor(keyring, seal, member)
-    if (standIn.kind === 'cannot' || !isSame(standIn.member.memberId, member.memberId)) continue
+    if (standIn.kind === 'cannot' || !sameBytes(standIn.member.memberId, member.memberId)) continue
     const record = { ...standIn, sealName: seal.name, label: member.label }
     keyring = await addRecord({ ...unlocked, ...record, keyring, generationId })
   }
@@ -106,7 +107,7 @@ export async function proveByShares(
   signal: AbortSignal,
 ): Promise<void> {
   const seal = findSeal(keyring, sealName)
-  const listed = keyring.members.find(member => isSame(member.memberId, memberId))
+  const listed = keyring.members.find(member => sameBytes(member.memberId, memberId))
   if (seal === undefined || listed === undefined) {
     throw new KeyringError('KEYRING_NO_RECORD', 'the set of shares is not in the keyring')
   }
@@ -124,8 +125,4 @@ function privateKeyOf({ clusterId }: Keyring, member: Member, shares: readonly S
   if (ceremony.kind === 'failed') throw ceremony.error
   if (ceremony.kind === 'collecting') throw new TypeError('a set has at least as many shares as it needs')
   return ceremony.privateKey
-}
-
-function isSame(one: Uint8Array, other: Uint8Array): boolean {
-  return Buffer.compare(one, other) === 0
 }

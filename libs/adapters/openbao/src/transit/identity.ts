@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
+import { lengthPrefixed } from '@sealwright/bytes'
 import { ID_BYTES } from '@sealwright/keyring'
 import { withoutSlashes } from '../kv.ts'
-import { lengthPrefixed } from './associated-data.ts'
 import { type TransitAccess, type TransitCall } from './transit-access.ts'
 
 const MEMBER_ID_DOMAIN = 'sealwright transit member v1'

@@ -1,3 +1,4 @@
+import { joinBytes } from '@sealwright/bytes'
 import { allocateKeyBytes, decodeBase64, type Secret, SecretError } from '@sealwright/secret'
 import {
   field,
@@ -11,7 +12,7 @@ import {
   readString,
 } from '../json.ts'
 import { malformedField, memberOf, objectMember, secretTextOf } from '../secret-fields.ts'
-import { joinBytes, parseSecretJson } from '../secret-json.ts'
+import { parseSecretJson } from '../secret-json.ts'
 import { type Answer } from '../transport.ts'
 import { encodeBase64 } from './base64.ts'
 import { parseCiphertext, type TransitCiphertext } from './ciphertext.ts'

@@ -4,7 +4,7 @@ import { Secret } from '@sealwright/secret'
 
 import { type Holding } from '../add-generation.ts'
 import { authenticate } from '../authenticate.ts'
-import { lengthPrefixed, textBytes, uint32 } from '../bytes.ts'
+import { lengthPrefixed, textBytes, uint32 } from '@sealwright/bytes'
 import { describeGeneration, type Parent } from '../generation.ts'
 import { deriveMacKey, deriveSigningKey } from '../key-schedule.ts'
 import { type Generation, type Keyring, type KeyringContents, type KeyringRecord } from '../keyring.ts'

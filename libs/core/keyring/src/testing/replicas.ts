@@ -1,7 +1,7 @@
 import { type Secret } from '@sealwright/secret'
 
 import { type Holding } from '../add-generation.ts'
-import { hex, sameBytes } from '../bytes.ts'
+import { hex, sameBytes } from '@sealwright/bytes'
 import { decodeKeyring, encodeKeyring } from '../codec.ts'
 import { type Generation, type Keyring, type KeyringContents } from '../keyring.ts'
 import { currentGeneration, isGivenUp, reachableFrom } from '../lineage.ts'

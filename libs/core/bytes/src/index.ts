@@ -1,0 +1,3 @@
+export { compareBytes, sameBytes } from './compare.ts'
+export { joinBytes, lengthPrefixed, uint32 } from './join.ts'
+export { hex, textBytes } from './text.ts'
