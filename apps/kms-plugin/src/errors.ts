@@ -1,7 +1,5 @@
 /** Stable codes. Adding one is minor; renaming or removing one is breaking. */
-export type KmsPluginErrorCode =
-  | 'KMS_STATE_OTHER_KEY' // the state is of another cluster, or another kind of backend: the plugin does not start
-  | 'KMS_STATE_UNSAFE' // others may write the state or its folder, or it is no file: the plugin works without it
+export type KmsPluginErrorCode = 'KMS_STATE_OTHER_KEY' // the state is of another cluster, or another kind of backend: the plugin does not start
 
 /** Something is wrong with what the plugin was given. */
 export class KmsPluginError extends Error {

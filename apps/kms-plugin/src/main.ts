@@ -49,7 +49,7 @@ await runProgram({
     SOCKET_IN_USE: 7,
     SOCKET_FOLDER_UNUSABLE: 7,
     SOCKET_PATH_TAKEN: 7,
-    KMS_SERVER_OWNER_REFUSED: 7,
+    SOCKET_OWNER_REFUSED: 7,
   },
   async main(signal) {
     await new Command('kms-plugin')

@@ -53,9 +53,10 @@ export async function openStatusApi({ path, healthz, metrics, onFailure }: Statu
     )
   })
   server.maxConnections = MAX_CONNECTIONS
-  await listenOnUnixSocket(server, { path })
+  const socket = await listenOnUnixSocket(server, { path })
   return {
     async [Symbol.asyncDispose]() {
+      socket.remove()
       const closed = new Promise(resolve => server.close(resolve))
       server.closeAllConnections()
       await closed

@@ -20,3 +20,8 @@ export class SealctlError extends Error {
     this.code = code
   }
 }
+
+/** Arguments that no command has, or that do not go together. */
+export function usageError(message: string): SealctlError {
+  return new SealctlError('SEALCTL_USAGE', message)
+}

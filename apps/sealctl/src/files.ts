@@ -1,11 +1,10 @@
-import { constants, createReadStream } from 'node:fs'
-import { open, rm } from 'node:fs/promises'
+import { createReadStream } from 'node:fs'
+import { openNewFile as takeNewName } from '@sealwright/durable-file'
 import { errorCodeOf } from '@sealwright/system-error'
 import { type CommandContext } from './context.ts'
 import { SealctlError } from './errors.ts'
 
 const FILE_MODE = 0o600
-const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants
 
 /** Stands for standard input. */
 export const STANDARD_INPUT = '-'
@@ -47,9 +46,9 @@ export async function* readPieces({ stdin }: Pick<CommandContext, 'stdin'>, path
   }
 }
 
-/** A file of ours that is there already and has nothing in it. Disposing of it closes it, and takes it away unless it was filled. */
+/** A file of ours that is there already and has nothing in it. Disposing of it takes it away unless it was filled. */
 export interface NewFile extends AsyncDisposable {
-  /** Writes all of it, and has the disk keep it. @throws {@link SealctlError} `SEALCTL_OUTPUT_UNUSABLE`. */
+  /** Writes all of it or nothing, and has the disk keep it. @throws {@link SealctlError} `SEALCTL_OUTPUT_UNUSABLE`. */
   fill(bytes: Uint8Array): Promise<void>
 }
 
@@ -59,20 +58,10 @@ export interface NewFile extends AsyncDisposable {
  * @throws {@link SealctlError} `SEALCTL_OUTPUT_UNUSABLE`, also if it is there already.
  */
 export async function openNewFile(path: string): Promise<NewFile> {
-  const file = await unusableUnless(path, () => open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, FILE_MODE))
-  let isFilled = false
+  const file = await unusableUnless(path, () => takeNewName(path, { mode: FILE_MODE }))
   return {
-    async fill(bytes) {
-      await unusableUnless(path, async () => {
-        await file.writeFile(bytes)
-        await file.sync()
-      })
-      isFilled = true
-    },
-    async [Symbol.asyncDispose]() {
-      await file.close()
-      if (!isFilled) await rm(path, { force: true })
-    },
+    fill: bytes => unusableUnless(path, () => file.fill(bytes)),
+    [Symbol.asyncDispose]: () => file[Symbol.asyncDispose](),
   }
 }
 

@@ -277,7 +277,7 @@ describe('a configuration that is wrong', () => {
       }),
     )
     expect(await unprivileged.exited).toEqual({ code: 7, signal: null })
-    expect(unprivileged.logTail(1)).toContain(`kms-plugin: KMS_SERVER_OWNER_REFUSED: ${plugin.socketPath}`)
+    expect(unprivileged.logTail(1)).toContain(`kms-plugin: SOCKET_OWNER_REFUSED: ${plugin.socketPath}`)
     expect(existsSync(plugin.socketPath)).toBe(false)
   })
 

@@ -45,7 +45,8 @@ export const APISERVER_TIMEOUT_MS = 3_000
 /** What kube-apiserver is told, word for word. */
 export const UNAVAILABLE =
   'OpenBao is not available: it is down, sealed, or out of reach; this ends by itself once it is back'
-export const REFUSED = 'OpenBao does not let the KMS plugin in: check its login, policy and certificates'
+export const REFUSED =
+  'OpenBao does not let the KMS plugin in: its login, policy or certificates, sealctl kms doctor on its node says which'
 export const NO_ANSWER = 'OpenBao did not answer in time'
 
 const WAIT_MS = 60_000

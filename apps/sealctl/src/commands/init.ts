@@ -28,10 +28,7 @@ export function addInit(parent: Command, session: Session): void {
     )
     .requiredOption('--seal <name>', 'name of the seal, as in node.yaml')
   agentCommand<InitialiseOptions & { readonly seal: string }>(withInitialiseOptions(command), session, {
-    examples: [
-      'init --seal hsm',
-      'init --seal emergency --shares 5 --threshold 3 --label board --output /run/user/0/cards',
-    ],
+    examples: ['init --seal hsm', 'init --seal emergency --shares 5 --threshold 3 --label board --output /run/cards'],
     action: call => initialiseSeal(call.options.seal, call),
   })
 }

@@ -21,10 +21,7 @@ export function addSealsAdd(seals: Command, session: Session): void {
     )
     .argument('<name>', 'name of the seal, as in node.yaml')
   agentCommand<InitialiseOptions>(withInitialiseOptions(command), session, {
-    examples: [
-      'seals add hsm',
-      'seals add emergency --shares 5 --threshold 3 --label board --output /run/user/0/cards',
-    ],
+    examples: ['seals add hsm', 'seals add emergency --shares 5 --threshold 3 --label board --output /run/cards'],
     async action(call) {
       const [name = ''] = call.args
       await assertOptionsFit(name, call)

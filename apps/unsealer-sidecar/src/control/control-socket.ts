@@ -49,9 +49,10 @@ export async function openControlSocket({ path, loadApi, onFailure }: ControlSoc
     void answer(request, response)
   })
   server.maxConnections = MAX_CONNECTIONS
-  await listenOnUnixSocket(server, { path })
+  const socket = await listenOnUnixSocket(server, { path })
   return {
     async [Symbol.asyncDispose]() {
+      socket.remove()
       const closed = new Promise(resolve => server.close(resolve))
       server.closeAllConnections()
       await closed

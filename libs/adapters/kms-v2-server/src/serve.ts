@@ -4,7 +4,6 @@ import { type CallReport } from './grpc-unary/method.ts'
 import { unaryServer, type UnaryServerFailure } from './grpc-unary/server.ts'
 import { DEFAULT_LIMITS, type KmsServerLimits } from './limits.ts'
 import { type KmsMethod, unaryServiceOf } from './service.ts'
-import { giveSocket, type SocketOwner } from './socket-owner.ts'
 
 /** How one call went. */
 export type KmsCallReport = CallReport<KmsMethod>
@@ -20,9 +19,9 @@ export interface KmsServerOptions {
   /** Permission bits of the socket. Default 0600. */
   readonly mode?: number
   /** For an API server that runs as another user. */
-  readonly owner?: SocketOwner
-  /** Binds `server` to `path` with no wider a mode than `mode`, from the first moment: `listenOnUnixSocket` of `@sealwright/unix-socket`. */
-  readonly listen: (server: Server, options: KmsListenOptions) => Promise<void>
+  readonly owner?: KmsSocketOwner
+  /** Has `server` listen on a socket that is open to nobody but its owner, at any moment: `listenOnUnixSocket` of `@sealwright/unix-socket`. */
+  readonly listen: (server: Server, options: KmsListenOptions) => Promise<KmsSocket>
   readonly limits?: Partial<KmsServerLimits>
   /** Milliseconds of a clock that never goes back. */
   readonly now: () => number
@@ -32,12 +31,23 @@ export interface KmsServerOptions {
   readonly onFailure: (failure: KmsServerFailure) => void
 }
 
+/** Whom the socket is for. What is left out is the server's own. */
+export interface KmsSocketOwner {
+  readonly userId?: number
+  readonly groupId?: number
+}
+
 /** What {@link KmsServerOptions.listen} is told. */
 export interface KmsListenOptions {
   readonly path: string
   readonly mode: number
-  /** Whose a socket is that an earlier server left behind, if it was given away. */
-  readonly givenToUserId?: number
+  readonly owner?: KmsSocketOwner
+}
+
+/** What {@link KmsServerOptions.listen} has made. */
+export interface KmsSocket {
+  /** Takes it away, so that the next server can take the place. */
+  readonly remove: () => void
 }
 
 /** A running server. */
@@ -61,25 +71,17 @@ const PRIVATE_MODE = 0o600
 /**
  * Serves version 2 of Kubernetes' KMS provider protocol on a Unix socket.
  *
- * @throws {@link KmsServerError} `KMS_SERVER_OWNER_REFUSED`, and what `listen` throws.
+ * @throws what `listen` throws.
  */
 export async function serveKmsV2(options: KmsServerOptions): Promise<KmsV2Server> {
   const { service, path, mode = PRIVATE_MODE, owner, listen, now, onCall, onFailure } = options
   const limits: KmsServerLimits = { ...DEFAULT_LIMITS, ...options.limits }
   const server = unaryServer({ service: unaryServiceOf(service), limits, now, onCall, onFailure })
-  const close = (): Promise<void> => server.drain({ timeoutMs: 0 })
-  if (owner === undefined) {
-    await listen(server.listener, { path, mode })
-  } else {
-    const { userId } = owner
-    const given = userId === undefined ? {} : { givenToUserId: userId }
-    await listen(server.listener, { path, mode: PRIVATE_MODE & mode, ...given })
-    try {
-      await giveSocket(path, owner, mode)
-    } catch (error) {
-      await close()
-      throw error
-    }
+  const socket = await listen(server.listener, { path, mode, ...(owner === undefined ? {} : { owner }) })
+  const drain: KmsV2Server['drain'] = options => {
+    socket.remove()
+    return server.drain(options)
   }
-  return { path, connectionCount: server.sessionCount, drain: server.drain, close, [Symbol.asyncDispose]: close }
+  const close = (): Promise<void> => drain({ timeoutMs: 0 })
+  return { path, connectionCount: server.sessionCount, drain, close, [Symbol.asyncDispose]: close }
 }

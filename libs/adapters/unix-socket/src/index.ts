@@ -1,2 +1,3 @@
 export { UnixSocketError, type UnixSocketErrorCode } from './errors.ts'
-export { listenOnUnixSocket, type ListenOptions } from './listen.ts'
+export { type ListeningSocket, listenOnUnixSocket, type ListenOptions } from './listen.ts'
+export { type SocketOwner } from './owner.ts'

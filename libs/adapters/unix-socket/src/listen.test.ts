@@ -1,10 +1,11 @@
-import { chmod, chown, mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import { existsSync, renameSync, statSync, writeFileSync } from 'node:fs'
+import { chmod, chown, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { connect, createServer, type Server } from 'node:net'
 import { execFile, spawnSync } from 'node:child_process'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { listenOnUnixSocket } from './index.ts'
+import { listenOnUnixSocket, type SocketOwner } from './index.ts'
 
 let folder: string
 let servers: Server[]
@@ -24,6 +25,13 @@ function newServer(): Server {
   const server = createServer(socket => socket.on('error', () => socket.destroy()).end('hello'))
   servers.push(server)
   return server
+}
+
+/** Where a server has bound its socket at first. */
+function nameOf(server: Server): string {
+  const name = server.address()
+  if (typeof name !== 'string') throw new Error('it has no path')
+  return name
 }
 
 async function read(path: string): Promise<string> {
@@ -65,20 +73,6 @@ describe('listening on a Unix socket', () => {
     expect(await read(path)).toBe('hello')
   })
 
-  it('says that another took it, where many find the same stale socket at once', async () => {
-    const path = join(folder, 's')
-    leaveStaleSocket(path)
-    const all = Array.from({ length: 8 }, () => newServer())
-    const outcomes = await Promise.allSettled(
-      all.map(async server => {
-        await listenOnUnixSocket(server, { path })
-      }),
-    )
-    const refused = outcomes.filter(outcome => outcome.status === 'rejected')
-    for (const { reason } of refused) expect(reason).toMatchObject({ code: 'SOCKET_IN_USE' })
-    expect(await read(path)).toBe('hello')
-  })
-
   it('never takes a live socket', async () => {
     const path = join(folder, 's')
     await listenOnUnixSocket(newServer(), { path })
@@ -99,6 +93,38 @@ describe('listening on a Unix socket', () => {
     await expect(listenOnUnixSocket(newServer(), { path })).rejects.toMatchObject({ code: 'SOCKET_PATH_TAKEN' })
   })
 
+  it('never takes a folder', async () => {
+    const path = join(folder, 's')
+    await mkdir(path)
+    await expect(listenOnUnixSocket(newServer(), { path })).rejects.toMatchObject({ code: 'SOCKET_PATH_TAKEN' })
+  })
+
+  it('leaves nothing beside the socket, whether it listens or not', async () => {
+    const path = join(folder, 's')
+    await listenOnUnixSocket(newServer(), { path })
+    await expect(listenOnUnixSocket(newServer(), { path })).rejects.toMatchObject({ code: 'SOCKET_IN_USE' })
+    expect(await readdir(folder)).toEqual(['s'])
+  })
+
+  it('takes the socket away, at once and as often as it is told', async () => {
+    const path = join(folder, 's')
+    const socket = await listenOnUnixSocket(newServer(), { path })
+    socket.remove()
+    expect(existsSync(path)).toBe(false)
+    socket.remove()
+  })
+
+  it('takes nothing away that another program has put in its place', async () => {
+    const path = join(folder, 's')
+    const server = newServer()
+    const socket = await listenOnUnixSocket(server, { path })
+    await rm(path)
+    await listenOnUnixSocket(newServer(), { path })
+    socket.remove()
+    await new Promise(resolve => server.close(resolve))
+    expect(await read(path)).toBe('hello')
+  })
+
   it('says that the folder is missing', async () => {
     const path = join(folder, 'absent', 's')
     await expect(listenOnUnixSocket(newServer(), { path })).rejects.toMatchObject({ code: 'SOCKET_FOLDER_UNUSABLE' })
@@ -110,16 +136,18 @@ describe('listening on a Unix socket', () => {
   })
 })
 
-describe('listening where the socket is given to another user', () => {
+describe('listening for another user or group', () => {
   const isRoot = process.geteuid?.() === 0
+  const ours = { userId: process.geteuid?.() ?? -1, groupId: process.getegid?.() ?? -1 }
   /** Only root can give a socket away: for others their own user stands in, at whose sockets they may knock. */
-  const userId = isRoot ? 12_345 : (process.geteuid?.() ?? -1)
+  const userId = isRoot ? 12_345 : ours.userId
+  const groupId = isRoot ? 54_321 : ours.groupId
   /** Root without what lets it pass by the rights on files, as a unit or a container has it. */
   const asWhom = isRoot ? ['setpriv', '--bounding-set', '-all,+chown', '--inh-caps', '-all,+chown', '--'] : ['env']
 
   /** What becomes of a program that listens there: `listens`, or a code. */
-  async function listenElsewhere(path: string, givenToUserId?: number): Promise<string> {
-    const options = { path, ...(givenToUserId === undefined ? {} : { givenToUserId }) }
+  async function listenElsewhere(path: string, owner?: SocketOwner): Promise<string> {
+    const options = { path, mode: 0o660, ...(owner === undefined ? {} : { owner }) }
     const source = `
       import { createServer } from 'node:net'
       import { listenOnUnixSocket } from ${JSON.stringify(join(import.meta.dirname, 'index.ts'))}
@@ -129,33 +157,94 @@ describe('listening where the socket is given to another user', () => {
     return (await promisify(execFile)(command, args)).stdout
   }
 
+  const ownership = async (path: string) => {
+    const { uid, gid, mode } = await stat(path)
+    return { userId: uid, groupId: gid, mode: mode & 0o777 }
+  }
+
+  it('gives it to user and group with its mode, by CAP_CHOWN alone', async () => {
+    const path = join(folder, 's')
+    expect(await listenElsewhere(path, { userId, groupId })).toBe('listens')
+    expect(await ownership(path)).toEqual({ userId, groupId, mode: 0o660 })
+  })
+
+  it('has the socket open to nobody else before it belongs to its owner, and there only then', async () => {
+    const path = join(folder, 's')
+    const server = newServer()
+    const modes: unknown[] = []
+    server.once('listening', () => {
+      const made = nameOf(server)
+      modes.push(existsSync(path), statSync(made).mode & 0o777)
+    })
+    await listenOnUnixSocket(server, { path, mode: 0o666, owner: { groupId: ours.groupId } })
+    expect(modes).toEqual([false, 0o600])
+    expect(await ownership(path)).toEqual({ ...ours, mode: 0o666 })
+    expect(await read(path)).toBe('hello')
+  })
+
+  it('gives away no other file that comes into its place, and removes nothing', async () => {
+    const path = join(folder, 's')
+    const server = newServer()
+    server.once('listening', () => {
+      const made = nameOf(server)
+      renameSync(made, join(folder, 'elsewhere'))
+      writeFileSync(path, 'precious', { mode: 0o640 })
+      writeFileSync(made, 'another', { mode: 0o640 })
+    })
+    const listening = listenOnUnixSocket(server, { path, mode: 0o666, owner: { groupId: ours.groupId } })
+    await expect(listening).rejects.toMatchObject({ code: 'SOCKET_OWNER_REFUSED' })
+    expect([await readFile(path, 'utf8'), (await ownership(path)).mode]).toEqual(['precious', 0o640])
+    expect(server.listening).toBe(false)
+  })
+
+  it('takes the place of nothing that came while it was made', async () => {
+    const path = join(folder, 's')
+    const server = newServer()
+    server.once('listening', () => {
+      writeFileSync(path, 'precious')
+    })
+    await expect(listenOnUnixSocket(server, { path })).rejects.toMatchObject({ code: 'SOCKET_IN_USE' })
+    expect(await readFile(path, 'utf8')).toBe('precious')
+    expect(await readdir(folder)).toEqual(['s'])
+  })
+
+  it('leaves nothing behind if it cannot be given', async () => {
+    const path = join(folder, 's')
+    leaveStaleSocket(path)
+    const stale = await stat(path)
+    // There is no such user.
+    const listening = listenOnUnixSocket(newServer(), { path, owner: { userId: 2 ** 32 } })
+    await expect(listening).rejects.toMatchObject({ code: 'SOCKET_OWNER_REFUSED' })
+    expect(await readdir(folder)).toEqual(['s'])
+    expect((await stat(path)).ino).toBe(stale.ino)
+  })
+
   it('takes the place of a stale one that is that user’s', async () => {
     const path = join(folder, 's')
     leaveStaleSocket(path)
     await chmod(path, 0o600)
     await chown(path, userId, -1)
-    expect(await listenElsewhere(path, userId)).toBe('listens')
-    expect((await stat(path)).uid).toBe(process.geteuid?.())
+    expect(await listenElsewhere(path, { userId })).toBe('listens')
+    expect(await ownership(path)).toEqual({ userId, groupId: ours.groupId, mode: 0o660 })
   })
 
   it('never takes a live one, which is that user’s again', async () => {
     const path = join(folder, 's')
     await listenOnUnixSocket(newServer(), { path })
     await chown(path, userId, -1)
-    expect(await listenElsewhere(path, userId)).toBe('SOCKET_IN_USE')
-    const { uid, mode } = await stat(path)
-    expect([uid, mode & 0o777]).toEqual([userId, 0o600])
+    expect(await listenElsewhere(path, { userId })).toBe('SOCKET_IN_USE')
+    expect(await ownership(path)).toEqual({ userId, groupId: ours.groupId, mode: 0o600 })
     expect(await read(path)).toBe('hello')
   })
 
   it.each([
-    ['of a third user', 54_321],
+    ['of a third user', { userId: 54_321 }],
     ['of another user, where none is given away', undefined],
-  ])('leaves one alone that it may not knock at: %s', async (_what, givenToUserId) => {
+  ])('leaves one alone that it may not knock at: %s', async (_what, owner) => {
     const path = join(folder, 's')
     leaveStaleSocket(path)
     await (isRoot ? chown(path, userId, -1) : chmod(path, 0))
-    expect(await listenElsewhere(path, givenToUserId)).toBe('SOCKET_IN_USE')
+    expect(await listenElsewhere(path, owner)).toBe('SOCKET_IN_USE')
     expect((await stat(path)).uid).toBe(userId)
   })
 })

@@ -1,82 +1,105 @@
-import { type BigIntStats } from 'node:fs'
-import { lstat, rm } from 'node:fs/promises'
+import { type BigIntStats, lstatSync, unlinkSync } from 'node:fs'
+import { rename, rm } from 'node:fs/promises'
 import { type Server } from 'node:net'
-import { umask } from 'node:process'
 import { hasErrorCode } from '@sealwright/system-error'
+import { bindPrivately } from './bind.ts'
+import { claimPlace, removeLeftovers } from './claim.ts'
 import { UnixSocketError } from './errors.ts'
+import { type HeldFile, holdFile, isSameFile } from './held-file.ts'
 import { knockAt, knockAtGivenSocket } from './knock.ts'
+import { giveSocket, type SocketOwner } from './owner.ts'
+import { openPlace, type SocketPlace } from './place.ts'
 
 /** `sun_path` holds 108 bytes with the closing zero (unix(7)). */
 const MAX_PATH_BYTES = 107
-/** Connections that may wait to be taken; one more is refused to its client with EAGAIN. Node's own 511 are few for a busy moment. */
-const BACKLOG = 2_048
+const PRIVATE_MODE = 0o600
 
 export interface ListenOptions {
   readonly path: string
   /** Permission bits of the socket, set before anybody can connect. Default 0600. */
   readonly mode?: number
   /**
-   * The user to whom the caller gives its socket, if it does so: a stale one may be that user's.
-   *
-   * Root without CAP_DAC_OVERRIDE may not knock at such a one. It then takes it for the moment of the knock, which needs CAP_CHOWN.
+   * Whom the socket is for, if not this user. Root needs no capability but CAP_CHOWN to give it, and to find out whether one that an earlier
+   * program left behind is stale: it takes that for the moment of a knock.
    */
-  readonly givenToUserId?: number
+  readonly owner?: SocketOwner
+}
+
+/** A socket that a server listens on. */
+export interface ListeningSocket {
+  /**
+   * Takes the socket away, before the server is closed: closing alone leaves it there, stale. What somebody else has put in its place stays.
+   * May be called again.
+   */
+  readonly remove: () => void
 }
 
 /**
- * Listens on a Unix socket. A stale socket (nobody answers) is removed first; a live one, or any other kind of file,
- * is never touched.
+ * Listens on a Unix socket. A stale socket (nobody answers) gives way, in one step; a live one, or any other kind of file, is never
+ * touched. Of many programs that start at once, one listens. The socket has its owner and mode before it has its name.
  *
- * @throws {@link UnixSocketError} any of its codes.
+ * @throws {@link UnixSocketError} any of its codes. The server is closed then.
  */
-export async function listenOnUnixSocket(
-  server: Server,
-  { path, mode = 0o600, givenToUserId }: ListenOptions,
-): Promise<void> {
+export async function listenOnUnixSocket(server: Server, options: ListenOptions): Promise<ListeningSocket> {
+  const { path } = options
   if (Buffer.byteLength(path) > MAX_PATH_BYTES) {
     throw new UnixSocketError(
       'SOCKET_PATH_TOO_LONG',
       `${path} is longer than ${MAX_PATH_BYTES} bytes: choose a shorter path`,
     )
   }
-  await removeStaleSocket(path, givenToUserId)
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject)
-    // bind(2) happens inside listen(): the mask is in force for it alone, so the socket is never wider than `mode`.
-    const earlierMask = umask(0o777 & ~mode)
-    try {
-      server.listen({ path, backlog: BACKLOG }, () => {
-        server.off('error', reject)
-        resolve()
-      })
-    } finally {
-      umask(earlierMask)
-    }
-  }).catch((cause: unknown) => {
-    throw explainListenFailure(path, cause)
-  })
+  try {
+    await using place = await openPlace(path)
+    await using claim = await claimPlace(place)
+    await removeLeftovers(place, claim)
+    return await listenAlone(server, place, options)
+  } catch (cause) {
+    throw explainFailure(path, cause)
+  }
 }
 
-async function removeStaleSocket(path: string, givenToUserId: number | undefined): Promise<void> {
-  const found = await lookAt(path)
-  if (found === null) return
-  if (!found.isSocket()) {
+async function listenAlone(
+  server: Server,
+  place: SocketPlace,
+  { mode = PRIVATE_MODE, owner }: ListenOptions,
+): Promise<ListeningSocket> {
+  await using found = await holdFile(place.target)
+  if (found !== null) await assertStale(place.path, found, owner?.userId)
+  const made = place.at(place.freshName('new'))
+  try {
+    await bindPrivately(server, made, owner === undefined ? mode : mode & PRIVATE_MODE)
+    await using own = await holdFile(made)
+    if (own === null) throw takenJustNow(place.path)
+    if (owner !== undefined) await giveSocket(own, { owner, mode, path: place.path })
+    // A program that knows nothing of claims may have come meanwhile.
+    await using now = await holdFile(place.target)
+    const isAsFound = found === null || now === null ? found === now : isSameFile(found.status, now.status)
+    if (!isAsFound) throw takenJustNow(place.path)
+    await rename(made, place.target)
+    const { status } = own
+    return {
+      remove: () => {
+        removeOwn(place.path, status)
+      },
+    }
+  } catch (cause) {
+    server.close()
+    await rm(made, { force: true })
+    throw cause
+  }
+}
+
+async function assertStale(path: string, found: HeldFile, ownerId?: number): Promise<void> {
+  if (!found.status.isSocket()) {
     throw new UnixSocketError(
       'SOCKET_PATH_TAKEN',
       `${path} is not a socket; it was left alone: move it away or choose another path`,
     )
   }
-  const first = await knockAt(path)
-  const knock =
-    first === 'forbidden' && givenToUserId !== undefined ? await knockAtGivenSocket(path, givenToUserId) : first
-  switch (knock) {
-    case 'refused': {
-      // Another program may have come meanwhile, found the same, and put its own there.
-      const now = await lookAt(path)
-      if (now !== null && (now.ino !== found.ino || now.dev !== found.dev)) throw takenJustNow(path)
-      await rm(path, { force: true })
+  const first = await knockAt(found.path)
+  switch (first === 'forbidden' && ownerId !== undefined ? await knockAtGivenSocket(found, ownerId) : first) {
+    case 'refused':
       return
-    }
     case 'answered':
       throw new UnixSocketError('SOCKET_IN_USE', `another program answers on ${path}: stop it or choose another path`)
     case 'forbidden':
@@ -87,27 +110,23 @@ async function removeStaleSocket(path: string, givenToUserId: number | undefined
   }
 }
 
-async function lookAt(path: string): Promise<BigIntStats | null> {
+function removeOwn(path: string, own: BigIntStats): void {
   try {
-    return await lstat(path, { bigint: true })
-  } catch (cause) {
-    if (hasErrorCode(cause, 'ENOENT')) return null
-    throw explainListenFailure(path, cause)
+    if (isSameFile(lstatSync(path, { bigint: true }), own)) unlinkSync(path)
+  } catch {
+    // It is gone; or it stays, and the next start takes its place.
   }
 }
 
-function takenJustNow(path: string, cause?: unknown): UnixSocketError {
-  return new UnixSocketError('SOCKET_IN_USE', `another program took ${path} just now`, { cause })
+function takenJustNow(path: string): UnixSocketError {
+  return new UnixSocketError('SOCKET_IN_USE', `another program took ${path} just now`)
 }
 
-function explainListenFailure(path: string, cause: unknown): unknown {
-  if (hasErrorCode(cause, 'EADDRINUSE')) return takenJustNow(path, cause)
-  if (hasErrorCode(cause, 'ENOENT', 'ENOTDIR', 'EACCES', 'EROFS', 'EPERM')) {
-    return new UnixSocketError(
-      'SOCKET_FOLDER_UNUSABLE',
-      `cannot make ${path}: its folder must exist and be writable by this user`,
-      { cause },
-    )
-  }
-  return cause
+function explainFailure(path: string, cause: unknown): unknown {
+  if (!hasErrorCode(cause, 'ENOENT', 'ENOTDIR', 'EACCES', 'EROFS', 'EPERM')) return cause
+  return new UnixSocketError(
+    'SOCKET_FOLDER_UNUSABLE',
+    `cannot make ${path}: its folder must exist, and be readable and writable by this user`,
+    { cause },
+  )
 }

@@ -270,6 +270,23 @@ describe('a whole request of somebody else is refused without asking the backend
     expect((await test.service.decrypt({ ...first, uid: 'd' }, CALL)).plaintext.equals(seed())).toBe(true)
   })
 
+  it.each([
+    ['transit', /min_decryption_version/, /sealctl kms keyring/],
+    ['keyring', /sealctl kms keyring restore/, /min_decryption_version|OpenBao/],
+  ] as const)('and says how its retirement is taken back, for %s', async (provider, way, otherWay) => {
+    const test = await testService({ provider })
+    const first = await encrypted(test)
+    test.backend.rotate()
+    await test.observe()
+    await test.observe(600_000)
+    test.backend.setOldestDecryptable(2)
+    await test.observe()
+    const error = await errorOf(() => test.service.decrypt({ ...first, uid: 'd' }, CALL))
+    expect(test.backend.calls.decrypt).toBe(0)
+    expect([error?.code, error?.message]).toEqual(['KMS_VERSION_RETIRED', expect.stringMatching(way)])
+    expect(error?.message).not.toMatch(otherWay)
+  })
+
   it('by memory only as long as it is known to be right: a backend that has gone back is asked', async () => {
     const test = await testService()
     const first = await encrypted(test)

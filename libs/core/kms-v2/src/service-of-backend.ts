@@ -1,4 +1,4 @@
-import { type KeyVersion, type KmsBackend } from './backend.ts'
+import { type KeyVersion, type KmsBackend, type KmsProvider } from './backend.ts'
 import {
   annotationsOf,
   assertBound,
@@ -119,7 +119,7 @@ export function kmsV2Service(options: ServiceOptions): KmsV2Service {
     const origin = originOf({ version, lineage }, requireLife(), options.hasLooked())
     switch (origin.kind) {
       case 'retired':
-        throw retired()
+        throw retired(provider)
       case 'never-seen':
         options.onSurprise?.()
         throw unknownKeyId()
@@ -224,10 +224,16 @@ function notLookedYet(): KmsError {
   )
 }
 
-function retired(): KmsError {
+/** How a retirement is taken back. */
+const TAKING_BACK: Readonly<Record<KmsProvider, string>> = {
+  transit: 'lower min_decryption_version of the key in OpenBao, and write the data anew before raising it',
+  keyring: 'sealctl kms keyring restore takes that back; write the data anew before retiring it again',
+}
+
+function retired(provider: KmsProvider): KmsError {
   return new KmsError(
     'KMS_VERSION_RETIRED',
-    'this was encrypted by a version of the key that was retired: lower its minimum decryption version, and write the data anew before retiring it',
+    `this was encrypted by a version of the key that was retired: ${TAKING_BACK[provider]}`,
   )
 }
 

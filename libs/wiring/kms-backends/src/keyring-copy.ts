@@ -1,14 +1,11 @@
-import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
-import { open, readFile, rename, rm } from 'node:fs/promises'
+import { open, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { type NewFile, openNewFile, syncFolder } from '@sealwright/durable-file'
 import { StoreError } from '@sealwright/seal-store'
 import { errorCodeOf, hasErrorCode } from '@sealwright/system-error'
 
-const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_DIRECTORY } = constants
 const FILE_MODE = 0o600
-/** Random part of a temporary name, in bytes. */
-const TEMP_RANDOM_BYTES = 8
 
 /** What is to be kept of a store. */
 export interface CopyInput {
@@ -37,21 +34,18 @@ export async function keepCopy({ storePath, bytes, version, prove }: CopyInput):
 
 async function placeCopy(storePath: string, bytes: Uint8Array, version: number): Promise<string> {
   const first = join(storePath, `keyring.before-retire-${version}`)
-  const temp = join(storePath, `keyring.before-retire.${randomBytes(TEMP_RANDOM_BYTES).toString('hex')}.tmp`)
   try {
     for (let path = first, count = 2; ; path = `${first}.${count}`, count += 1) {
-      if (await isTaken(path)) {
-        if (!(await isSame(path, bytes))) continue
-        await syncFolder(storePath)
+      await using copy = await openUnlessTaken(path)
+      if (copy !== null) {
+        await copy.fill(bytes)
         return path
       }
-      await createSynced(temp, bytes)
-      await rename(temp, path)
+      if (!(await isSame(path, bytes))) continue
       await syncFolder(storePath)
       return path
     }
   } catch (cause) {
-    await rm(temp, { force: true })
     throw new StoreError(
       'STORE_WRITE_FAILED',
       `no copy of the keyring could be kept in ${storePath} (${errorCodeOf(cause) ?? 'no code'}), and nothing was retired`,
@@ -61,28 +55,16 @@ async function placeCopy(storePath: string, bytes: Uint8Array, version: number):
 }
 
 /** Takes the name if nobody has it: a rename would take the place of what is there. */
-async function isTaken(path: string): Promise<boolean> {
+async function openUnlessTaken(path: string): Promise<NewFile | null> {
   try {
-    await (await open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, FILE_MODE)).close()
-    return false
+    return await openNewFile(path, { mode: FILE_MODE })
   } catch (error) {
-    if (hasErrorCode(error, 'EEXIST')) return true
+    if (hasErrorCode(error, 'EEXIST')) return null
     throw error
   }
 }
 
 async function isSame(path: string, bytes: Uint8Array): Promise<boolean> {
-  await using file = await open(path, O_RDONLY | O_NOFOLLOW)
+  await using file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW)
   return Buffer.compare(await file.readFile(), bytes) === 0
-}
-
-async function createSynced(path: string, bytes: Uint8Array): Promise<void> {
-  await using file = await open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, FILE_MODE)
-  await file.writeFile(bytes)
-  await file.sync()
-}
-
-async function syncFolder(path: string): Promise<void> {
-  await using folder = await open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
-  await folder.sync()
 }

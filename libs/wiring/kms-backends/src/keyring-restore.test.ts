@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { addRecord, decodeKeyring, type Keyring, MAX_SEALED_KEK_BYTES } from '@sealwright/keyring'
 import { type KeyringBackendConfig } from '@sealwright/kms-config'
+import { proveThrough, unwrapThrough } from '@sealwright/node-seals'
 import { Secret } from '@sealwright/secret'
 import { startSwtpm, type Swtpm, temporaryFolder, type TemporaryFolder } from '@sealwright/testing-rig'
 import { restoreVersions } from './keyring-restore.ts'
@@ -71,6 +72,33 @@ const grown = () =>
     ),
   )
 
+/** The same keyring, authentic, with a record of this node's TPM for a version that does not open. */
+async function spoilt(former: Keyring, version: number): Promise<Keyring> {
+  return await withNode(config, async ({ seals: [seal] }) => {
+    if (seal === undefined) throw new Error('no seal')
+    using sealKeys = await unwrapThrough(seal, former, signal)
+    const [record] = former.records
+    const generationId = former.generations.find(({ number }) => number === version)?.id
+    if (record === undefined || generationId === undefined) throw new Error('no record')
+    const sealed = Uint8Array.from(record.sealedKek, (byte, at) =>
+      at === record.sealedKek.length - 1 ? byte ^ 1 : byte,
+    )
+    const member = { sealType: 'tpm', memberId: record.memberId, sealKek: () => Promise.resolve(sealed) } as const
+    const made = { sealName: 'tpm', member, method: 'tpm-sealed', label: 'node', generationId } as const
+    return await addRecord({ ...made, keyring: former, sealKeys, now: Date.now, randomBytes, signal })
+  })
+}
+
+/** Of which versions the store has records. */
+async function recordedVersions(): Promise<readonly number[]> {
+  const { records, generations } = (await readStored(config.store)).keyring
+  const numbers = records.map(
+    ({ generationId }) => generations.findIndex(({ id }) => Buffer.compare(id, generationId) === 0) + 1,
+  )
+  // They are listed by ids, which are random.
+  return numbers.sort((one, other) => one - other)
+}
+
 /** Runs it, and tells how many secrets were looked at or made meanwhile, and how many of them are not wiped. */
 async function secretsOf(run: () => Promise<unknown>): Promise<{ readonly seen: number; readonly left: number }> {
   const reveal = jest.spyOn(Secret.prototype, 'reveal')
@@ -118,6 +146,44 @@ describe('a version that is restored', () => {
     await using later = runningBackend(config)
     await later.look()
     expect(await later.decryptText(1, lost)).toBe('of version 1')
+  })
+
+  it('comes back though a record of this node that it brings does not open: that one is made anew', async () => {
+    await initialised(config)
+    await rotated()
+    await restored(await retired(1))
+    await rotated()
+    const former = await retired(2)
+    expect([former.records.length, await recordedVersions()]).toEqual([2, [3]])
+    const before = await readStored(config.store)
+
+    const back = await restored(await spoilt(former, 2))
+    expect(back).toMatchObject({
+      ...{ restored: [1, 2], renewed: ['tpm'] },
+      remade: [{ sealName: 'tpm', version: 2, code: expect.stringMatching(/^TPM_|^KEYRING_/) as unknown }],
+    })
+    // Whatever opened before does still.
+    expect(await recordedVersions()).toEqual([1, 2, 3])
+    expect(back.keyring.records).toEqual(expect.arrayContaining(before.keyring.records as unknown[]))
+    await withNode(config, async ({ seals: [seal] }) => {
+      if (seal === undefined) throw new Error('no seal')
+      // Without a former one each record has to open.
+      await proveThrough(seal, { keyring: (await readStored(config.store)).keyring }, signal)
+    })
+  })
+
+  it('does not come back from a keyring that no seal here opens, and it is said which of the two that is', async () => {
+    await initialised(config)
+    await rotated()
+    const former = await retired(1)
+    const { bytes } = await readStored(config.store)
+    await expect(restored(await spoilt(former, 1))).rejects.toMatchObject({
+      code: 'KMS_KEYRING_SEALED',
+      message: expect.stringMatching(
+        /the keyring that versions are to come back from.*tpm: .*take another copy/,
+      ) as unknown,
+    })
+    expect((await readStored(config.store)).bytes).toEqual(bytes)
   })
 
   it('leaves no key behind that was looked at or copied for it, whether it comes back or not', async () => {

@@ -291,7 +291,12 @@ describe('retiring a version', () => {
       keyIdOf({ provider: 'keyring', clusterId: CLUSTER, version, lineage: lineage ?? new Uint8Array(16) })
     const [before, after] = [keyId(1, first.generations[0]?.id), keyId(2, id)]
     const verifiedAtMs = nowMs - VERIFICATION_LIFE_MS
-    const good = { clusterId: CLUSTER, etcdClusterIds: ['e'], verifiedAtMs, keyIds: [after] }
+    const good = {
+      clusterId: CLUSTER,
+      etcds: [{ clusterId: 'e', endpoints: ['https://10.0.0.5:2379'] }],
+      verifiedAtMs,
+      keyIds: [after],
+    }
     const attempt = (change: Partial<typeof good>) =>
       codeOf(() => retire({ nowMs, proof: { kind: 'verification', verification: { ...good, ...change } } }))
     expect(await attempt({ keyIds: [after, before] })).toBe('KMS_KEYRING_NOT_VERIFIED')

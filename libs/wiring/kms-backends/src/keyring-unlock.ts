@@ -36,6 +36,8 @@ export interface ChangedKeyring {
   readonly keyring: Keyring
   /** Hold the keys of `keyring`. They may share those that were given, and are wiped as well. */
   readonly sealKeys: SealKeys
+  /** Seals of this node that the change has made records for: they are proven, too. Left out: none. */
+  readonly renewed?: readonly string[]
 }
 
 /** How the keyring in the store was opened, for what a change does beside changing it. */
@@ -91,7 +93,8 @@ export async function changeKeyring(
   const willing = stillWilling()
   const tended = await tendSeals({ ...surroundings, ...changed, sealKeys: changedKeys, seals: willing, label })
   for (const [name, failure] of tended.failures) failures.set(name, failure)
-  const proving = willing.filter(({ name }) => name === opened.sealName || tended.renewed.includes(name))
+  const renewed = [...new Set([...(changed.renewed ?? []), ...tended.renewed])]
+  const proving = willing.filter(({ name }) => name === opened.sealName || renewed.includes(name))
   await using store = await openKeyringStore(config.store)
   await store.writeKeyring({
     ...{ bytes: encodeKeyring(tended.keyring), expectedCurrent: stored.bytes, signal },
@@ -100,7 +103,7 @@ export async function changeKeyring(
       for (const seal of proving) await proveThrough(seal, next, signal)
     },
   })
-  return { keyring: tended.keyring, openedBy: opened.sealName, renewed: tended.renewed, failures }
+  return { keyring: tended.keyring, openedBy: opened.sealName, renewed, failures }
 }
 
 /**

@@ -1,7 +1,7 @@
 import { encodeRotationVerification, parseRotationVerification } from './rotation-verification.ts'
 
 const verification = {
-  ...{ clusterId: 'production', etcdClusterIds: ['cdf818194e3a8c32'] },
+  ...{ clusterId: 'production', etcds: [{ clusterId: 'cdf818194e3a8c32', endpoints: ['https://10.0.0.5:2379'] }] },
   ...{ verifiedAtMs: 1_700_000_000_000, keyIds: ['sealwright.v1.a', 'b'] },
 }
 
@@ -27,8 +27,12 @@ describe('a verification of a rotation', () => {
     ['one of a later format', JSON.stringify({ ...written, formatVersion: 2 })],
     ['one with a field that nobody knows', JSON.stringify({ ...written, more: 1 })],
     ['one without a cluster', JSON.stringify({ ...written, clusterId: '' })],
-    ['one of no etcd', JSON.stringify({ ...written, etcdClusterIds: [] })],
-    ['one from before etcds were told apart', JSON.stringify({ ...written, etcdClusterIds: undefined })],
+    ['one of no etcd', JSON.stringify({ ...written, etcds: [] })],
+    ['one from before etcds were told apart', JSON.stringify({ ...written, etcds: undefined })],
+    [
+      'one of an etcd that nobody could find',
+      JSON.stringify({ ...written, etcds: [{ clusterId: 'e', endpoints: [] }] }),
+    ],
     ['one with a key id that is none', JSON.stringify({ ...written, keyIds: [1] })],
     ['one with a date that is none', JSON.stringify({ ...written, verifiedAtMs: 0.5 })],
   ])('is not %s', (_what, text) => {

@@ -6,7 +6,7 @@ describe('a failure of the transit engine', () => {
   it.each<readonly [TransitErrorCode, string, RegExp]>([
     ['TRANSIT_SEALED', 'KMS_BACKEND_UNAVAILABLE', /ends by itself/],
     ['TRANSIT_TIMEOUT', 'KMS_DEADLINE_EXCEEDED', /did not answer in time/],
-    ['TRANSIT_DENIED', 'KMS_BACKEND_REFUSED', /login, policy and certificates/],
+    ['TRANSIT_DENIED', 'KMS_BACKEND_REFUSED', /login, policy or certificates, sealctl kms doctor/],
     ['TRANSIT_KEY_MISSING', 'KMS_KEY_GONE', /restore it in OpenBao/],
     ['TRANSIT_KEY_VERSION', 'KMS_VERSION_RETIRED', /min_decryption_version/],
     ['TRANSIT_CIPHERTEXT_REFUSED', 'KMS_CIPHERTEXT_REFUSED', /encrypted by another key, or changed/],

@@ -43,7 +43,8 @@ const MEANINGS: Readonly<Record<TransitErrorCode, KmsErrorCode>> = {
 const WORDS: Readonly<Partial<Record<KmsErrorCode, string>>> = {
   KMS_BACKEND_UNAVAILABLE:
     'OpenBao is not available: it is down, sealed, or out of reach; this ends by itself once it is back',
-  KMS_BACKEND_REFUSED: 'OpenBao does not let the KMS plugin in: check its login, policy and certificates',
+  KMS_BACKEND_REFUSED:
+    'OpenBao does not let the KMS plugin in: its login, policy or certificates, sealctl kms doctor on its node says which',
   KMS_BACKEND_BROKEN: 'OpenBao gave an answer that cannot be: check what stands between it and the KMS plugin',
   KMS_DEADLINE_EXCEEDED: 'OpenBao did not answer in time',
   KMS_CANCELLED: 'the call was cancelled',

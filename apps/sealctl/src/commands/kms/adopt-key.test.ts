@@ -1,4 +1,14 @@
-import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { createServer } from 'node:net'
 import { encodeState, type KmsState, parseState } from '@sealwright/kms-v2'
 import { temporaryFolder, type TemporaryFolder } from '@sealwright/testing-rig'
@@ -97,6 +107,45 @@ describe('sealctl kms adopt-key', () => {
     expect(again.stderr).toContain('KMS_COMMAND_NOTHING_TO_ADOPT')
     writeFileSync(folder.join('kms.yaml'), readFileSync(folder.join('kms.yaml'), 'utf8').replace('/state"', '/none"'))
     expect((await adopt('--yes')).stderr).toContain('KMS_COMMAND_NOTHING_TO_ADOPT')
+  })
+
+  it.each<[string, () => void]>([
+    [
+      'a link',
+      () => {
+        renameSync(statePath, folder.join('elsewhere'))
+        symlinkSync(folder.join('elsewhere'), statePath)
+      },
+    ],
+    [
+      'open to its group',
+      () => {
+        chmodSync(statePath, 0o660)
+      },
+    ],
+    [
+      'in a folder that others may write',
+      () => {
+        chmodSync(folder.join('state'), 0o777)
+      },
+    ],
+  ])('believes no state that is %s, and leaves it alone', async (_what, harm) => {
+    harm()
+    const { exitCode, stderr } = await adopt('--yes')
+    expect(exitCode).toBe(1)
+    expect(stderr).toContain('KMS_COMMAND_STATE_UNUSABLE')
+    expect(stderr).toContain('chmod go-w')
+    expect(remembered()).toEqual(STATE)
+    expect(readdirSync(folder.join('state'))).toEqual(['kms-state.json'])
+  })
+
+  it('writes the new state for the user whom the old one belongs to, as the folder does', async () => {
+    // Only root can give something away: others have their own.
+    const userId = process.geteuid?.() === 0 ? 12_345 : (process.geteuid?.() ?? -1)
+    for (const path of [folder.join('state'), statePath]) chownSync(path, userId, -1)
+    expect((await adopt('--yes')).exitCode).toBe(0)
+    expect([statSync(statePath).uid, statSync(statePath).mode & 0o777]).toEqual([userId, 0o600])
+    expect(remembered().life.versions).toEqual([])
   })
 
   it('leaves alone what it cannot read', async () => {

@@ -76,6 +76,11 @@ function addVerifyRotation(kms: Command, session: Session): void {
       collect,
       [],
     )
+    .option(
+      '--leaving',
+      'ask only whether anything is left that needs this plugin, before it is taken away: ends with 0 if nothing is',
+      false,
+    )
     .option('--output <file>', 'write a record for sealctl kms keyring retire --verified, if it ends with 0')
     .option('--verbose', 'also the names of some objects of each kind', false)
   kmsCommand<VerifyRotation.VerifyRotationOptions>(command, session, {
@@ -83,6 +88,7 @@ function addVerifyRotation(kms: Command, session: Session): void {
       'verify-rotation',
       'verify-rotation --retire 3 --output rotation-3.json',
       'verify-rotation --encryption-config /etc/kubernetes/encryption/config.yaml',
+      'verify-rotation --leaving',
       'verify-rotation --retire 3 --etcd https://10.0.0.7:2379 --with rotation-3.json --output rotation-3-all.json',
       'verify-rotation --etcd https://10.0.0.5:2379 --cacert ca.crt --cert client.crt --key client.key',
     ],

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
-import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
+import { pathToFileURL } from 'node:url'
 import { keyringBackend, readStored } from '@sealwright/kms-backends'
 import { type KeyringBackendConfig, parseKmsConfig } from '@sealwright/kms-config'
 import { Secret } from '@sealwright/secret'
@@ -9,9 +9,9 @@ import { SEARCH_PATH, startSwtpm, type Swtpm, temporaryFolder, type TemporaryFol
 import { SEAL_CONTEXT } from '../../seal-context.ts'
 
 const PROGRAM = join(import.meta.dirname, '../../main.ts')
-const ROTATIONS_KILLED = 24
-const INITS_KILLED = 12
-const RETIREMENTS_KILLED = 12
+const KILLER = pathToFileURL(join(import.meta.dirname, 'testing/kill-at-write.ts')).href
+/** Far more than any command here makes. */
+const MOST_WRITES = 100
 const LIMIT_MS = 240_000
 const ASSOCIATED_DATA = new Uint8Array()
 const { signal } = new AbortController()
@@ -49,34 +49,65 @@ function configured(name: string): Configured {
 /**
  * Runs a command as a process of its own.
  *
- * @param killAfterMs - `undefined`: lets it end.
- * @returns how it ended, and how long that took.
+ * @param killAtWrite - it is killed right before its change of the disk of this number; left out: it ends by itself.
+ * @returns how it ended.
  */
 async function sealctl(
   { path }: Configured,
   args: readonly string[],
-  killAfterMs?: number,
-): Promise<{ readonly endedBy: NodeJS.Signals | number | null; readonly tookMs: number }> {
-  const child = spawn(process.execPath, [PROGRAM, 'kms', 'keyring', ...args, '--config', path], {
+  killAtWrite = Infinity,
+): Promise<NodeJS.Signals | number | null> {
+  const child = spawn(process.execPath, ['--import', KILLER, PROGRAM, 'kms', 'keyring', ...args, '--config', path], {
     stdio: 'ignore',
-    env: { PATH: SEARCH_PATH, NODE_COMPILE_CACHE: folder.join('cache') },
+    env: { PATH: SEARCH_PATH, NODE_COMPILE_CACHE: folder.join('cache'), KILL_AT_WRITE: String(killAtWrite) },
   })
   const ended = Promise.withResolvers<NodeJS.Signals | number | null>()
-  const startedAtMs = performance.now()
   child.once('error', ended.reject)
   child.once('close', (code, endedBy) => {
     ended.resolve(endedBy ?? code)
   })
-  if (killAfterMs !== undefined) {
-    await Promise.race([ended.promise, delay(killAfterMs)])
-    child.kill('SIGKILL')
-  }
-  return { endedBy: await ended.promise, tookMs: performance.now() - startedAtMs }
+  return await ended.promise
 }
 
-/** Somewhere in its last part, which is where it writes; how long the whole takes depends on how busy the machine is. */
-function killTime(wholeMs: number): number {
-  return wholeMs * (0.6 + 0.5 * Math.random())
+/** What a kill has left, as the next program finds it. Random parts of names are left out. */
+function shapeOf(store: string): string {
+  if (!existsSync(store)) return 'none'
+  const shape = readdirSync(store).map(name => {
+    const bytes = readFileSync(join(store, name))
+    // That of another temporary name is as good; the keyring itself is told apart by its content.
+    const content = name === 'keyring' ? bytes.toString('hex') : bytes.byteLength
+    return `${name.replace(/[0-9a-f]{16}/, 'random')} ${content}`
+  })
+  return shape.sort().join('\n')
+}
+
+/**
+ * Kills a command at each of its changes of the disk, one after another, each time on a store that is as it was at first.
+ *
+ * @param check - looks at what was left; not again at what is as it was once already.
+ * @returns at how many it was killed.
+ */
+async function killedAtEach(node: Configured, args: readonly string[], check: () => Promise<void>): Promise<number> {
+  const { store } = node.backend
+  const first = `${store}.first`
+  if (existsSync(store)) cpSync(store, first, { recursive: true })
+  const seen = new Set<string>()
+  for (let write = 1; write <= MOST_WRITES; write += 1) {
+    rmSync(store, { recursive: true, force: true })
+    if (existsSync(first)) {
+      cpSync(first, store, { recursive: true })
+      chmodSync(store, 0o700)
+    }
+    const endedBy = await sealctl(node, args, write)
+    if (endedBy !== 'SIGKILL') {
+      expect(endedBy).toBe(0)
+      return write - 1
+    }
+    const shape = shapeOf(store)
+    if (!seen.has(shape)) await check()
+    seen.add(shape)
+  }
+  throw new Error('it does not end')
 }
 
 /** Opens what the store has, as a KMS plugin does at its start, and decrypts all that was encrypted before. */
@@ -95,34 +126,43 @@ async function openedVersions({ backend: config }: Configured, before: Map<numbe
   return versions.length
 }
 
+/** Whether version 1 is retired. */
+async function isRetired({ backend: { store } }: Configured): Promise<boolean> {
+  return (await readStored(store)).keyring.generations[0]?.state === 'retired'
+}
+
+const COPY_NAME = /^keyring\.before-retire-1(\.\d+)?$/
+const RETIRE = ['retire', '1', '--i-have-verified', '--confirm', '1', '--every-node-verified']
+
+/** A node with two versions, and what was encrypted by each. */
+async function withTwoVersions() {
+  const node = configured('store')
+  expect(await sealctl(node, ['init', '--single-way-in'])).toBe(0)
+  expect(await sealctl(node, ['rotate', '--hand-out', '0'])).toBe(0)
+  const encrypted = new Map<number, Uint8Array>()
+  await openedVersions(node, encrypted)
+  return { node, encrypted, copy: join(node.backend.store, 'keyring.before-retire-1') }
+}
+
 describe('kill -9', () => {
   it(
     'of a rotation leaves a store that opens, with the old version or with both, and loses no version',
     async () => {
       const node = configured('store')
-      expect((await sealctl(node, ['init', '--single-way-in'])).endedBy).toBe(0)
-      const whole = await sealctl(node, ['rotate', '--hand-out', '0'])
-      expect(whole.endedBy).toBe(0)
+      const rotate = ['rotate', '--hand-out', '0']
+      expect(await sealctl(node, ['init', '--single-way-in'])).toBe(0)
       const encrypted = new Map<number, Uint8Array>()
-      let versions = await openedVersions(node, encrypted)
-      let [killed, wholeMs] = [0, whole.tookMs]
-      for (let round = 0; round < ROTATIONS_KILLED; round += 1) {
-        const { endedBy, tookMs } = await sealctl(node, ['rotate', '--hand-out', '0'], killTime(wholeMs))
-        if (endedBy === 'SIGKILL') killed += 1
-        else {
-          expect(endedBy).toBe(0)
-          wholeMs = tookMs
-        }
-        const now = await openedVersions(node, encrypted)
-        expect([versions, versions + 1]).toContain(now)
-        if (endedBy === 0) expect(now).toBe(versions + 1)
-        versions = now
-      }
-      expect(killed).toBeGreaterThan(0)
-      // Nothing that a killed one has left is in the way of the next.
-      expect((await sealctl(node, ['rotate', '--hand-out', '0'])).endedBy).toBe(0)
-      expect(await openedVersions(node, encrypted)).toBe(versions + 1)
-      process.stdout.write(`kill -9: ${killed} of ${ROTATIONS_KILLED} rotations killed, ${versions + 1} versions\n`)
+      await openedVersions(node, encrypted)
+      const found: number[] = []
+      const kills = await killedAtEach(node, rotate, async () => {
+        const versions = await openedVersions(node, new Map(encrypted))
+        found.push(versions)
+        // Nothing that it has left is in the way of the next.
+        expect(await sealctl(node, rotate)).toBe(0)
+        expect(await openedVersions(node, new Map(encrypted))).toBe(versions + 1)
+      })
+      expect(new Set(found)).toEqual(new Set([1, 2]))
+      process.stdout.write(`kill -9: a rotation at each of ${kills} writes left ${found.join(', ')} versions\n`)
     },
     LIMIT_MS,
   )
@@ -130,36 +170,50 @@ describe('kill -9', () => {
   it(
     'of a retirement loses no version: what it has taken comes back from the copy',
     async () => {
-      const node = configured('store')
+      const { node, encrypted, copy } = await withTwoVersions()
       const { store } = node.backend
-      expect((await sealctl(node, ['init', '--single-way-in'])).endedBy).toBe(0)
-      expect((await sealctl(node, ['rotate', '--hand-out', '0'])).endedBy).toBe(0)
-      const encrypted = new Map<number, Uint8Array>()
-      await openedVersions(node, encrypted)
-      const words = ['retire', '1', '--i-have-verified', '--confirm', '1', '--every-node-verified']
-      const copy = join(store, 'keyring.before-retire-1')
-      const takeBack = async () => {
-        expect((await sealctl(node, ['restore', copy])).endedBy).toBe(0)
-      }
-      let { tookMs: wholeMs } = await sealctl(node, words)
-      await takeBack()
-      let [killed, retired] = [0, 0]
-      for (let round = 0; round < RETIREMENTS_KILLED; round += 1) {
-        for (const name of readdirSync(store).filter(each => each.startsWith('keyring.before-retire'))) {
-          rmSync(join(store, name))
+      const found: string[] = []
+      const kills = await killedAtEach(node, RETIRE, async () => {
+        if (await isRetired(node)) {
+          found.push('retired')
+          expect(await sealctl(node, ['restore', copy])).toBe(0)
+          expect(await openedVersions(node, encrypted)).toBe(2)
+          return
         }
-        const { endedBy, tookMs } = await sealctl(node, words, killTime(wholeMs))
-        if (endedBy === 'SIGKILL') killed += 1
-        else wholeMs = tookMs
-        const { keyring } = await readStored(store)
-        if (keyring.generations[0]?.state === 'retired') {
-          retired += 1
-          await takeBack()
-        }
+        const copied = existsSync(copy) ? readFileSync(copy) : Buffer.alloc(0)
+        // A name that is taken, or all of it: never a part.
+        if (copied.byteLength > 0) expect(copied).toEqual(readFileSync(join(store, 'keyring')))
+        found.push(copied.byteLength > 0 ? 'copied' : 'nothing')
         expect(await openedVersions(node, encrypted)).toBe(2)
-      }
-      expect(killed).toBeGreaterThan(0)
-      process.stdout.write(`kill -9: ${killed} of ${RETIREMENTS_KILLED} retirements killed, ${retired} taken back\n`)
+        // Nothing that it has left is in the way of the next, nor taken for a copy.
+        expect(await sealctl(node, RETIRE)).toBe(0)
+        const [newest = ''] = readdirSync(store)
+          .filter(name => COPY_NAME.test(name))
+          .sort()
+          .reverse()
+        expect(await sealctl(node, ['restore', join(store, newest)])).toBe(0)
+        expect(await openedVersions(node, encrypted)).toBe(2)
+      })
+      expect([...new Set(found)]).toEqual(['nothing', 'copied', 'retired'])
+      process.stdout.write(`kill -9: a retirement at each of ${kills} writes left ${found.join(', ')}\n`)
+    },
+    LIMIT_MS,
+  )
+
+  it(
+    'of a restore leaves the retirement as it was, or taken back',
+    async () => {
+      const { node, encrypted, copy } = await withTwoVersions()
+      expect(await sealctl(node, RETIRE)).toBe(0)
+      const found: boolean[] = []
+      const kills = await killedAtEach(node, ['restore', copy], async () => {
+        const isStillRetired = await isRetired(node)
+        found.push(isStillRetired)
+        if (isStillRetired) expect(await sealctl(node, ['restore', copy])).toBe(0)
+        expect(await openedVersions(node, encrypted)).toBe(2)
+      })
+      expect(new Set(found)).toEqual(new Set([true, false]))
+      process.stdout.write(`kill -9: a restore at each of ${kills} writes left ${found.length} states\n`)
     },
     LIMIT_MS,
   )
@@ -167,29 +221,19 @@ describe('kill -9', () => {
   it(
     'of the first keyring leaves none, or one that opens',
     async () => {
-      await sealctl(configured('first'), ['init', '--single-way-in'])
-      // Compiled by now.
-      let { tookMs: wholeMs } = await sealctl(configured('second'), ['init', '--single-way-in'])
-      let [killed, made] = [0, 0]
-      for (let round = 0; round < INITS_KILLED; round += 1) {
-        const node = configured(`store-${round}`)
-        const { store } = node.backend
-        const { endedBy, tookMs } = await sealctl(node, ['init', '--single-way-in'], killTime(wholeMs))
-        if (endedBy === 'SIGKILL') killed += 1
-        else wholeMs = tookMs
-        const isThere = existsSync(store) && readdirSync(store).includes('keyring')
-        if (isThere) {
-          made += 1
-          expect(await openedVersions(node, new Map())).toBe(1)
-          expect((await readStored(store)).keyring.revision).toBe(1)
-        } else {
-          // What it has left is in nobody's way.
-          expect((await sealctl(node, ['init', '--single-way-in'])).endedBy).toBe(0)
-          expect(await openedVersions(node, new Map())).toBe(1)
-        }
-      }
-      expect(killed).toBeGreaterThan(0)
-      process.stdout.write(`kill -9: ${killed} of ${INITS_KILLED} inits killed, ${made} keyrings were there\n`)
+      const node = configured('store')
+      const { store } = node.backend
+      const found: boolean[] = []
+      const kills = await killedAtEach(node, ['init', '--single-way-in'], async () => {
+        const isThere = existsSync(join(store, 'keyring'))
+        found.push(isThere)
+        // What it has left is in nobody's way.
+        if (!isThere) expect(await sealctl(node, ['init', '--single-way-in'])).toBe(0)
+        expect(await openedVersions(node, new Map())).toBe(1)
+        expect((await readStored(store)).keyring.revision).toBe(1)
+      })
+      expect(new Set(found)).toEqual(new Set([true, false]))
+      process.stdout.write(`kill -9: an init at each of ${kills} writes left ${found.length} states\n`)
     },
     LIMIT_MS,
   )

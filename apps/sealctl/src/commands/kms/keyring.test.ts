@@ -214,7 +214,7 @@ describe('sealctl kms keyring rotate and retire', () => {
     await a.json(['rotate', '--hand-out', '0'])
     const args = ['retire', '1', '--i-have-verified', '--every-node-verified']
     const typed = await a.run(args, { input: '1\n', isTerminal: true })
-    expect([typed.exitCode, typed.stdout]).toEqual([0, expect.stringContaining('retired now: 1')])
+    expect([typed.exitCode, typed.stdout]).toEqual([0, expect.stringMatching(/retired now: 1\nno etcd was looked at/)])
     expect(await versions()).toEqual([
       [1, 'retired'],
       [2, 'active'],
@@ -266,17 +266,33 @@ describe('sealctl kms keyring rotate and retire', () => {
     const { versions: listed } = await a.json(['show'])
     const keyIds = (listed as readonly { keyId: string }[]).map(({ keyId }) => keyId)
     const file = folder.join('verification.json')
+    const etcds = [
+      { clusterId: 'cdf818194e3a8c32', endpoints: ['https://10.0.0.5:2379', 'https://10.0.0.6:2379'] },
+      { clusterId: 'e0', endpoints: ['https://10.0.0.7:2379'] },
+    ]
     const verify = (found: readonly string[]): void => {
-      const verification = { clusterId: 'test', etcdClusterIds: ['e'], verifiedAtMs: Date.now(), keyIds: found }
+      const verification = { clusterId: 'test', etcds, verifiedAtMs: Date.now(), keyIds: found }
       writeFileSync(file, encodeRotationVerification(verification))
     }
     verify(keyIds)
     const kept = await a.json(['retire', '1', '--verified', file, '--every-node-verified'])
     expect(kept).toMatchObject({ exitCode: 4, code: 'KMS_KEYRING_NOT_VERIFIED' })
     verify(keyIds.slice(1))
+    // Whoever is asked for the nodes sees which etcds it is about.
+    const asked = await a.run(['retire', '1', '--verified', file], { input: 'no\n', isTerminal: true })
+    const named =
+      /through etcd cdf818194e3a8c32 at https:\/\/10\.0\.0\.5:2379, https:\/\/10\.0\.0\.6:2379; etcd e0 at https:\/\/10\.0\.0\.7:2379/
+    expect([asked.exitCode, asked.stderr]).toEqual([5, expect.stringMatching(named)])
     expect(await a.json(['retire', '1', '--verified', file, '--every-node-verified'])).toMatchObject({
       ...{ exitCode: 0, retired: [1] },
+      verified: { verifiedAt: expect.stringMatching(/^20\d\d-/) as unknown, etcds },
     })
+    expect(await a.json(['restore', join(a.store, 'keyring.before-retire-1')])).toMatchObject({
+      remade: [],
+      failures: [],
+    })
+    const said = await a.run(['retire', '1', '--verified', file, '--every-node-verified'])
+    expect([said.exitCode, said.stdout]).toEqual([0, expect.stringMatching(named)])
     const bystander = keyIdOf({ provider: 'keyring', clusterId: 'test', version: 1, lineage: new Uint8Array(16) })
     expect(keyIds).not.toContain(bystander)
   })

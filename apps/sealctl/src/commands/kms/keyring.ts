@@ -101,7 +101,7 @@ function addInit(keyring: Command, session: Session): void {
     .option('--output <folder>', 'write one file a share into this new folder, instead of showing them')
     .option('--single-way-in', 'accept that one device alone opens it: if that is lost, every Secret is', false)
   kmsCommand<InitOptions>(command, session, {
-    examples: ['keyring init --shares 5 --threshold 3 --output /run/user/0/cards', 'keyring init --single-way-in'],
+    examples: ['keyring init --shares 5 --threshold 3 --output /run/cards', 'keyring init --single-way-in'],
     load: async () => (await import('./run-init.ts')).runInit,
   })
 }
@@ -158,7 +158,7 @@ function addRetire(keyring: Command, session: Session): void {
     .option('--confirm <version>', 'the version again, instead of typing it')
     .option(
       '--every-node-verified',
-      'sealctl kms verify-key has just named a newer version as the active one on every control-plane node; left out: it is asked',
+      'sealctl kms verify-key has just named a newer version as the plugin’s on every control-plane node; left out: it is asked',
       false,
     )
   kmsCommand<RetireOptions>(command, session, {

@@ -1,5 +1,5 @@
 import { chmod, copyFile, mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { pino } from 'pino'
 import { KMS_POLICY, startTransitOpenBao, type TransitOpenBao } from '@sealwright/testing-kms'
 import { temporaryFolder, type TemporaryFolder, waitUntil } from '@sealwright/testing-rig'
@@ -11,6 +11,8 @@ import { loadKmsConfig } from './load-config.ts'
 import { renderEncryptionConfig } from './files/encryption-config.ts'
 
 const START_TIMEOUT_MS = 30_000
+/** So long a connection may take to be made, and so long the doctor waits for a server. */
+const [CONNECT_TIMEOUT_MS, SERVER_TIMEOUT_MS] = [3_000, 5_000]
 
 let folder: TemporaryFolder
 let bao: TransitOpenBao
@@ -237,6 +239,31 @@ describe('sealctl kms doctor', () => {
     expect(none.checks.get('login')).toMatchObject({ outcome: 'skipped' })
   })
 
+  it('ends as told while a server does not answer, and takes nothing that it has cut short for a failure', async () => {
+    const interrupted = new AbortController()
+    const reason = new Error('stopped by SIGINT')
+    const sockets = new Set<Socket>()
+    let abortedAtMs = 0
+    const silent = createServer(socket => {
+      sockets.add(socket)
+      if (sockets.size > 1) return
+      abortedAtMs = performance.now()
+      interrupted.abort(reason)
+    })
+    await new Promise<void>(resolve => silent.listen(0, '127.0.0.1', resolve))
+    try {
+      const { port } = silent.address() as AddressInfo
+      const path = await configure({ backend: bao.backend({ addresses: [`https://127.0.0.1:${port}`] }) })
+      const run = runHere(['kms', 'doctor', '--config', path], { signal: interrupted.signal })
+      await expect(run).rejects.toBe(reason)
+      // The connection that was being made is waited for, and no other one.
+      expect(performance.now() - abortedAtMs).toBeLessThan(CONNECT_TIMEOUT_MS + SERVER_TIMEOUT_MS)
+    } finally {
+      for (const socket of sockets) socket.destroy()
+      await new Promise(resolve => silent.close(resolve))
+    }
+  })
+
   it('sees clocks that differ, and certificates that end', async () => {
     const path = await configure()
     const inMs = async (ms: number) => await doctor(path, [], new Date(Date.now() + ms))
@@ -277,6 +304,11 @@ describe('sealctl kms doctor', () => {
     ['too short a time', rule(['secrets'], kmsProvider({ timeout: '2s' })), of('warning', 'waits 2000 ms')],
     ['a time that is none', rule(['secrets'], kmsProvider({ timeout: 'soon' })), of('failed', 'cannot be read')],
     ['identity behind it', rule(['secrets'], `${kmsProvider()}\n- identity: {}`), of('note', 'still read')],
+    [
+      'Secrets in an entry of their own before it',
+      `${rule(['secrets'], '- aescbc: {}')}${rule(['secrets'], kmsProvider()).slice(rule([], '').indexOf('  - resources'))}`,
+      of('warning', 'number 2'),
+    ],
     ['a time of two units', rule(['secrets'], kmsProvider({ timeout: '1s1500ms' })), of('warning', 'waits 2500 ms')],
   ])('judges an EncryptionConfiguration with %s', async (_what, text, expected) => {
     const path = await configure()

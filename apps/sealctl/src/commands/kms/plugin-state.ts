@@ -1,7 +1,6 @@
-import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { kmsStatePath, KmsStateFileError, readKmsState } from '@sealwright/kms-backends'
 import { type KmsConfig } from '@sealwright/kms-config'
-import { KMS_STATE_FILE, type KmsState, KmsStateError, parseState } from '@sealwright/kms-v2'
+import { type KmsState, KmsStateError } from '@sealwright/kms-v2'
 import { errorCodeOf } from '@sealwright/system-error'
 
 /** What the plugin of this node remembers of its key. */
@@ -10,17 +9,18 @@ export type FoundPluginState =
   | { readonly kind: 'none'; readonly path: string }
   | { readonly kind: 'unusable'; readonly path: string; readonly code: string; readonly message: string }
 
-/** Reads it, and changes nothing: unlike the plugin, which puts a damaged one aside. */
+/** Reads it as the plugin does, and changes nothing: the plugin puts a damaged one aside. It may be the plugin's user's, who need not be this one. */
 export async function readPluginState({
   stateDirectory,
 }: Pick<KmsConfig, 'stateDirectory'>): Promise<FoundPluginState> {
-  const path = join(stateDirectory, KMS_STATE_FILE)
+  const path = kmsStatePath(stateDirectory)
   try {
-    return { kind: 'read', path, state: parseState(await readFile(path, 'utf8')) }
+    const state = await readKmsState(stateDirectory, { ofFolderOwner: true })
+    return state === null ? { kind: 'none', path } : { kind: 'read', path, state }
   } catch (error) {
     const code = errorCodeOf(error)
-    if (code === 'ENOENT' || code === 'ENOTDIR') return { kind: 'none', path }
     if (code === undefined || !(error instanceof Error)) throw error
-    return { kind: 'unusable', path, code, message: error instanceof KmsStateError ? error.message : code }
+    const isOurs = error instanceof KmsStateError || error instanceof KmsStateFileError
+    return { kind: 'unusable', path, code, message: isOurs ? error.message : code }
   }
 }

@@ -6,6 +6,14 @@ import { CONFIG, keyOf, NOW_MS } from './testing/stored.ts'
 const MINUTE_MS = 60_000
 const configPath = '/etc/sealwright/kms.yaml'
 
+const KEYRING_CONFIG = parseKmsConfig(
+  JSON.stringify({
+    clusterId: 'lab',
+    backend: { type: 'keyring', seals: [{ name: 'tpm', type: 'tpm', priority: 1 }] },
+  }),
+  'a test',
+)
+
 const plan = (key = keyOf(1), config = CONFIG, path = configPath) =>
   stepsOf(config, key, { nowMs: NOW_MS, configPath: path })
 const commandsOf = (...args: Parameters<typeof plan>): readonly string[] =>
@@ -19,8 +27,10 @@ describe('the plan of a rotation', () => {
       'bao write -f transit/keys/kubernetes/rotate',
       expect.stringMatching(/^sealctl kms verify-key +# on each/),
       'kubectl get secrets --all-namespaces -o json | kubectl replace -f -',
-      'sealctl kms verify-rotation --retire 1 --output rotation-1.json',
+      'sealctl kms verify-rotation --retire 1',
       'etcdctl snapshot save etcd-version-2.db',
+      expect.stringMatching(/^sealctl kms verify-key +# on each/),
+      'sealctl kms verify-rotation --retire 1',
       'bao write transit/keys/kubernetes/config min_decryption_version=2',
     ])
     expect(plan().every(({ isDone }) => !isDone)).toBe(true)
@@ -38,6 +48,21 @@ describe('the plan of a rotation', () => {
     expect(plan(keyOf(2)).map(({ isDone }) => isDone)).toEqual([true, true, true, false, false, false, false])
   })
 
+  it('retires nothing before every node and etcd were looked at again, whatever has the key', () => {
+    for (const config of [CONFIG, KEYRING_CONFIG]) {
+      const last = plan(keyOf(2), config).at(-1)
+      expect(last?.why).toMatch(/^Only when the plugin of EVERY node has named version 2 for 3 min, and the look/)
+      const [seen, looked, raised] = last?.commands.filter(command => !command.startsWith('export ')) ?? []
+      expect([seen, looked]).toEqual([
+        expect.stringMatching(
+          /^sealctl kms verify-key +# on each control-plane node: the plugin encrypts by version 2$/,
+        ),
+        expect.stringMatching(/^sealctl kms verify-rotation --retire 1( --output rotation-1.json)?$/),
+      ])
+      expect(raised).toMatch(/min_decryption_version=2$|^sealctl kms keyring retire 1 --verified rotation-1.json$/)
+    }
+  })
+
   it('warns of backups that need the old version', () => {
     const words = plan(keyOf(3)).map(({ why }) => why)
     expect(words[0]).toBe('A backup of etcd from now needs version 2 for as long as you keep it.')
@@ -50,12 +75,11 @@ describe('the plan of a rotation', () => {
     const commands = commandsOf(keyOf(1), config, '/other.yaml')
     expect(commands).toContain('export BAO_NAMESPACE=team')
     expect(commands).toContain('bao write -f team/t/keys/kubernetes/rotate')
-    expect(commands).toContain('sealctl kms verify-rotation --config /other.yaml --retire 1 --output rotation-1.json')
+    expect(commands).toContain('sealctl kms verify-rotation --config /other.yaml --retire 1')
   })
 
   describe('of a keyring', () => {
-    const seals = [{ name: 'tpm', type: 'tpm', priority: 1 }]
-    const config = parseKmsConfig(JSON.stringify({ clusterId: 'lab', backend: { type: 'keyring', seals } }), 'a test')
+    const config = KEYRING_CONFIG
 
     it('has its own commands, and asks nothing of OpenBao', () => {
       const commands = commandsOf(keyOf(1), config, '/other.yaml')

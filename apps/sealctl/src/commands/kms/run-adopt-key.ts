@@ -1,7 +1,6 @@
-import { constants } from 'node:fs'
-import { type FileHandle, link, open, rename, rm, stat } from 'node:fs/promises'
+import { link, lstat } from 'node:fs/promises'
 import { connect } from 'node:net'
-import { dirname } from 'node:path'
+import { replaceFile } from '@sealwright/durable-file'
 import { type KmsConfig } from '@sealwright/kms-config'
 import { adoptKey, encodeState, type KmsState, keyIdOf, type SampledVersion } from '@sealwright/kms-v2'
 import { errorCodeOf, hasErrorCode } from '@sealwright/system-error'
@@ -25,7 +24,7 @@ export async function runAdoptKey({ options, context }: KmsCall<AdoptKeyOptions>
     .now()
     .toISOString()
     .replace(/[-:]|\.\d+/g, '')}`
-  if (options.yes) await replaceFile(path, { text: encodeState(adoptKey(state)), keptAs })
+  if (options.yes) await replaceState(path, { text: encodeState(adoptKey(state)), keptAs, signal: context.signal })
   const givenUp = state.life.versions.map(version => factsOf(state, version))
   return {
     json: { path, keptAs, isDone: options.yes, givenUp, former: state.life.former.map(one => factsOf(state, one)) },
@@ -86,44 +85,23 @@ async function assertNobodyAnswers(path: string): Promise<void> {
 }
 
 /** There is a whole state at each moment, and the old one is kept. The new one belongs to whom the old one did: the plugin must read it. */
-async function replaceFile(
+async function replaceState(
   path: string,
-  { text, keptAs }: { readonly text: string; readonly keptAs: string },
+  { text, keptAs, signal }: { readonly text: string; readonly keptAs: string; readonly signal: AbortSignal },
 ): Promise<void> {
-  const written = `${path}.adopted`
   try {
-    const { uid, gid } = await stat(path)
-    // Left by one that was cut off.
-    await rm(written, { force: true })
-    const file = await open(
-      written,
-      constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW,
-      FILE_MODE,
-    )
-    await closing(file, async () => {
-      await file.chown(uid, gid)
-      await file.writeFile(text)
-      await file.sync()
+    const { uid: userId, gid: groupId } = await lstat(path)
+    await replaceFile(path, text, {
+      ...{ mode: FILE_MODE, owner: { userId, groupId }, signal },
+      prove: () => link(path, keptAs),
     })
-    await link(path, keptAs)
-    await rename(written, path)
-    const folder = await open(dirname(path), constants.O_RDONLY)
-    await closing(folder, () => folder.sync())
   } catch (cause) {
-    await rm(written, { force: true })
+    signal.throwIfAborted()
     throw new KmsCommandError(
       'KMS_COMMAND_STATE_UNUSABLE',
       `${path} cannot be written anew (${errorCodeOf(cause) ?? 'no code'}): it is as it was`,
       { cause },
     )
-  }
-}
-
-async function closing(file: FileHandle, work: () => Promise<void>): Promise<void> {
-  try {
-    await work()
-  } finally {
-    await file.close()
   }
 }
 

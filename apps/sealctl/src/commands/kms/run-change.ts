@@ -1,5 +1,4 @@
 import { readFile } from 'node:fs/promises'
-import { type SealFailure } from '@sealwright/unseal'
 import {
   parseRotationVerification,
   type RetirementProof,
@@ -17,7 +16,7 @@ import { type RetireOptions, type RotateOptions } from './keyring.ts'
 import { renderVersions, versionsOf } from './keyring-view.ts'
 import { type KmsCall } from './kms-command.ts'
 import { openKmsNode } from './open-kms-node.ts'
-import { KEEP_A_COPY } from './words.ts'
+import { describeEtcd, failuresOf, KEEP_A_COPY, renderFailures } from './words.ts'
 
 const MS_PER_MINUTE = 60_000
 /** What an operator types who has looked at all of them. */
@@ -50,7 +49,7 @@ export async function runRotate({ options, context }: KmsCall<RotateOptions>): P
 export async function runRetire({ options, args, context }: KmsCall<RetireOptions>): Promise<CommandResult> {
   const [text = ''] = args
   const proof = await proofOf(options, text, context)
-  await confirmEveryNode(options, text, context)
+  await confirmEveryNode(options, text, { proof, context })
   await using node = await openKmsNode(options.config)
   const { retired, keptAs, keyring, openedBy, failures } = await retireVersions(
     node,
@@ -63,10 +62,11 @@ export async function runRetire({ options, args, context }: KmsCall<RetireOption
   )
   const versions = versionsOf(keyring, node)
   return {
-    json: { retired, keptAs, openedBy, versions, failures: failuresOf(failures) },
+    json: { retired, verified: lookOf(proof), keptAs, openedBy, versions, failures: failuresOf(failures) },
     text: [
       renderVersions(versions),
       `\nretired now: ${retired.join(', ')}\n`,
+      plain(describeProof(proof)) + '\n',
       ...renderFailures(failures),
       plain(`the keyring from before is kept as ${keptAs}. If something answers KMS_VERSION_RETIRED:`) + '\n',
       plain(`  sealctl kms keyring restore ${keptAs}`) + '\n',
@@ -100,6 +100,20 @@ async function proofOf(
   return { kind: 'word-of-operator' }
 }
 
+/** What was looked at, for programs; null: nothing but an operator's word. */
+function lookOf(proof: RetirementProof) {
+  if (proof.kind === 'word-of-operator') return null
+  const { verifiedAtMs, etcds } = proof.verification
+  return { verifiedAt: new Date(verifiedAtMs).toISOString(), etcds }
+}
+
+/** Which etcds were looked at: one of another cluster would have nothing against it. */
+function describeProof(proof: RetirementProof): string {
+  const look = lookOf(proof)
+  if (look === null) return 'no etcd was looked at: this is on your word'
+  return `by the record of a look on ${look.verifiedAt} through etcd ${look.etcds.map(describeEtcd).join('; etcd ')}`
+}
+
 /**
  * A node that lags behind, or lacks the newer version, would lose what it writes from now on.
  *
@@ -108,12 +122,12 @@ async function proofOf(
 async function confirmEveryNode(
   { everyNodeVerified }: RetireOptions,
   version: string,
-  context: CommandContext,
+  { proof, context }: { readonly proof: RetirementProof; readonly context: CommandContext },
 ): Promise<void> {
   await confirmName(context, {
     name: EVERY_NODE,
     what:
-      `Run sealctl kms verify-key on every control-plane node now: each must name a version newer than ${version} as the active one. ` +
+      `Version ${version} goes ${describeProof(proof)}. Run sealctl kms verify-key on every control-plane node now: each must name a version newer than ${version} as the plugin’s. ` +
       'What a node that does not goes on writing can be read by nobody afterwards.',
     given: everyNodeVerified ? EVERY_NODE : undefined,
     option: '--every-node-verified',
@@ -128,14 +142,4 @@ async function readText(path: string): Promise<string> {
       cause,
     })
   }
-}
-
-function failuresOf(failures: ReadonlyMap<string, SealFailure>) {
-  return [...failures].map(([name, { code, message }]) => ({ name, code, message }))
-}
-
-function renderFailures(failures: ReadonlyMap<string, SealFailure>): readonly string[] {
-  return failuresOf(failures).map(
-    ({ name, code, message }) => plain(`${name} was not reached and is caught up later: ${code}: ${message}`) + '\n',
-  )
 }

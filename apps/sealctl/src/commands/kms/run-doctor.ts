@@ -21,6 +21,8 @@ export interface DoctorOptions {
 export async function runDoctor({ options, context }: KmsCall<DoctorOptions>): Promise<CommandResult> {
   const { signal } = context
   const checks = await checkAll(options, { now: context.now(), signal })
+  // What was cut short found nothing: it must not pass for a failure of what was looked at.
+  signal.throwIfAborted()
   const count = (outcome: Outcome): number => checks.filter(check => check.outcome === outcome).length
   const [failures, warnings] = [count('failed'), count('warning')]
   return {

@@ -1,11 +1,12 @@
 import { type CommandResult } from '../../command.ts'
-import { SealctlError } from '../../errors.ts'
+import { usageError } from '../../errors.ts'
 import { openNewFile } from '../../files.ts'
 import { plain } from '../../render/plain.ts'
 import { type EncryptionConfigArguments } from './encryption-config.ts'
 import { changeEncryptionFile, DEFAULT_PROVIDER_NAME, type EncryptionStage } from './encryption/change.ts'
 import { parseEncryptionFile, readEncryptionFile } from './encryption/file.ts'
-import { type EncryptionProvider, type EncryptionRule } from './encryption/rules.ts'
+import { leaveEncryptionFile } from './encryption/leave.ts'
+import { type EncryptionProvider, type EncryptionRule, parseGroupResource, rulesFor } from './encryption/rules.ts'
 import { assertProviderName, normalResources, renderEncryptionConfig } from './files/encryption-config.ts'
 import { type KmsCall } from './kms-command.ts'
 import { configOrExample, loadKmsConfig } from './load-config.ts'
@@ -19,8 +20,9 @@ type Options = KmsCall<EncryptionConfigArguments>['options']
 
 /** A new one. There is no key in it. */
 async function make(options: Options): Promise<CommandResult> {
-  const { output, name = DEFAULT_PROVIDER_NAME, resource: resources, last: isLast, final: isFinal } = options
-  if (isFinal) throw usage('--final is a change of the present file: name it with --from')
+  const { output, name = DEFAULT_PROVIDER_NAME, resource: resources, last: isLast, final: isFinal, leave } = options
+  if (isFinal || leave !== undefined)
+    throw usageError(`${isFinal ? '--final' : '--leave'} is a change of the present file: name it with --from`)
   const config = await configOrExample(options)
   const text = renderEncryptionConfig(config, { name, resources, stage: isLast ? 'last' : 'first' })
   if (output === undefined) return { text, json: { file: text } }
@@ -30,17 +32,22 @@ async function make(options: Options): Promise<CommandResult> {
 
 /** The present one with the plugin in it. What is in it is shown nowhere. */
 async function change(options: Options, from: string): Promise<CommandResult> {
-  const { output, name, last: isLast, final: isFinal } = options
-  if (output === undefined) throw usage('what --from names may have keys in it: name a new file with --output')
+  const { output, name, last: isLast, final: isFinal, leave } = options
+  if (output === undefined) throw usageError('what --from names may have keys in it: name a new file with --output')
   if (isFinal && options.resource.length > 0)
-    throw usage('what a --resource has is in clear still: first without --final')
+    throw usageError('what a --resource has is in clear still: first without --final')
+  if (leave !== undefined && options.resource.length > 0)
+    throw usageError('--leave is for whatever the plugin encrypts: leave --resource out')
   if (name !== undefined) assertProviderName(name)
   const resources = normalResources(options.resource)
   const { socket } = await loadKmsConfig(options.config)
   const stage: EncryptionStage = isFinal ? 'final' : isLast ? 'last' : 'first'
   const file = await readEncryptionFile(from)
   const endpoint = `unix://${socket.path}`
-  const { text, rules } = changeEncryptionFile(file, { stage, endpoint, name, resources }, from)
+  const { text, rules } =
+    leave === undefined
+      ? changeEncryptionFile(file, { stage, endpoint, name, resources }, from)
+      : leaveEncryptionFile(file, { step: leave, endpoint }, from)
   await writeText(output, text)
   return written(output, rules, endpoint)
 }
@@ -69,6 +76,7 @@ function written(output: string, rules: readonly EncryptionRule[], endpoint?: st
       ...rules.map(
         ({ resources, providers }) => plain(`${resources.join(', ')}: ${providers.map(nameOf).join(', then ')}`) + '\n',
       ),
+      ...inTwoEntries(rules).map(line => plain(line) + '\n'),
       ...others.map(
         other =>
           plain(`${other} stays: what it has encrypted is read by it alone, until all of that is written anew`) + '\n',
@@ -81,10 +89,17 @@ function written(output: string, rules: readonly EncryptionRule[], endpoint?: st
   }
 }
 
-function nameOf(provider: EncryptionProvider): string {
-  return provider.kind === 'kms' ? `kms ${provider.name}` : provider.kind
+/** What kube-apiserver makes of a resource that stands in more than one entry. */
+function inTwoEntries(rules: readonly EncryptionRule[]): readonly string[] {
+  const resources = [...new Set(rules.flatMap(rule => rule.resources))]
+  return resources.flatMap(resource => {
+    const found = rulesFor(rules, { ...parseGroupResource(resource), isApiObject: true })
+    if (found.length < 2) return []
+    const providers = found.flatMap(rule => rule.providers.map(nameOf))
+    return [`${resource} stands in ${found.length} entries, which add up: ${providers.join(', then ')}`]
+  })
 }
 
-function usage(message: string): SealctlError {
-  return new SealctlError('SEALCTL_USAGE', message)
+function nameOf(provider: EncryptionProvider): string {
+  return provider.kind === 'kms' ? `kms ${provider.name}` : provider.kind
 }

@@ -97,7 +97,7 @@ export function stepsOf(
     },
     {
       what: 'Have etcd looked through',
-      commands: [`sealctl kms verify-rotation${named} --retire ${next - 1}${ownSteps.record}`],
+      commands: [`sealctl kms verify-rotation${named} --retire ${next - 1}`],
       why: 'It ends with 0 only if nothing needs the old version any more.',
       isDone: false,
     },
@@ -110,7 +110,9 @@ export function stepsOf(
     {
       what: `Retire version ${next - 1} and what is older. Only when no backup needs it`,
       commands: ownSteps.retire,
-      why: ownSteps.retireNote,
+      why:
+        `Only when the plugin of EVERY node has named version ${next} for 3 min, and the look after that ended with 0: what a node goes on ` +
+        `writing by an older version could be read by nobody. ${ownSteps.retireNote}`,
       isDone: false,
     },
   ]
@@ -126,8 +128,6 @@ interface BackendSteps {
   readonly rotateNote: string
   /** So long after it was made a version begins to encrypt. */
   readonly waitMs: number
-  /** What the look through etcd writes. */
-  readonly record: string
   readonly retire: readonly string[]
   readonly retireNote: string
 }
@@ -162,7 +162,6 @@ function keyringSteps({ rotation }: KmsConfig, { next, named, newestNow }: StepF
     ],
     rotateNote: `Its date is ${DEFAULT_HAND_OUT_MINUTES} min ahead (--hand-out), and then comes the delay of the configuration:`,
     waitMs: DEFAULT_HAND_OUT_MINUTES * MS_PER_MINUTE + rotation.activationDelayMs,
-    record: '',
     retire: [
       verifyKey(named, next),
       `sealctl kms verify-rotation${named} --retire ${next - 1} --output ${record}`,
@@ -176,7 +175,11 @@ function keyringSteps({ rotation }: KmsConfig, { next, named, newestNow }: StepF
   }
 }
 
-function transitSteps({ rotation }: KmsConfig, backend: TransitBackendConfig, { next }: StepFacts): BackendSteps {
+function transitSteps(
+  { rotation }: KmsConfig,
+  backend: TransitBackendConfig,
+  { next, named }: StepFacts,
+): BackendSteps {
   const key = `${withoutSlashes(backend.mountPath)}/keys/${backend.keyName}`
   return {
     keptIn: 'OpenBao',
@@ -185,9 +188,14 @@ function transitSteps({ rotation }: KmsConfig, backend: TransitBackendConfig, { 
     rotate: [...namespaceOf(backend), `bao write -f ${key}/rotate`],
     rotateNote: 'By the configuration',
     waitMs: rotation.activationDelayMs,
-    record: ` --output rotation-${next - 1}.json`,
-    retire: [...namespaceOf(backend), `bao write ${key}/config min_decryption_version=${next}`],
-    retireNote: 'Raising min_decryption_version can be taken back; trimming the key cannot.',
+    retire: [
+      verifyKey(named, next),
+      `sealctl kms verify-rotation${named} --retire ${next - 1}`,
+      ...namespaceOf(backend),
+      `bao write ${key}/config min_decryption_version=${next}`,
+    ],
+    retireNote:
+      'Look through etcd once more: the last look is older than the backup. Raising min_decryption_version can be taken back; trimming the key cannot.',
   }
 }
 

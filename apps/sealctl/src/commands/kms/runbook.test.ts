@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
+import { parseKmsConfig } from '@sealwright/kms-config'
 import { repositoryRoot } from '@sealwright/testing-rig'
+import { parse } from 'yaml'
 import { runHere } from '../../testing/run-here.ts'
 
 const DOCUMENTS = [
@@ -58,6 +60,32 @@ describe('the runbook', () => {
     expect(asked).toBeLessThan(text.indexOf('encryption-config --final'))
   })
 
+  it('leads one more resource in, and the plugin out, by steps in their order', () => {
+    const text = readFileSync(join(repositoryRoot(), 'docs/runbooks/kms.md'), 'utf8')
+    const stepsOf = (title: string, ...steps: readonly string[]): readonly number[] => {
+      const section = text.slice(text.indexOf(`\n## ${title}\n`)).split('\n## ')[1] ?? ''
+      return steps.map(step => section.indexOf(step))
+    }
+    const into = stepsOf(
+      'Encrypt one more resource',
+      ...[
+        '--last --resource configmaps',
+        'encryption-config --from config',
+        'kubectl replace',
+        'verify-rotation',
+        '--final',
+      ],
+    )
+    const out = stepsOf(
+      'Stop using Sealwright',
+      ...['--leave prepare', '--leave decrypt', 'kubectl replace', 'verify-rotation', '--leave remove', 'disable'],
+    )
+    for (const places of [into, out]) {
+      expect(places).not.toContain(-1)
+      expect(places).toEqual(places.toSorted((one, other) => one - other))
+    }
+  })
+
   it('warns of backups before it retires a version', () => {
     const text = readFileSync(join(repositoryRoot(), 'docs/runbooks/kms.md'), 'utf8')
     expect(text.indexOf('A backup of etcd needs the versions')).toBeLessThan(text.indexOf('min_decryption_version=2'))
@@ -71,5 +99,36 @@ describe('the runbook', () => {
     expect(verified).toBeGreaterThan(0)
     expect(verified).toBeLessThan(retired ?? 0)
     expect(retired).toBeLessThan(restored ?? 0)
+  })
+})
+
+/** Blocks of YAML in a document, as they are. */
+function yamlIn(document: string): readonly string[] {
+  const text = readFileSync(join(repositoryRoot(), document), 'utf8')
+  return [...text.matchAll(/^```yaml\n(.*?)^```$/gms)].map(([, block = '']) => block)
+}
+
+describe('the examples', () => {
+  it('of kms.yaml are configurations, one of each backend', () => {
+    const configs = yamlIn('apps/kms-plugin/README.md').map(text => parseKmsConfig(text, 'an example'))
+    expect(configs.map(({ backend }) => backend.type)).toEqual(['transit', 'keyring'])
+  })
+
+  it('of kubeadm’s configuration have the same options in both forms, and the folders that the plugin is told', () => {
+    interface ApiServer<Arguments> {
+      readonly extraArgs: Arguments
+      readonly extraVolumes: readonly { readonly hostPath: string; readonly mountPath: string }[]
+    }
+    const [list, map] = yamlIn('deploy/kms/README.md').map(text => (parse(text) as { apiServer: unknown }).apiServer)
+    const { extraArgs, extraVolumes } = list as ApiServer<readonly { readonly name: string; readonly value: string }[]>
+    const options = Object.fromEntries(extraArgs.map(({ name, value }) => [name, value] as const))
+    expect(options).toEqual((map as ApiServer<Readonly<Record<string, string>>>).extraArgs)
+    const { socket } = parseKmsConfig(
+      readFileSync(join(repositoryRoot(), 'deploy/kms/kms.yaml'), 'utf8'),
+      'the example',
+    )
+    const folders = [dirname(options['encryption-provider-config'] ?? ''), dirname(socket.path)]
+    expect(extraVolumes.map(({ hostPath }) => hostPath)).toEqual(folders)
+    expect(extraVolumes.map(({ mountPath }) => mountPath)).toEqual(folders)
   })
 })

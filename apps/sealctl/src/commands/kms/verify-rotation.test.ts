@@ -115,7 +115,7 @@ describe('sealctl kms verify-rotation', () => {
     const { keyIds, ...record } = parseRotationVerification(await readFile(output, 'utf8'))
     expect(record).toEqual({
       ...{ clusterId: 'lab', verifiedAtMs: now.getTime() },
-      etcdClusterIds: [expect.stringMatching(/^[0-9a-f]{1,16}$/)],
+      etcds: [{ clusterId: expect.stringMatching(/^[0-9a-f]{1,16}$/) as unknown, endpoints: [etcd.endpoint] }],
     })
     expect(done.stdout).toContain('\nCAUTION: etcds that are not named here were not looked at')
     expect(done.stdout).toContain('\nCAUTION: the plugins of other nodes were not asked. On EVERY control-plane node')
@@ -133,6 +133,7 @@ describe('sealctl kms verify-rotation', () => {
     expect(exitCode).toBe(0)
     expect(stdout).not.toContain('hunter2')
     expect(JSON.parse(stdout)).toMatchObject({
+      etcds: [{ endpoints: [etcd.endpoint] }],
       ...{ clusterId: 'lab', objects: 3, activeVersion: 2, version: 1, mayRetire: true, reasons: [] },
       warnings: ['1 object is stored in clear: secrets', '1 object is encrypted in another way: secrets'],
       groups: [
@@ -150,7 +151,7 @@ describe('sealctl kms verify-rotation', () => {
     const { exitCode, stdout } = await verify()
     await bao.configure({ min_decryption_version: 1 })
     expect(exitCode).toBe(2)
-    expect(stdout).toContain('which NOBODY CAN READ until it does again (transit: min_decryption_version): secrets')
+    expect(stdout).toContain('which NOBODY CAN READ until it does again (lower min_decryption_version): secrets')
   })
 
   it('is not taken in by the wrong cluster id', async () => {
@@ -214,7 +215,10 @@ describe('sealctl kms verify-rotation', () => {
       expect(done).toMatchObject({ exitCode: 0, stderr: '' })
       const record = parseRotationVerification(await readFile(both, 'utf8'))
       expect(record).toMatchObject({ verifiedAtMs: earlier.getTime(), keyIds: [expect.anything()] })
-      expect(record.etcdClusterIds).toHaveLength(2)
+      expect(record.etcds.flatMap(({ endpoints }) => endpoints).sort()).toEqual([etcd.endpoint, events.endpoint].sort())
+      expect(done.stdout).toMatch(
+        new RegExp(`etcd +[0-9a-f]+ at ${events.endpoint}, revision .*\nby record +[0-9a-f]+ at ${etcd.endpoint}\n`),
+      )
 
       await events.put('/registry/events/default/a', await byVersion(1))
       expect(await runHere([...at, '--with', first], { now })).toMatchObject({ exitCode: 2 })
@@ -258,6 +262,25 @@ describe('sealctl kms verify-rotation', () => {
     expect(both.stdout).toContain('needs version 1 or an older one\n')
     expect(both.stdout).toContain('identity may go\n')
     expect((await verify([...args, '--output', folder.join('no')])).stderr).toContain('name it with --retire')
+  })
+
+  it('says whether the plugin may be taken away', async () => {
+    await etcd.put('/registry/secrets/default/a', await byVersion(2))
+    await etcd.put('/registry/secrets/default/b', PLAIN)
+    const no = await verify(['--leaving'])
+    expect(no).toMatchObject({ exitCode: 2, stderr: '' })
+    expect(no.stdout).toContain(
+      'no: 1 object is encrypted by this plugin: secrets: write it anew first\nverdict: THE PLUGIN MUST STAY\n',
+    )
+    await etcd.put('/registry/secrets/default/a', PLAIN)
+    const yes = await verify(['--leaving'])
+    expect(yes).toMatchObject({ exitCode: 0, stderr: '' })
+    expect(yes.stdout).toContain(
+      'verdict: nothing that this etcd holds now needs this plugin\nCAUTION: backups of etcd',
+    )
+    const { stdout } = await verify(['--leaving', '--json'])
+    expect(JSON.parse(stdout)).toMatchObject({ mayLeave: true, reasons: [], objects: 2 })
+    expect((await verify(['--leaving', '--retire', '1'])).stderr).toMatch(/SEALCTL_USAGE: --leaving asks another/)
   })
 
   it('shows on a terminal how far it is', async () => {

@@ -1,4 +1,5 @@
-import { type GivenUp } from '@sealwright/kms-backends'
+import { type EtcdLookedAt, type GivenUp } from '@sealwright/kms-backends'
+import { type SealFailure } from '@sealwright/unseal'
 import { plain } from '../../render/plain.ts'
 
 /** After each change that a backup of etcd may need. */
@@ -13,4 +14,21 @@ export function renderGivenUp({ versions, keptAs }: GivenUp): readonly string[] 
     plain(`retired here from now on: ${versions.join(', ')}; the keyring from before is kept as ${keptAs}`) + '\n',
     plain(`  sealctl kms keyring restore ${keptAs}      takes that back`) + '\n',
   ]
+}
+
+/** By what an operator recognises an etcd. */
+export function describeEtcd({ clusterId, endpoints }: EtcdLookedAt): string {
+  return `${clusterId} at ${endpoints.join(', ')}`
+}
+
+/** Seals that a change has not reached, for programs. */
+export function failuresOf(failures: ReadonlyMap<string, SealFailure>) {
+  return [...failures].map(([name, { code, message }]) => ({ name, code, message }))
+}
+
+/** The same, for people. */
+export function renderFailures(failures: ReadonlyMap<string, SealFailure>): readonly string[] {
+  return failuresOf(failures).map(
+    ({ name, code, message }) => plain(`${name} was not reached and is caught up later: ${code}: ${message}`) + '\n',
+  )
 }

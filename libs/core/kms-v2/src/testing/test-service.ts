@@ -1,4 +1,5 @@
 import { Secret } from '@sealwright/secret'
+import { type KmsProvider } from '../backend.ts'
 import { KmsError } from '../errors.ts'
 import { type KeyLife, type RotationPolicy } from '../key-life.ts'
 import { lookAtKey } from '../look.ts'
@@ -34,12 +35,15 @@ export interface TestService {
 }
 
 /** A service that has seen version 1 of its key, and encrypts by it. */
-export async function testService({ clusterId = CLUSTER_ID } = {}): Promise<TestService> {
+export async function testService({
+  clusterId = CLUSTER_ID,
+  provider = 'transit',
+}: { readonly clusterId?: string; readonly provider?: KmsProvider } = {}): Promise<TestService> {
   let nowMs = START_MS
   let turn = 0
   const told: TestService['told'] = { life: null, illness: null, hasLooked: true }
   let surprises = 0
-  const backend = memoryBackend({ provider: 'transit', nowMs: () => nowMs })
+  const backend = memoryBackend({ provider, nowMs: () => nowMs })
   const service = kmsV2Service({
     backend,
     clusterId,

@@ -1,7 +1,6 @@
-import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
-import { type FileHandle, open, rename, rm } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { type FileHandle, open } from 'node:fs/promises'
+import { openNewFile, replaceFile } from '@sealwright/durable-file'
 import { decodePcrPolicies, encodePcrPolicies, MAX_PCR_POLICIES_BYTES, type PcrPolicy } from '@sealwright/pcr-policies'
 import { hasErrorCode } from '@sealwright/system-error'
 import { SignedPolicyError } from './error.ts'
@@ -45,24 +44,19 @@ export async function readPoliciesFileIfAny(path: string): Promise<PoliciesFile>
  */
 export async function replacePoliciesFile(former: PoliciesFile, policies: readonly PcrPolicy[]): Promise<void> {
   const { path } = former
-  const temporaryPath = `${path}.${randomBytes(8).toString('hex')}.new`
-  await writeNewFile(temporaryPath, encodePcrPolicies(policies))
-  try {
-    const current = await readBytes(path)
-    if (!isSame(current, former.bytes)) {
-      throw new SignedPolicyError(
-        'POLICIES_FILE_CHANGED',
-        `somebody else has written ${path} just now: look at it, and run this again; nothing was replaced`,
-      )
-    }
-    await rename(temporaryPath, path).catch((cause: unknown) => {
-      throw notWritten(path, cause)
-    })
-  } catch (error) {
-    await rm(temporaryPath, { force: true })
-    throw error
+  const bytes = encodePcrPolicies(policies)
+  const prove = async (): Promise<void> => {
+    if (isSame(await readBytes(path), former.bytes)) return
+    throw new SignedPolicyError(
+      'POLICIES_FILE_CHANGED',
+      `somebody else has written ${path} just now: look at it, and run this again; nothing was replaced`,
+    )
   }
-  await syncFolder(path)
+  try {
+    await replaceFile(path, bytes, { mode: FILE_MODE, prove })
+  } catch (cause) {
+    throw cause instanceof SignedPolicyError ? cause : notWritten(path, cause)
+  }
 }
 
 /**
@@ -71,8 +65,14 @@ export async function replacePoliciesFile(former: PoliciesFile, policies: readon
  * @throws {@link SignedPolicyError} `POLICIES_FILE_EXISTS`, `POLICIES_FILE_NOT_WRITTEN`; {PcrPoliciesError}.
  */
 export async function createPoliciesFile(path: string, policies: readonly PcrPolicy[]): Promise<void> {
-  await writeNewFile(path, encodePcrPolicies(policies))
-  await syncFolder(path)
+  const bytes = encodePcrPolicies(policies)
+  try {
+    await using file = await openNewFile(path, { mode: FILE_MODE })
+    await file.fill(bytes)
+  } catch (cause) {
+    if (!hasErrorCode(cause, 'EEXIST')) throw notWritten(path, cause)
+    throw new SignedPolicyError('POLICIES_FILE_EXISTS', `there is a file ${path}: move it away or name another one`)
+  }
 }
 
 async function readBytes(path: string): Promise<Uint8Array | undefined> {
@@ -106,35 +106,6 @@ async function readUpTo(file: FileHandle, maxBytes: number): Promise<Uint8Array>
     length += bytesRead
   }
   return buffer.slice(0, length)
-}
-
-async function writeNewFile(path: string, bytes: Uint8Array): Promise<void> {
-  let file: FileHandle
-  try {
-    file = await open(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, FILE_MODE)
-  } catch (cause) {
-    if (!hasErrorCode(cause, 'EEXIST')) throw notWritten(path, cause)
-    throw new SignedPolicyError('POLICIES_FILE_EXISTS', `there is a file ${path}: move it away or name another one`)
-  }
-  try {
-    await file.writeFile(bytes)
-    await file.chmod(FILE_MODE)
-    await file.sync()
-  } catch (cause) {
-    await rm(path, { force: true })
-    throw notWritten(path, cause)
-  } finally {
-    await file.close()
-  }
-}
-
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(dirname(path), constants.O_RDONLY)
-  try {
-    await folder.sync()
-  } finally {
-    await folder.close()
-  }
 }
 
 function isSame(one: Uint8Array | undefined, other: Uint8Array | undefined): boolean {

@@ -1,64 +1,38 @@
-import { readFile } from 'node:fs/promises'
 import { type KmsConfig } from '@sealwright/kms-config'
-import { errorCodeOf } from '@sealwright/system-error'
-import * as v from 'valibot'
-import { parse } from 'yaml'
+import { SealctlError } from '../../../errors.ts'
+import { readEncryptionFile } from '../encryption/file.ts'
+import { type EncryptionProvider, rulesFor } from '../encryption/rules.ts'
+import { KmsCommandError } from '../errors.ts'
 import { type Check, failed, note, passed, warning } from './check.ts'
 
 const DEFAULT_TIMEOUT_MS = 3_000
-const MAX_BYTES = 1_048_576
+const SECRETS = { resource: 'secrets', group: '', isApiObject: true }
 
-/** Kubernetes' own: what is used is checked, the rest is its business. */
-const kms = v.object({
-  apiVersion: v.optional(v.string(), 'v1'),
-  name: v.string(),
-  endpoint: v.string(),
-  timeout: v.optional(v.string()),
-})
-const provider = v.looseObject({ kms: v.optional(kms) })
-const configuration = v.object({
-  kind: v.literal('EncryptionConfiguration'),
-  apiVersion: v.string(),
-  resources: v.array(v.object({ resources: v.array(v.string()), providers: v.array(provider) })),
-})
-
-type Rule = v.InferOutput<typeof configuration>['resources'][number]
-
-/** How kube-apiserver is told to use this plugin: by the first rule for Secrets, as kube-apiserver takes it. */
+/** How kube-apiserver is told to use this plugin: by all entries for Secrets, of which the first provider writes and each one reads. */
 export async function checkEncryptionConfig(path: string, config: KmsConfig): Promise<readonly Check[]> {
-  let rules: readonly Rule[]
+  let providers: readonly EncryptionProvider[]
   try {
-    const text = await readFile(path, 'utf8')
-    if (text.length > MAX_BYTES) throw new Error('it is too long')
-    rules = v.parse(configuration, parse(text)).resources
+    const { rules } = await readEncryptionFile(path)
+    providers = rulesFor(rules, SECRETS).flatMap(rule => rule.providers)
   } catch (error) {
-    const what = reasonOf(error)
-    return [
-      failed('encryption-config', `${path}: ${what}`, 'sealctl kms encryption-config makes one; keep what is there'),
-    ]
+    if (!(error instanceof SealctlError || error instanceof KmsCommandError)) throw error
+    return [failed('encryption-config', error.message, 'sealctl kms encryption-config makes one; keep what is there')]
   }
-  const rule = rules.find(({ resources }) => resources.some(resource => ['secrets', '*.', '*.*'].includes(resource)))
-  if (rule === undefined) {
+  if (providers.length === 0) {
     return [failed('encryption-config', `${path}: no rule is about Secrets`, 'add secrets to its resources')]
   }
-  return [checkFirst(path, rule, config), ...checkTimeout(path, rule, config), checkIdentity(path, rule)]
+  return [checkFirst(path, providers, config), ...checkTimeout(path, providers, config), checkIdentity(path, providers)]
 }
 
-/** Not the parser's words: they may quote a key of another provider. */
-function reasonOf(error: unknown): string {
-  if (error instanceof Error && 'syscall' in error) return errorCodeOf(error) ?? 'it cannot be read'
-  return v.isValiError(error) ? (v.getDotPath(error.issues[0]) ?? 'its form') : 'no YAML'
-}
-
-function ours(rule: Rule, { socket }: KmsConfig) {
-  return rule.providers.flatMap(({ kms: found }, index) =>
-    found?.endpoint === `unix://${socket.path}` ? [{ ...found, index }] : [],
+function ours(providers: readonly EncryptionProvider[], { socket }: KmsConfig) {
+  return providers.flatMap((each, index) =>
+    each.kind === 'kms' && each.endpoint === `unix://${socket.path}` ? [{ ...each, index }] : [],
   )[0]
 }
 
-function checkFirst(path: string, rule: Rule, config: KmsConfig): Check {
+function checkFirst(path: string, providers: readonly EncryptionProvider[], config: KmsConfig): Check {
   const endpoint = `unix://${config.socket.path}`
-  const found = ours(rule, config)
+  const found = ours(providers, config)
   if (found === undefined) {
     return failed(
       'encryption-config',
@@ -83,8 +57,8 @@ function checkFirst(path: string, rule: Rule, config: KmsConfig): Check {
   return passed('encryption-config', `${path}: ${found.name} is first for Secrets, apiVersion v2`)
 }
 
-function checkTimeout(path: string, rule: Rule, config: KmsConfig): readonly Check[] {
-  const found = ours(rule, config)
+function checkTimeout(path: string, providers: readonly EncryptionProvider[], config: KmsConfig): readonly Check[] {
+  const found = ours(providers, config)
   if (found === undefined || config.backend.type !== 'transit') return []
   const timeoutMs = found.timeout === undefined ? DEFAULT_TIMEOUT_MS : durationMs(found.timeout)
   if (timeoutMs === undefined) {
@@ -98,8 +72,8 @@ function checkTimeout(path: string, rule: Rule, config: KmsConfig): readonly Che
   ]
 }
 
-function checkIdentity(path: string, { providers }: Rule): Check {
-  const index = providers.findIndex(each => 'identity' in each)
+function checkIdentity(path: string, providers: readonly EncryptionProvider[]): Check {
+  const index = providers.findIndex(({ kind }) => kind === 'identity')
   if (index === -1) return passed('encryption-config', `${path}: nothing is read or written in clear`)
   if (index === 0) {
     return failed('encryption-config', `${path}: identity is first: Secrets are written in clear`, 'put it last')

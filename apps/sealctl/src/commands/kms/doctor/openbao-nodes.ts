@@ -38,7 +38,7 @@ export async function checkNodes(
     backend.addresses.map(async (address, index) => await checkAddress(address, index, backend, signal)),
   )
   const certificates = await Promise.all(
-    backend.addresses.map(async address => await checkServerCertificate(address, backend, now)),
+    backend.addresses.map(async address => await checkServerCertificate(address, backend, { now, signal })),
   )
   const usable = nodes.find(({ isUsable }) => isUsable)
   return {
@@ -97,7 +97,7 @@ async function checkAddress(
 async function checkServerCertificate(
   address: string,
   { tls }: TransitBackendConfig,
-  now: Date,
+  { now, signal }: { readonly now: Date; readonly signal: AbortSignal },
 ): Promise<readonly Check[]> {
   const parsed = parseAddress(address, { unsafelyAllowPlainHttp: true })
   if (parsed.kind !== 'https') return []
@@ -112,16 +112,20 @@ async function checkServerCertificate(
       ...(isIP(serverName) === 0 ? { servername: serverName } : {}),
     })
     const finish = (found: Date | undefined): void => {
+      signal.removeEventListener('abort', giveUp)
       socket.destroy()
       resolve(found)
     }
+    const giveUp = (): void => {
+      finish(undefined)
+    }
+    signal.addEventListener('abort', giveUp)
+    if (signal.aborted) giveUp()
     socket.once('secureConnect', () => {
       finish(socket.getPeerX509Certificate()?.validToDate)
     })
     for (const event of ['error', 'timeout']) {
-      socket.once(event, () => {
-        finish(undefined)
-      })
+      socket.once(event, giveUp)
     }
   })
   return end === undefined ? [] : [expiryOf(address, end, now)]

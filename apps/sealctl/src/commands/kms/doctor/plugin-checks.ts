@@ -31,7 +31,7 @@ export async function checkPlugin(config: KmsConfig, signal: AbortSignal): Promi
   const { socket, statusSocket } = config
   using client = pluginClient({ socketPath: socket.path, timeoutMs: CALL_TIMEOUT_MS, signal })
   const mode = await checkSocketMode(config)
-  const rest = [await checkStatusSocket(statusSocket), await checkState(config)]
+  const rest = [await checkStatusSocket(statusSocket, signal), await checkState(config)]
   try {
     const { version, healthz, keyId } = await client.status()
     const answers = passed('socket-answers', `${socket.path}: version ${version}, key ${keyId}`)
@@ -125,10 +125,10 @@ async function checkDamage(client: PluginClient, request: Parameters<PluginClien
   return failed('damage-refused', 'a flipped bit is decrypted', 'stop using this plugin, and report it')
 }
 
-async function checkStatusSocket(path: string): Promise<Check> {
+async function checkStatusSocket(path: string, signal: AbortSignal): Promise<Check> {
   try {
     const status = await new Promise<number>((resolve, reject) => {
-      request({ socketPath: path, path: '/readyz', agent: false, timeout: CALL_TIMEOUT_MS }, response => {
+      request({ socketPath: path, path: '/readyz', agent: false, timeout: CALL_TIMEOUT_MS, signal }, response => {
         response.resume()
         resolve(response.statusCode ?? 0)
       })

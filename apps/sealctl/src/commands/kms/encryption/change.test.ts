@@ -106,19 +106,86 @@ describe('a change of the present EncryptionConfiguration', () => {
     expect(() => changed(named, { name: 'other' })).toThrow(refused(/is called prod there/))
   })
 
-  it('adds resources that are in clear as yet, with identity to read them', () => {
-    const added = changed(PRESENT, { resources: ['secrets', 'jobs.batch'] })
-    expect(listOf(added)).toMatchObject([OTHER, { resources: ['secrets', 'things.example.org', 'jobs.batch'] }])
+  it('brings one more resource in by an entry that has it first, until the plugin may encrypt it', () => {
     const final = changed(changed(PRESENT), { stage: 'final' })
-    expect(listOf(changed(final, { resources: ['jobs.batch'] }))).toEqual([
-      OTHER,
-      {
-        resources: ['secrets', 'things.example.org', 'jobs.batch'],
-        providers: [KMS, AESCBC, { identity: {} }],
-      },
-    ])
-    expect(() => changed(PRESENT, { resources: ['configmaps'] })).toThrow(refused(/in another entry/))
+    const resources = ['secrets', 'things.example.org', 'jobs.batch']
+    const inClear = { resources: ['jobs.batch'], providers: [{ identity: {} }] }
+    const last = changed(final, { stage: 'last', resources: ['jobs.batch'] })
+    // Secrets are not read in clear again meanwhile.
+    expect(listOf(last)).toEqual([OTHER, inClear, { resources, providers: [KMS, AESCBC] }])
+    expect(changed(last, { stage: 'last', resources: ['jobs.batch'] })).toBe(last)
+    // What is encrypted already may be named again.
+    expect(changed(final, { stage: 'last', resources: ['secrets', 'jobs.batch'] })).toBe(last)
+    const first = changed(last)
+    expect(listOf(first)).toEqual([OTHER, { resources, providers: [KMS, AESCBC] }, inClear])
+    expect(changed(first)).toBe(first)
+    expect(listOf(changed(first, { stage: 'final' }))).toEqual([OTHER, { resources, providers: [KMS, AESCBC] }])
+    expect(() => changed(last, { stage: 'final' })).toThrow(refused(/not the first provider for jobs\.batch/))
+    expect(() => changed(first, { stage: 'last', resources: ['jobs.batch'] })).toThrow(refused(/--last comes before/))
+  })
+
+  it('lets nobody encrypt one more resource at once where the plugin is in the file', () => {
+    for (const text of [changed(PRESENT), changed(PRESENT, { stage: 'last' })]) {
+      expect(() => changed(text, { resources: ['jobs.batch'] })).toThrow(
+        refused(/jobs\.batch is new there.*first --last --resource jobs\.batch/),
+      )
+    }
+    expect(() => changed(changed(PRESENT), { stage: 'last', resources: ['*.batch'] })).toThrow(
+      refused(/\*\.batch cannot be added later/),
+    )
     expect(() => changed(PRESENT, { resources: ['*.'] })).toThrow(refused(/kube-apiserver refuses it/))
+  })
+
+  it('has nothing encrypt a resource that comes with the plugin: neither that nor what was there', () => {
+    const inClear = { resources: ['jobs.batch'], providers: [{ identity: {} }] }
+    const resources = ['secrets', 'things.example.org', 'jobs.batch']
+    const last = changed(PRESENT, { stage: 'last', resources: ['secrets', 'jobs.batch'] })
+    expect(listOf(last)).toEqual([OTHER, inClear, { resources, providers: [AESCBC, { identity: {} }, KMS] }])
+    const first = changed(last)
+    expect(listOf(first)).toEqual([OTHER, { resources, providers: [KMS, AESCBC, { identity: {} }] }, inClear])
+    expect(listOf(changed(first, { stage: 'final' }))).toEqual([OTHER, { resources, providers: [KMS, AESCBC] }])
+  })
+
+  it('brings a resource of another provider in behind that, and in the end before it', () => {
+    const resources = ['secrets', 'things.example.org', 'configmaps']
+    const final = changed(changed(PRESENT), { stage: 'final' })
+    const behind = { resources: ['configmaps'], providers: [...OTHER.providers] }
+    const last = changed(final, { stage: 'last', resources: ['configmaps'] })
+    expect(listOf(last)).toEqual([OTHER, { resources, providers: [KMS, AESCBC] }])
+    const first = changed(last)
+    expect(listOf(first)).toEqual([{ resources, providers: [KMS, AESCBC] }, behind])
+    expect(listOf(changed(first, { stage: 'final' }))).toEqual([
+      { resources, providers: [KMS, AESCBC] },
+      { resources: ['configmaps'], providers: [OTHER.providers[0]] },
+    ])
+    // Where the other one comes later in the list, the plugin moves.
+    const later = changed(
+      first.replace('- configmaps\n    providers:\n      - secretbox', '- pods\n    providers:\n      - secretbox'),
+      {
+        stage: 'last',
+        resources: ['pods'],
+      },
+    )
+    expect(listOf(later)).toMatchObject([{ resources: ['pods'] }, { resources: [...resources, 'pods'] }])
+  })
+
+  it('is refused where the order of the entries would take another resource from the plugin', () => {
+    const first = changed(changed(PRESENT, { stage: 'last', resources: ['configmaps'] }))
+    const text = `${first}  - resources: [pods]\n    providers: [{aesgcm: {keys: [{name: g, secret: ${KEY}}]}}]\n`
+    expect(() => changed(text, { stage: 'last', resources: ['pods'] })).toThrow(
+      refused(/order of its entries.*configmaps would change over/),
+    )
+  })
+
+  it('is not final for a resource whose identity is that of others, too', () => {
+    const both = PRESENT.replace('- configmaps', '- configmaps\n      - pods')
+    const first = changed(changed(both, { stage: 'last', resources: ['configmaps'] }))
+    expect(() => changed(first, { stage: 'final' })).toThrow(refused(/identity stands there for pods/))
+  })
+
+  it('is refused for a resource that another provider has by a wildcard', () => {
+    const wild = PRESENT.replace('- configmaps', "- '*.batch'")
+    expect(() => changed(wild, { stage: 'last', resources: ['jobs.batch'] })).toThrow(refused(/by a wildcard/))
   })
 
   it('makes an entry for Secrets where there is none', () => {
@@ -159,7 +226,11 @@ describe('a change of the present EncryptionConfiguration', () => {
       '- aescbc',
       `- kms: {apiVersion: v2, name: x, endpoint: '${ENDPOINT}'}\n      - aescbc`,
     )
-    expect(() => changed(inSecond)).toThrow(refused(/stands in an earlier entry too/))
+    // Where both have it, all of its providers count: the plugin’s have to come first.
+    expect(listOf(changed(inSecond))).toMatchObject([
+      { resources: ['secrets', 'things.example.org'], providers: [{ kms: { name: 'x' } }, AESCBC, {}] },
+      { resources: ['secrets'], providers: [{ secretbox: {} }, {}] },
+    ])
   })
 })
 
@@ -204,7 +275,12 @@ describe('sealctl kms encryption-config', () => {
       others: ['aescbc for secrets, things.example.org'],
       entries: [{}, { providers: [{ kind: 'kms', name: 'sealwright' }, { kind: 'aescbc' }] }],
     })
-    for (const { stdout, stderr } of [done, json]) expect(stdout + stderr).not.toContain(KEY)
+    const more = await run('--from', output, '--last', '--resource', 'pods', '--output', folder.join('more'))
+    expect(more.stdout).toContain('secrets, things.example.org, pods: kms sealwright, then aescbc, then identity\n')
+    expect(more.stdout).toContain('pods stands in 2 entries, which add up: identity, then kms sealwright, then aescbc')
+    const away = await run('--from', output, '--leave', 'decrypt', '--output', folder.join('away'))
+    expect(away.stdout).toContain('secrets, things.example.org: aescbc, then identity, then kms sealwright\n')
+    for (const { stdout, stderr } of [done, json, more, away]) expect(stdout + stderr).not.toContain(KEY)
 
     // Neither over what is there, nor to where somebody can see it.
     const over = await run('--from', present, '--output', present)
@@ -218,6 +294,10 @@ describe('sealctl kms encryption-config', () => {
     [['--final'], 'name it with --from'],
     [['--final', '--last'], 'SEALCTL_USAGE'],
     [['--final', '--from', 'a', '--output', 'b', '--resource', 'jobs.batch'], 'first without --final'],
+    [['--leave', 'prepare'], '--leave is a change of the present file'],
+    [['--leave', 'prepare', '--from', 'a', '--output', 'b', '--resource', 'pods'], 'leave --resource out'],
+    [['--leave', 'prepare', '--final', '--from', 'a', '--output', 'b'], 'SEALCTL_USAGE'],
+    [['--leave', 'slowly', '--from', 'a', '--output', 'b'], 'SEALCTL_USAGE'],
     [['--from', '/nowhere/a', '--output', 'b'], 'cannot read /nowhere/a (ENOENT)'],
     [['--resource', 'events.events.k8s.io'], 'name events'],
   ])('refuses %j', async (args, message) => {

@@ -1,9 +1,25 @@
-import { isDeepStrictEqual } from 'node:util'
-import { isMap, isSeq, type YAMLMap, type YAMLSeq } from 'yaml'
+import { type Document } from 'yaml'
 import { KUBE_TIMEOUT_SECONDS } from '../files/encryption-config.ts'
-import { KmsCommandError } from '../errors.ts'
-import { type EncryptionFile, parseEncryptionFile } from './file.ts'
-import { type EncryptionProvider, type EncryptionRule, parseGroupResource, rulesFor, writtenByOthers } from './rules.ts'
+import {
+  entriesOf,
+  type Entry,
+  hasIdentity,
+  isIdentity,
+  type IsOurs,
+  moveEntry,
+  newEntry,
+  providersAt,
+  putEntries,
+  resourcesAt,
+  resourcesNow,
+  shareResource,
+  takeProvider,
+  unusable,
+  writerOf,
+} from './entries.ts'
+import { type EncryptionFile } from './file.ts'
+import { assertKept, type ChangedFile } from './kept.ts'
+import { type EncryptionRule, parseGroupResource, rulesFor, writtenByOthers } from './rules.ts'
 
 /** How far the way into the plugin has been gone: it decrypts; it encrypts too; nothing is read in clear any more. */
 export type EncryptionStage = 'final' | 'first' | 'last'
@@ -18,6 +34,17 @@ export interface EncryptionChange {
   readonly resources: readonly string[]
 }
 
+/** What one change works on. */
+interface Work {
+  readonly document: Document
+  /** In their order, which the change may change. */
+  readonly entries: Entry[]
+  /** Those of them that have the plugin, or shall get it. */
+  readonly ours: Entry[]
+  readonly isOurs: IsOurs
+  readonly path: string
+}
+
 export const DEFAULT_PROVIDER_NAME = 'sealwright'
 const SECRETS = { resource: 'secrets', group: '', isApiObject: true }
 
@@ -25,68 +52,33 @@ const SECRETS = { resource: 'secrets', group: '', isApiObject: true }
  * Changes an `EncryptionConfiguration` in place, and only this plugin in it: what another provider has encrypted is read as before. Nothing but
  * `identity` is ever taken away, from what the plugin encrypts, and as the last step.
  *
- * @param options.path - of the file, for messages.
+ * A resource that comes later gets there in the same three steps, though the plugin encrypts others already. For that it stands in two entries:
+ * kube-apiserver takes the providers of both, in the order of the entries, encrypts by the first of all and reads by each. Two entries with the
+ * plugin cannot do that: the name of a kms provider may stand in a file once, and data is bound to it.
+ *
+ * @param path - of the file, for messages.
  * @returns what it says then.
  * @throws {@link KmsCommandError} `KMS_COMMAND_ENCRYPTION_CONFIG`.
  */
-export function changeEncryptionFile(
-  { document, rules }: EncryptionFile,
-  change: EncryptionChange,
-  path: string,
-): { readonly text: string; readonly rules: readonly EncryptionRule[] } {
+export function changeEncryptionFile(file: EncryptionFile, change: EncryptionChange, path: string): ChangedFile {
+  const { document, rules } = file
   const { stage, endpoint } = change
-  const isOurs = (provider: EncryptionProvider): boolean => provider.kind === 'kms' && provider.endpoint === endpoint
-  const before = document.toJS() as ConfigurationValue
-  const list = seqAt(document.get('resources'))
+  const isOurs: IsOurs = provider => provider.kind === 'kms' && provider.endpoint === endpoint
+  const before: unknown = document.toJS()
   const name = nameFor(rules, change, isOurs, path)
-  const targets = rules.flatMap(({ providers }, index) => (providers.some(isOurs) ? [index] : []))
-  if (stage === 'final') {
-    if (targets.length === 0) throw unusable(path, 'the plugin is in none of its entries: --final is the last step')
-    for (const index of targets) assertFinal(rules[index], isOurs, path)
-    for (const index of targets) removeIdentity(providersAt(list, index), rules[index])
-  } else {
-    if (targets.length === 0) targets.push(entryForSecrets(list, rules, document.createNode.bind(document)))
-    const kms = { apiVersion: 'v2', name, endpoint, timeout: `${KUBE_TIMEOUT_SECONDS}s` }
-    for (const index of targets) {
-      const { items } = providersAt(list, index)
-      const at = rules[index]?.providers.findIndex(isOurs) ?? -1
-      if (stage === 'last' && at === 0)
-        throw unusable(path, 'the plugin is the first provider: --last comes before that')
-      const [ours] = at === -1 ? [document.createNode({ kms })] : items.splice(at, 1)
-      if (ours !== undefined) items.splice(stage === 'first' ? 0 : items.length, 0, ours)
-    }
-    const [first = 0] = targets
-    addResources(list, first, {
-      rules,
-      targets,
-      asked: change.resources,
-      path,
-      create: document.createNode.bind(document),
-    })
-  }
-  const text = document.toString({ lineWidth: 0 })
-  const after = parseEncryptionFile(text, path)
-  assertKept(before, after.document.toJS() as ConfigurationValue, endpoint)
-  if (stage !== 'last') assertFirst(after.rules, isOurs, path)
-  return { text, rules: after.rules }
+  const entries = entriesOf(document, rules)
+  const ours = entries.filter(({ rule }) => rule.providers.some(isOurs))
+  const work: Work = { document, entries, ours, isOurs, path }
+  if (stage === 'final') removeIdentity(work, rules)
+  else goTo(stage, work, { ...change, name })
+  putEntries(document, entries)
+  const changed = assertKept(document, before, { endpoint, path })
+  if (stage !== 'last') assertFirst(changed.rules, isOurs)
+  else assertWriters(rules, changed.rules, isOurs, path)
+  return changed
 }
 
-/** What the file is known to be by now. */
-interface ConfigurationValue {
-  readonly resources: readonly {
-    readonly resources: readonly string[]
-    readonly providers: readonly (Readonly<Record<string, unknown>> & {
-      readonly kms?: { readonly endpoint: string }
-    })[]
-  }[]
-}
-
-function nameFor(
-  rules: readonly EncryptionRule[],
-  { name }: EncryptionChange,
-  isOurs: (provider: EncryptionProvider) => boolean,
-  path: string,
-): string {
+function nameFor(rules: readonly EncryptionRule[], { name }: EncryptionChange, isOurs: IsOurs, path: string): string {
   const named = rules.flatMap(({ providers }) => providers.filter(provider => provider.kind === 'kms'))
   const ours = named.filter(isOurs)
   const other = ours.find(({ apiVersion }) => apiVersion !== 'v2')
@@ -105,108 +97,143 @@ function nameFor(
   return ours[0]?.name ?? wanted
 }
 
-function assertFinal(
-  rule: EncryptionRule | undefined,
-  isOurs: (provider: EncryptionProvider) => boolean,
-  path: string,
+/** Puts the plugin to its place, and what is asked for beside what it has. */
+function goTo(
+  stage: 'first' | 'last',
+  work: Work,
+  { name, endpoint, resources: asked }: EncryptionChange & { readonly name: string },
 ): void {
-  if (rule === undefined) return
-  const [first] = rule.providers
-  const resources = rule.resources.join(', ')
-  if (first === undefined || !isOurs(first)) {
-    throw unusable(path, `the plugin is not the first provider for ${resources}: --final is the last step`)
+  const { document, entries, ours, isOurs, path } = work
+  const isThere = ours.length > 0
+  const isFirst = ours.some(({ rule: { providers } }) => providers[0] !== undefined && isOurs(providers[0]))
+  if (!isThere) ours.push(entryForSecrets(work))
+  const present = entries.map(({ rule }) => rule)
+  if (stage === 'last' && isFirst && !isForMore(present, asked, isOurs))
+    throw unusable(path, 'the plugin is the first provider: --last comes before that')
+  const added = asked.filter(resource => !hasResource(work, resource))
+  const [late] = added
+  if (stage === 'first' && isThere && late !== undefined) {
+    throw unusable(
+      path,
+      `${late} is new there, and an API server that goes by a file without it could not read what this one would encrypt: first --last --resource ${late}, for every API server`,
+    )
   }
-  if (!rule.providers.some(({ kind }) => kind === 'identity')) {
-    throw unusable(path, `there is no identity for ${resources}: it is final already`)
+  const kms = { apiVersion: 'v2', name, endpoint, timeout: `${KUBE_TIMEOUT_SECONDS}s` }
+  for (const entry of ours) {
+    const [first] = entry.rule.providers
+    if (stage === 'last' && first !== undefined && isOurs(first)) continue
+    const provider = takeProvider(entry, endpoint) ?? document.createNode({ kms })
+    const { items } = providersAt(entry)
+    items.splice(stage === 'first' ? 0 : items.length, 0, provider)
+  }
+  addResources(stage, work, added)
+  if (stage === 'last') return
+  for (const entry of ours) {
+    const others = entries.filter(other => !ours.includes(other) && shareResource(other, entry))
+    moveEntry(entries, entry, 'before', others)
   }
 }
 
-function removeIdentity(providers: YAMLSeq, rule: EncryptionRule | undefined): void {
-  providers.items = providers.items.filter((_item, index) => rule?.providers[index]?.kind !== 'identity')
+/** Whether something was asked for that is not encrypted by the plugin. */
+function isForMore(rules: readonly EncryptionRule[], asked: readonly string[], isOurs: IsOurs): boolean {
+  return asked.some(resource => {
+    const writer = writerOf(rules, resource)
+    return writer === undefined || !isOurs(writer)
+  })
 }
 
 /** The entry by which Secrets are stored: a new one if there is none, which reads what is in clear. */
-function entryForSecrets(list: YAMLSeq, rules: readonly EncryptionRule[], create: (value: unknown) => unknown): number {
-  const [rule] = rulesFor(rules, SECRETS)
-  if (rule !== undefined) return rules.indexOf(rule)
-  list.items.push(create({ resources: ['secrets'], providers: [{ identity: {} }] }))
-  return list.items.length - 1
+function entryForSecrets({ document, entries }: Work): Entry {
+  const [rule] = rulesFor(
+    entries.map(entry => entry.rule),
+    SECRETS,
+  )
+  const found = entries.find(entry => entry.rule === rule)
+  if (found !== undefined) return found
+  const entry = newEntry(document, ['secrets'])
+  entries.push(entry)
+  return entry
 }
 
-/** Adds resources to the entry of the plugin. They are still in clear. */
-function addResources(
-  list: YAMLSeq,
-  index: number,
-  {
-    rules,
-    targets,
-    asked,
-    path,
-    create,
-  }: {
-    readonly rules: readonly EncryptionRule[]
-    readonly targets: readonly number[]
-    readonly asked: readonly string[]
-    readonly path: string
-    readonly create: (value: unknown) => unknown
-  },
-): void {
-  for (const resource of asked) {
-    const found = rulesFor(rules, { ...parseGroupResource(resource), isApiObject: true })
-    if (found.length > 0) {
-      if (found.every(rule => targets.includes(rules.indexOf(rule)))) continue
-      throw unusable(path, `${resource} is in another entry than the plugin: bring the two together first, by hand`)
+/** Whether the plugin has a resource already, if only to decrypt. */
+function hasResource({ entries, ours, path }: Work, resource: string): boolean {
+  const rules = entries.map(({ rule }) => rule)
+  const found = rulesFor(rules, { ...parseGroupResource(resource), isApiObject: true })
+  if (ours.some(({ rule }) => found.includes(rule))) return true
+  if (found.every(rule => rule.resources.includes(resource))) return false
+  throw unusable(path, `${resource} is in another entry than the plugin, by a wildcard: name it there by itself first`)
+}
+
+/** Adds resources to the entry of the plugin: they are stored as they have been, until the plugin is put first. */
+function addResources(stage: 'first' | 'last', work: Work, added: readonly string[]): void {
+  const { document, entries, ours, path } = work
+  const [entry] = ours
+  if (entry === undefined || added.length === 0) return
+  const others = entries.filter(
+    other => !ours.includes(other) && added.some(resource => other.rule.resources.includes(resource)),
+  )
+  const inClear = added.filter(resource => !others.some(({ rule }) => rule.resources.includes(resource)))
+  for (const resource of added) resourcesAt(entry).items.push(document.createNode(resource))
+  const isReadInClear = stage === 'last' ? isIdentity(providersAt(entry).items[0]) : hasIdentity(entry)
+  if (inClear.length > 0 && !isReadInClear) {
+    const wildcard = inClear.find(resource => resource.startsWith('*'))
+    if (wildcard !== undefined)
+      throw unusable(path, `${wildcard} cannot be added later: name the resources that it stands for one by one`)
+    const own = newEntry(document, inClear)
+    entries.splice(entries.indexOf(entry), 0, own)
+  }
+  if (stage === 'last') moveEntry(entries, entry, 'behind', others)
+}
+
+/** Takes `identity` away from whatever the plugin encrypts. */
+function removeIdentity({ entries, ours, isOurs, path }: Work, rules: readonly EncryptionRule[]): void {
+  if (ours.length === 0) throw unusable(path, 'the plugin is in none of its entries: --final is the last step')
+  const covered = ours.flatMap(entry => resourcesNow(entry))
+  const late = covered.filter(resource => {
+    const writer = writerOf(rules, resource)
+    return writer === undefined || !isOurs(writer)
+  })
+  if (late.length > 0)
+    throw unusable(path, `the plugin is not the first provider for ${late.join(', ')}: --final is the last step`)
+  const withIdentity = entries.filter(
+    entry => hasIdentity(entry) && (ours.includes(entry) || ours.some(own => shareResource(own, entry))),
+  )
+  if (withIdentity.length === 0)
+    throw unusable(path, `there is no identity for ${covered.join(', ')}: it is final already`)
+  for (const entry of withIdentity) {
+    const foreign = resourcesNow(entry).filter(resource => !covered.includes(resource))
+    if (foreign.length > 0) {
+      throw unusable(
+        path,
+        `identity stands there for ${foreign.join(', ')}, which the plugin does not encrypt, and in the same entry for what it does: make two entries of it first`,
+      )
     }
-    const resources = seqAt(entryAt(list, index).get('resources'))
-    // A new entry has Secrets.
-    if (resources.toJSON().includes(resource)) continue
-    resources.items.push(create(resource))
-    const providers = providersAt(list, index)
-    if (!providers.items.some(item => isMap(item) && item.has('identity')))
-      providers.items.push(create({ identity: {} }))
+    const providers = providersAt(entry)
+    providers.items = providers.items.filter(item => !isIdentity(item))
+    if (providers.items.length === 0) entries.splice(entries.indexOf(entry), 1)
   }
 }
 
-/** The promise of this file, looked at once more on what is about to be written. */
-function assertKept(before: ConfigurationValue, after: ConfigurationValue, endpoint: string): void {
-  const withoutOurs = (rule: ConfigurationValue['resources'][number] | undefined) =>
-    rule?.providers.filter(provider => provider.kms?.endpoint !== endpoint && !('identity' in provider))
-  const isKept = before.resources.every((rule, index) => {
-    const now = after.resources[index]
-    const hasAll = rule.resources.every((resource, at) => now?.resources[at] === resource)
-    return hasAll && isDeepStrictEqual(withoutOurs(rule), withoutOurs(now))
-  })
-  if (!isKept) throw new Error('another provider was changed: nothing is written')
+/** That whatever the plugin has is encrypted by it. */
+function assertFirst(rules: readonly EncryptionRule[], isOurs: IsOurs): void {
+  const [hidden] = writtenByOthers(rules, isOurs)
+  if (hidden !== undefined) throw new Error(`${hidden} would be encrypted by another provider: nothing is written`)
 }
 
-function assertFirst(
-  rules: readonly EncryptionRule[],
-  isOurs: (provider: EncryptionProvider) => boolean,
+/** That a change that is about reading leaves each resource to the provider that it is stored by. */
+function assertWriters(
+  before: readonly EncryptionRule[],
+  after: readonly EncryptionRule[],
+  isOurs: IsOurs,
   path: string,
 ): void {
-  const [hidden] = writtenByOthers(rules, isOurs)
-  if (hidden === undefined) return
-  throw unusable(
-    path,
-    `${hidden} stands in an earlier entry too, whose provider encrypts: bring the two together first`,
-  )
-}
-
-function entryAt(list: YAMLSeq, index: number): YAMLMap {
-  const entry = list.items[index]
-  if (isMap(entry)) return entry
-  throw new Error('it was an entry when it was read')
-}
-
-function providersAt(list: YAMLSeq, index: number): YAMLSeq {
-  return seqAt(entryAt(list, index).get('providers'))
-}
-
-function seqAt(node: unknown): YAMLSeq {
-  if (isSeq(node)) return node
-  throw new Error('it was a list when it was read')
-}
-
-function unusable(path: string, what: string): KmsCommandError {
-  return new KmsCommandError('KMS_COMMAND_ENCRYPTION_CONFIG', `${path}: ${what}: nothing was written`)
+  const isByOurs = (rules: readonly EncryptionRule[], resource: string): boolean => {
+    const writer = writerOf(rules, resource)
+    return writer !== undefined && isOurs(writer)
+  }
+  const changed = after
+    .flatMap(({ resources }) => resources)
+    .find(resource => isByOurs(before, resource) !== isByOurs(after, resource))
+  if (changed === undefined) return
+  throw unusable(path, `the order of its entries does not allow for that: ${changed} would change over, too`)
 }

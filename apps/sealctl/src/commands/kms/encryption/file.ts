@@ -13,6 +13,7 @@ const kms = v.looseObject({
   apiVersion: v.optional(v.string(), 'v1'),
   name: v.string(),
   endpoint: v.string(),
+  timeout: v.optional(v.string()),
 })
 const provider = v.union([
   v.strictObject({ kms }),
@@ -75,8 +76,8 @@ export function parseEncryptionFile(text: string, path: string): EncryptionFile 
 
 function viewOf(found: v.InferOutput<typeof provider>): EncryptionProvider {
   if ('kms' in found) {
-    const { name, endpoint, apiVersion } = found.kms
-    return { kind: 'kms', name, endpoint, apiVersion }
+    const { name, endpoint, apiVersion, timeout } = found.kms
+    return { kind: 'kms', name, endpoint, apiVersion, timeout }
   }
   if ('aescbc' in found) return { kind: 'aescbc' }
   if ('aesgcm' in found) return { kind: 'aesgcm' }

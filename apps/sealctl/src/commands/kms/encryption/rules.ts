@@ -10,7 +10,14 @@ export type ProviderKind = 'aescbc' | 'aesgcm' | 'identity' | 'kms' | 'secretbox
 /** One provider of an `EncryptionConfiguration`, without any key. */
 export type EncryptionProvider =
   | { readonly kind: Exclude<ProviderKind, 'kms'> }
-  | { readonly kind: 'kms'; readonly name: string; readonly endpoint: string; readonly apiVersion: string }
+  | {
+      readonly kind: 'kms'
+      readonly name: string
+      readonly endpoint: string
+      readonly apiVersion: string
+      /** As it is written, such as `3s`. */
+      readonly timeout?: string | undefined
+    }
 
 /** One entry of its list: these providers for these resources. */
 export interface EncryptionRule {

@@ -1,5 +1,5 @@
 import { type KmsConfig } from '@sealwright/kms-config'
-import { SealctlError } from '../../../errors.ts'
+import { usageError } from '../../../errors.ts'
 import { problemOfResources } from '../encryption/rules.ts'
 
 /** How kube-apiserver shall use the plugin, where it encrypts nothing yet. */
@@ -59,16 +59,16 @@ export function renderEncryptionConfig(config: KmsConfig, options: EncryptionCon
 
 /** @throws {@link SealctlError} `SEALCTL_USAGE`. */
 export function assertProviderName(name: string): void {
-  if (!NAME.test(name)) throw usage('--name must be 1 to 63 of A-Z, a-z, 0-9, ".", "_" and "-"')
+  if (!NAME.test(name)) throw usageError('--name must be 1 to 63 of A-Z, a-z, 0-9, ".", "_" and "-"')
 }
 
 /** The resources that were asked for, as they are written. @throws {@link SealctlError} `SEALCTL_USAGE`. */
 export function normalResources(asked: readonly string[]): readonly string[] {
   for (const resource of asked) {
     const problem = problemOfResources([resource])
-    if (problem !== undefined) throw usage(`--resource ${problem}`)
+    if (problem !== undefined) throw usageError(`--resource ${problem}`)
     if (!RESOURCE.test(resource)) {
-      throw usage(
+      throw usageError(
         `--resource ${resource} is none: name one as in configmaps, ingresses.networking.k8s.io, '*.' or '*.*'`,
       )
     }
@@ -82,10 +82,6 @@ function resourcesOf(asked: readonly string[]): readonly string[] {
   const hasSecrets = named.some(resource => ['secrets', '*.', '*.*'].includes(resource))
   const resources = hasSecrets ? named : ['secrets', ...named]
   const problem = problemOfResources(resources)
-  if (problem !== undefined) throw usage(`--resource: ${problem}`)
+  if (problem !== undefined) throw usageError(`--resource: ${problem}`)
   return resources
-}
-
-function usage(message: string): SealctlError {
-  return new SealctlError('SEALCTL_USAGE', message)
 }

@@ -84,6 +84,10 @@ describe('the commands that print files', () => {
     expect(pod.stdout).toBe(renderStaticPod(config, { image: IMAGE_PLACEHOLDER, configPath: path }))
     const json = JSON.parse((await print('static-pod', '--image', IMAGE_PLACEHOLDER, '--json')).stdout) as unknown
     expect(json).toEqual({ file: pod.stdout })
+    const second = await print('static-pod', '--image', IMAGE_PLACEHOLDER, '--name', 'sealwright-kms-2')
+    expect(parse(second.stdout)).toMatchObject({
+      metadata: { name: 'sealwright-kms-2', labels: { component: 'sealwright-kms-2' } },
+    })
   })
 
   it.each([
@@ -111,6 +115,10 @@ describe('the commands that print files', () => {
     expect((await print('policy', 'openbao')).stderr).toContain('KMS_COMMAND_NO_TRANSIT')
     expect((await print('static-pod', '--image', IMAGE_PLACEHOLDER)).stderr).toContain('KMS_COMMAND_NO_STATIC_POD')
     expect((await print('static-pod', '--image', 'kms-plugin:latest')).stderr).toContain('by its digest')
+    for (const name of ['', 'Second', 'a.b', '-a', 'a'.repeat(54)]) {
+      const { stderr } = await print('static-pod', '--image', IMAGE_PLACEHOLDER, '--name', name)
+      expect([name, stderr]).toEqual([name, expect.stringContaining('SEALCTL_USAGE')])
+    }
     expect((await print('encryption-config', '--name', 'a:b')).stderr).toContain('SEALCTL_USAGE')
   })
 })

@@ -7,6 +7,10 @@ import { assertOwnFolders, foldersOf } from './paths.ts'
 /** Stands where an image has to be named. */
 export const IMAGE_PLACEHOLDER = `registry.example.org/sealwright/kms-plugin@sha256:${'0'.repeat(64)}`
 
+export const DEFAULT_POD_NAME = 'sealwright-kms'
+
+/** A name of Kubernetes, short enough to have that of a node behind it. */
+const NAME = /^[a-z0-9](?:[a-z0-9-]{0,51}[a-z0-9])?$/
 const IMAGE = /^[a-z0-9][A-Za-z0-9._/:-]*@sha256:[0-9a-f]{64}$/
 
 interface Mount {
@@ -21,12 +25,19 @@ interface Mount {
  * The manifest of a static pod. The kubelet starts it without any API server.
  *
  * @param options.image - by its digest: a tag may become another program overnight, and needs a registry that answers.
+ * @param options.name - of the pod: the kubelet runs one of two with the same.
  * @throws {@link SealctlError} `SEALCTL_USAGE`; {@link KmsCommandError} `KMS_COMMAND_NO_STATIC_POD`, `KMS_COMMAND_FOLDER_UNFIT`.
  */
 export function renderStaticPod(
   config: KmsConfig,
-  { image, configPath }: { readonly image: string; readonly configPath: string },
+  {
+    image,
+    name = DEFAULT_POD_NAME,
+    configPath,
+  }: { readonly image: string; readonly name?: string; readonly configPath: string },
 ): string {
+  if (!NAME.test(name))
+    throw new SealctlError('SEALCTL_USAGE', '--name must be 1 to 53 of a-z, 0-9 and "-", such as sealwright-kms-2')
   if (!IMAGE.test(image))
     throw new SealctlError('SEALCTL_USAGE', '--image must name the image by its digest: NAME@sha256:…')
   assertNoDevices(config)
@@ -60,10 +71,10 @@ export function renderStaticPod(
     'apiVersion: v1',
     'kind: Pod',
     'metadata:',
-    '  name: sealwright-kms',
+    `  name: ${name}`,
     '  namespace: kube-system',
     '  labels:',
-    '    component: sealwright-kms',
+    `    component: ${name}`,
     '    tier: control-plane',
     'spec:',
     '  # Before the network of pods is up, which needs the API server.',
@@ -121,14 +132,14 @@ export function renderStaticPod(
     '        periodSeconds: 30',
     '        timeoutSeconds: 10',
     '      volumeMounts:',
-    ...mounts.flatMap(({ name, path, isReadOnly }) => [
-      `        - name: ${name}`,
+    ...mounts.flatMap(({ name: volume, path, isReadOnly }) => [
+      `        - name: ${volume}`,
       `          mountPath: ${path}`,
       ...(isReadOnly ? ['          readOnly: true'] : []),
     ]),
     '  volumes:',
-    ...mounts.flatMap(({ name, path, mayBeMade: orMade }) => [
-      `    - name: ${name}`,
+    ...mounts.flatMap(({ name: volume, path, mayBeMade: orMade }) => [
+      `    - name: ${volume}`,
       '      hostPath:',
       `        path: ${path}`,
       `        type: ${orMade ? 'DirectoryOrCreate' : 'Directory'}`,

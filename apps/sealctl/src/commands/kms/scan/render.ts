@@ -1,33 +1,45 @@
+import { type EtcdLookedAt } from '@sealwright/kms-backends'
 import { plain, table } from '../../../render/plain.ts'
 import { type KeyFacts } from '../key-facts.ts'
-import { type Scan } from '../run-verify-rotation.ts'
+import { describeEtcd } from '../words.ts'
 import { type Finding } from './finding.ts'
+import { type Scan } from './scan.ts'
 import { type Group } from './tally.ts'
 import { type Verdict } from './verdict.ts'
 
+/** What was to be found out. */
+export type Question =
+  /** Whether older versions are needed, 0: none is asked about; and whether all is encrypted that the file has the plugin encrypt. */
+  | { readonly kind: 'rotation'; readonly version: number; readonly encryptionPath: string | undefined }
+  /** Whether the plugin itself is needed. */
+  | { readonly kind: 'leaving' }
+
 /** What a scan has found, the verdict last. */
 export function renderScan({
-  scan: { tally, etcdClusterId, revision },
-  verdict: { version, reasons, warnings, cautions },
+  scan: { tally, etcd, revision },
+  verdict: { reasons, warnings, cautions },
+  question,
   key,
   output,
   verbose,
-  encryptionPath,
+  elsewhere = [],
 }: {
   readonly scan: Scan
-  readonly verdict: Verdict
+  readonly verdict: Pick<Verdict, 'reasons' | 'warnings' | 'cautions'>
+  readonly question: Question
   readonly key: KeyFacts
-  readonly output: string | undefined
+  readonly output?: string | undefined
   readonly verbose: boolean
-  /** Of the `EncryptionConfiguration`, if one was named. */
-  readonly encryptionPath: string | undefined
+  /** The etcds of the records that were brought. */
+  readonly elsewhere?: readonly EtcdLookedAt[]
 }): string {
   const encrypted = tally.groups.filter(({ finding }) => finding.kind !== 'plaintext')
   const shown = [...encrypted, ...plaintextOf(tally.groups, encrypted)].sort(byResource)
   return [
     table([
       ['cluster', key.clusterId],
-      ['etcd', `${etcdClusterId}, revision ${revision}, ${tally.objects} keys`],
+      ['etcd', `${describeEtcd(etcd)}, revision ${revision}, ${tally.objects} keys`],
+      ...elsewhere.map(each => ['by record', describeEtcd(each)]),
       ['encrypts', `version ${key.active.version}`],
     ]),
     '\n',
@@ -42,7 +54,7 @@ export function renderScan({
     '\n',
     ...warnings.map(warning => plain(`warning: ${warning}`) + '\n'),
     ...reasons.map(reason => plain(`no: ${reason}`) + '\n'),
-    ...verdictText(version, reasons, encryptionPath),
+    ...verdictText(question, reasons),
     // Under a no they would only take the eye off it.
     ...(reasons.length > 0 ? [] : cautions.map(caution => plain(`CAUTION: ${caution}`) + '\n')),
     ...(output === undefined ? [] : [plain(`the record is in ${output}`) + '\n']),
@@ -52,12 +64,18 @@ export function renderScan({
 const BACKUPS =
   'CAUTION: snapshots of etcd from before still need it. Keep it, or make a new snapshot and destroy the old ones first.\n'
 
-function verdictText(
-  version: number,
-  reasons: readonly string[],
-  encryptionPath: string | undefined,
-): readonly string[] {
-  if (reasons.length > 0) return [version === 0 ? 'verdict: not sound\n' : `verdict: VERSION ${version} MUST STAY\n`]
+const KEEP_KEY =
+  'CAUTION: backups of etcd from before still need the key, kms.yaml and a way to log in: keep them as long as the backups.\n'
+
+function verdictText(question: Question, reasons: readonly string[]): readonly string[] {
+  const isSound = reasons.length === 0
+  if (question.kind === 'leaving') {
+    return isSound
+      ? ['verdict: nothing that this etcd holds now needs this plugin\n', KEEP_KEY]
+      : ['verdict: THE PLUGIN MUST STAY\n']
+  }
+  const { version, encryptionPath } = question
+  if (!isSound) return [version === 0 ? 'verdict: not sound\n' : `verdict: VERSION ${version} MUST STAY\n`]
   const versions =
     version === 0
       ? 'verdict: there is no older version to retire\n'

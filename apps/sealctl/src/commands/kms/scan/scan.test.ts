@@ -1,6 +1,7 @@
 import { parseEncryptionFile } from '../encryption/file.ts'
 import { keyOf, kmsObject, NOW_MS, storedBy } from '../testing/stored.ts'
 import { findingOf } from './finding.ts'
+import { judgeLeaving } from './leaving.ts'
 import { keyedResource, labelOf } from './resource.ts'
 import { openTally, type Tally } from './tally.ts'
 import { judge, type VerdictOptions } from './verdict.ts'
@@ -250,8 +251,12 @@ describe('the verdict', () => {
     })
     expect(verdictOf(tally, key).reasons).toEqual([
       expect.stringContaining('1 object is encrypted by version 2 or an older one'),
-      expect.stringContaining('NOBODY CAN READ'),
+      expect.stringContaining('NOBODY CAN READ until it does again (lower min_decryption_version)'),
     ])
+    // What was found stays the same here: only who has the key is another one.
+    expect(verdictOf(tally, { ...key, provider: 'keyring' }).reasons.at(-1)).toContain(
+      'NOBODY CAN READ until it does again (sealctl kms keyring restore)',
+    )
   })
 
   it('goes by what other etcds hold, too', () => {
@@ -304,6 +309,15 @@ describe('the verdict on an EncryptionConfiguration', () => {
     // Whatever it is: what begins it may be damaged.
     expect(reasonsFor([{ resources: 'secrets' }], { ...SECRET, '/registry/secrets/a/2': bytes('?8s:enc:') })).toEqual([
       expect.stringContaining('stored in clear'),
+    ])
+  })
+
+  it('is no for what this key encrypted under another provider’s name: kube-apiserver reads it by that one alone', () => {
+    const renamed = KMS.replace('name: sealwright', 'name: sealwright-2')
+    expect(
+      reasonsFor([{ resources: 'secrets', providers: `${renamed}, ${KMS.replace('kms.sock', 'old.sock')}` }], SECRET),
+    ).toEqual([
+      '1 object is encrypted by this key under another provider’s name than sealwright-2, by which f has it: secrets: no other provider than that one reads it',
     ])
   })
 
@@ -372,5 +386,33 @@ describe('the verdict on an EncryptionConfiguration', () => {
     expect(reasonsFor([{ resources: 'secrets', providers: `${IDENTITY}, ${KMS}` }], SECRET)).toEqual([
       'f: the plugin is not the first provider for secrets: it encrypts nothing new of that',
     ])
+  })
+})
+
+describe('the verdict on taking the plugin away', () => {
+  const reasonsOf = (objects: Readonly<Record<string, Uint8Array>>, prefix = ''): readonly string[] =>
+    judgeLeaving(tallyOf(objects), { prefix }).reasons
+  const at = '/registry/secrets/default/a'
+
+  it('is yes where nothing needs it, whatever others encrypt', () => {
+    expect(reasonsOf({ [at]: PLAIN })).toEqual([])
+    expect(reasonsOf({ [at]: kmsObject('aws', 'arn:1', bytes('x')) })).toEqual([])
+    expect(reasonsOf({ [at]: bytes('k8s:enc:aescbc:v1:k1:x') })).toEqual([])
+    expect(judgeLeaving(tallyOf({ [at]: PLAIN }), { prefix: '' }).cautions).toHaveLength(1)
+  })
+
+  it.each([
+    ['what it encrypts by', storedBy({ version: 2 }), 'encrypted by this plugin'],
+    ['what it encrypted by before', storedBy({ version: 1, name: 'former' }), 'encrypted by this plugin'],
+    ['what another key of ours has', storedBy({ version: 2, lineage: 40 }), 'by Sealwright, and not by a version'],
+    ['what is damaged', storedBy({ version: 2 }).subarray(0, 60), 'damaged, so that nobody knows'],
+    ['what nobody knows', bytes('k8s:enc:new:v1:k1:x'), 'in a way that is not known'],
+  ])('is no for %s', (_what, value, reason) => {
+    expect(reasonsOf({ [at]: value, '/registry/pods/a/b': PLAIN })).toEqual([expect.stringContaining(reason)])
+  })
+
+  it('is no where nothing, or not everything, was looked at', () => {
+    expect(reasonsOf({})).toEqual([expect.stringContaining('is it the right etcd')])
+    expect(reasonsOf({ [at]: PLAIN }, '/registry/secrets')).toEqual([expect.stringContaining('nobody has seen')])
   })
 })

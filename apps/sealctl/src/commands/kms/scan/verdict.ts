@@ -1,3 +1,4 @@
+import { type KmsProvider } from '@sealwright/kms-v2'
 import { type EncryptionProvider, type EncryptionRule, rulesFor, writtenByOthers } from '../encryption/rules.ts'
 import { type KeyFacts } from '../key-facts.ts'
 import { type Finding } from './finding.ts'
@@ -46,6 +47,12 @@ type OurGroup = Group & { readonly finding: Extract<Finding, { kind: 'ours' }> }
 
 const BY_OTHERS: ReadonlySet<Finding['kind']> = new Set(['other-kms', 'kms-v1', 'local'])
 
+/** How a version decrypts again. */
+const TAKING_BACK: Readonly<Record<KmsProvider, string>> = {
+  transit: 'lower min_decryption_version',
+  keyring: 'sealctl kms keyring restore',
+}
+
 /** Judges what a scan has found. Pure. */
 export function judge({ groups, ungrouped }: Tally, key: KeyFacts, options: VerdictOptions): Verdict {
   const { version = key.active.version - 1, provider, prefix, encryption, elsewhere } = options
@@ -62,7 +69,7 @@ export function judge({ groups, ungrouped }: Tally, key: KeyFacts, options: Verd
     ...elsewhereReasons(key, version, elsewhere),
     ...reason(
       ours.filter(({ finding }) => finding.version < key.oldestDecryptable),
-      'encrypted by a version that the backend does not decrypt by any more, which NOBODY CAN READ until it does again (transit: min_decryption_version)',
+      `encrypted by a version that the backend does not decrypt by any more, which NOBODY CAN READ until it does again (${TAKING_BACK[key.provider]})`,
     ),
     ...reason(
       of(({ kind }) => kind === 'lost'),
@@ -140,6 +147,12 @@ function encryptionReasons(groups: readonly Group[], { path, rules, endpoint }: 
   const inClear = covered.filter(({ finding }) => finding.kind === 'plaintext')
   const untouched = inClear.filter(({ resource }) => !begun.has(resource))
   const unlisted = groups.filter(group => group.finding.kind === 'ours' && !isCovered(group))
+  const names = new Set(
+    rules.flatMap(({ providers }) =>
+      providers.flatMap(provider => (provider.kind === 'kms' && isOurs(provider) ? [provider.name] : [])),
+    ),
+  )
+  const misnamed = covered.filter(({ finding }) => finding.kind === 'ours' && !names.has(finding.provider))
   const late = writtenByOthers(rules, isOurs)
   return [
     ...reason(
@@ -150,6 +163,11 @@ function encryptionReasons(groups: readonly Group[], { path, rules, endpoint }: 
     ...reason(
       covered.filter(({ finding }) => BY_OTHERS.has(finding.kind)),
       `encrypted in another way, which ${path} has this plugin encrypt`,
+    ),
+    ...reason(
+      misnamed,
+      `encrypted by this key under another provider’s name than ${[...names].join(', ')}, by which ${path} has it`,
+      ': no other provider than that one reads it',
     ),
     ...(late.length === 0
       ? []
@@ -188,10 +206,14 @@ function warningsOf(
   ]
 }
 
+/** What no look at one etcd can show. */
+export const OTHER_ETCDS =
+  'etcds that are not named here were not looked at: those of --etcd-servers-overrides, of API servers beside this one, of virtual clusters that have this plugin. Look through each'
+
 /** What no look at one etcd, from one node, can show. */
 function cautionsOf({ active }: KeyFacts, version: number, { encryption }: VerdictOptions): readonly string[] {
   return [
-    'etcds that are not named here were not looked at: those of --etcd-servers-overrides, of API servers beside this one, of virtual clusters that have this plugin. Look through each, and bring the records together (--output, --with)',
+    `${OTHER_ETCDS}, and bring the records together (--output, --with)`,
     ...(version === 0
       ? []
       : [
@@ -204,7 +226,7 @@ function cautionsOf({ active }: KeyFacts, version: number, { encryption }: Verdi
 }
 
 /** One sentence of some groups; none if there are none. */
-function reason(groups: readonly Group[], what: string, more = ''): readonly string[] {
+export function reason(groups: readonly Group[], what: string, more = ''): readonly string[] {
   return groups.length === 0 ? [] : [`${count(groups)} ${what}: ${resources(groups)}${more}`]
 }
 

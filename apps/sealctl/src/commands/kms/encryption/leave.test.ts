@@ -1,0 +1,77 @@
+import { parse } from 'yaml'
+import { parseEncryptionFile } from './file.ts'
+import { leaveEncryptionFile, type LeavingStep } from './leave.ts'
+
+const ENDPOINT = 'unix:///run/sealwright/kms/kms.sock'
+const KMS = { kms: { apiVersion: 'v2', name: 'sealwright', endpoint: ENDPOINT } }
+const AESGCM = { aesgcm: { keys: [{ name: 'g', secret: 'c2VjcmV0IG9mIHRoZSBvbGQgYWVzY2JjIGtleSAxMjM=' }] } }
+const IDENTITY = { identity: {} }
+
+interface Entry {
+  readonly resources: readonly string[]
+  readonly providers: readonly object[]
+}
+
+const fileOf = (...resources: readonly Entry[]): string =>
+  JSON.stringify({ apiVersion: 'apiserver.config.k8s.io/v1', kind: 'EncryptionConfiguration', resources })
+const entry = (resources: readonly string[], ...providers: readonly object[]): Entry => ({ resources, providers })
+
+function left(text: string, step: LeavingStep): string {
+  return leaveEncryptionFile(parseEncryptionFile(text, 'c'), { step, endpoint: ENDPOINT }, 'c').text
+}
+
+function listOf(text: string): unknown {
+  return (parse(text) as { readonly resources: unknown }).resources
+}
+
+const refused = (message: RegExp): Error =>
+  expect.objectContaining({
+    code: 'KMS_COMMAND_ENCRYPTION_CONFIG',
+    message: expect.stringMatching(message) as string,
+  }) as Error
+
+describe('the way out of an EncryptionConfiguration', () => {
+  it('leads back to identity step by step', () => {
+    const prepared = left(fileOf(entry(['secrets'], KMS)), 'prepare')
+    expect(listOf(prepared)).toEqual([entry(['secrets'], KMS, IDENTITY)])
+    const decrypting = left(prepared, 'decrypt')
+    expect(listOf(decrypting)).toEqual([entry(['secrets'], IDENTITY, KMS)])
+    expect(listOf(left(decrypting, 'remove'))).toEqual([entry(['secrets'], IDENTITY)])
+  })
+
+  it('leads to the provider that is there, and touches no other entry', () => {
+    const text = fileOf(entry(['pods'], AESGCM, IDENTITY), entry(['secrets'], KMS, AESGCM))
+    expect(() => left(text, 'prepare')).toThrow(refused(/go on with --leave decrypt/))
+    const decrypting = left(text, 'decrypt')
+    expect(listOf(decrypting)).toEqual([entry(['pods'], AESGCM, IDENTITY), entry(['secrets'], AESGCM, KMS)])
+    expect(listOf(left(decrypting, 'remove'))).toEqual([entry(['pods'], AESGCM, IDENTITY), entry(['secrets'], AESGCM)])
+  })
+
+  it('leads out of a resource that stands in two entries, also if it has just come', () => {
+    const halfway = fileOf(entry(['secrets', 'pods'], KMS), entry(['pods'], AESGCM))
+    const decrypting = left(left(halfway, 'prepare'), 'decrypt')
+    expect(listOf(decrypting)).toEqual([entry(['pods'], AESGCM), entry(['secrets', 'pods'], IDENTITY, KMS)])
+    const onlyRead = fileOf(entry(['pods'], IDENTITY), entry(['pods'], KMS))
+    expect(listOf(left(onlyRead, 'remove'))).toEqual([entry(['pods'], IDENTITY)])
+  })
+
+  it('takes one plugin out, and not the one that has come in its place', () => {
+    const second = { kms: { apiVersion: 'v2', name: 'second', endpoint: 'unix:///run/sealwright/kms-2/kms.sock' } }
+    const text = fileOf(entry(['secrets'], second, KMS, IDENTITY))
+    expect(listOf(left(text, 'remove'))).toEqual([entry(['secrets'], second, IDENTITY)])
+  })
+
+  it.each<[string, string, LeavingStep, RegExp]>([
+    ['without the plugin', fileOf(entry(['secrets'], AESGCM)), 'remove', /in none of its entries/],
+    ['before identity is everywhere', fileOf(entry(['secrets'], KMS)), 'decrypt', /first --leave prepare/],
+    [
+      'what it encrypts still',
+      fileOf(entry(['secrets'], KMS, IDENTITY)),
+      'remove',
+      /encrypts secrets: first --leave d/,
+    ],
+    ['decrypt twice', fileOf(entry(['secrets'], IDENTITY, KMS)), 'decrypt', /go on with --leave remove/],
+  ])('is refused: %s', (_what, text, step, message) => {
+    expect(() => left(text, step)).toThrow(refused(message))
+  })
+})

@@ -1,0 +1,70 @@
+import { constants } from 'node:fs'
+import { open, readFile, rename } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { createFile, removeIfPossible, removeLeftovers, temporaryPath } from './temporary-file.ts'
+
+/** How {@link replaceFile} writes. */
+export interface ReplaceFileOptions {
+  /** Permission bits, exactly: the umask takes none away. */
+  readonly mode: number
+  /** Default: this program's own. */
+  readonly owner?: { readonly userId: number; readonly groupId: number }
+  /**
+   * Called with what was read back, when the new file is on the disk and the old one still in its place. If it throws, that stays, and
+   * the caller hears the same error.
+   */
+  readonly prove?: (bytesReadBack: Uint8Array) => Promise<void>
+  /** Obeyed until the new file takes its place. */
+  readonly signal?: AbortSignal
+}
+
+/**
+ * Writes a file anew, whatever was there: written beside it, flushed, proven, renamed into its place. Killed anywhere, the old or the
+ * new one is there, whole; once it returns, a power cut does not take the new one away.
+ *
+ * After a failure the temporary file is gone and the old file is there, but for one case: if the folder cannot be flushed at the very end
+ * (`EIO`), the new one is there, and a power cut may bring the old one back.
+ *
+ * @param path - its folder must exist. A link there is replaced, not followed.
+ * @throws what the system, `prove` or `signal` says.
+ */
+export async function replaceFile(
+  path: string,
+  bytes: Uint8Array | string,
+  options: ReplaceFileOptions,
+): Promise<void> {
+  await removeLeftovers(path)
+  await putInPlace(path, bytes, options)
+}
+
+/** The same, and nothing is tidied up. */
+export async function putInPlace(
+  path: string,
+  bytes: Uint8Array | string,
+  { mode, owner, prove, signal }: ReplaceFileOptions,
+): Promise<void> {
+  signal?.throwIfAborted()
+  const written = temporaryPath(path)
+  try {
+    {
+      await using file = await createFile(written, mode)
+      // Before the content is there: it is nobody else's at any moment.
+      if (owner !== undefined) await file.chown(owner.userId, owner.groupId)
+      await file.writeFile(bytes)
+      await file.sync()
+    }
+    if (prove !== undefined) await prove(await readFile(written))
+    signal?.throwIfAborted()
+    await rename(written, path)
+  } catch (cause) {
+    await removeIfPossible(written)
+    throw cause
+  }
+  await syncFolder(dirname(path))
+}
+
+/** Makes the names in a folder last: those that were made, renamed and removed. */
+export async function syncFolder(path: string): Promise<void> {
+  await using folder = await open(path, constants.O_RDONLY | constants.O_DIRECTORY)
+  await folder.sync()
+}
