@@ -5,8 +5,7 @@
 #   sealctl kms policy openbao | bao policy write sealwright-kms-prod-eu-1 -
 #   bao auth enable -path=approle approle
 #   bao write auth/approle/role/sealwright-kms-prod-eu-1 token_policies=sealwright-kms-prod-eu-1 token_no_default_policy=true token_period=24h secret_id_num_uses=0 secret_id_ttl=0
-#   (umask 077; bao read -field=role_id auth/approle/role/sealwright-kms-prod-eu-1/role-id > /etc/sealwright/kms/role-id.new && mv /etc/sealwright/kms/role-id.new /etc/sealwright/kms/role-id)      # on each node
-#   (umask 077; bao write -f -field=secret_id auth/approle/role/sealwright-kms-prod-eu-1/secret-id > /etc/sealwright/kms/secret-id.new && mv /etc/sealwright/kms/secret-id.new /etc/sealwright/kms/secret-id)
+#   Then role id and secret id go to each node: docs/runbooks/kms.md, Install.
 #
 # Without the policy "default" a token is checked about twice as fast, and can do nothing else.
 

@@ -1,3 +1,4 @@
+import { sameBytes } from '@sealwright/bytes'
 import { type Keyring } from '@sealwright/keyring'
 import { type ConfiguredSeal } from '@sealwright/node-seals'
 import { type SealReport } from './try-seals.ts'
@@ -22,7 +23,7 @@ export function markPresent(
       const present = report?.state === 'opens' ? report.memberId : undefined
       const devices = seal.enrolledDevices(keyring).map(({ storageKeyName, memberId }) => ({
         storageKeyName,
-        isPresent: present !== undefined && Buffer.compare(memberId, present) === 0,
+        isPresent: present !== undefined && sameBytes(memberId, present),
       }))
       return [seal.name, devices]
     }),

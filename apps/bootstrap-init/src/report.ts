@@ -1,3 +1,4 @@
+import { hex } from '@sealwright/bytes'
 import { currentGeneration } from '@sealwright/keyring'
 import { type BootstrapReport } from './bootstrap.ts'
 import { type PlacedConnector } from './connector.ts'
@@ -23,7 +24,7 @@ export function toJson({ storePath, bootstrap, connector, warnings }: RunReport)
     result,
     proven: unprovenSeals(seals).length === 0,
     store: storePath,
-    clusterId: Buffer.from(keyring.clusterId).toString('hex'),
+    clusterId: hex(keyring.clusterId),
     generation,
     keyId,
     seals: seals.map(seal => {

@@ -1,4 +1,4 @@
-import { hex } from '@sealwright/bytes'
+import { hex, sameBytes } from '@sealwright/bytes'
 import { KeyringError, type Keyring } from '@sealwright/keyring'
 import { type NodeConfig } from '@sealwright/node-config'
 import { type NamedFailure } from '@sealwright/node-seals'
@@ -31,7 +31,7 @@ export function expectedCluster(
   { clusterId: configured }: Pick<NodeConfig, 'clusterId'>,
 ): Uint8Array | undefined {
   const expected = typed ?? (configured === undefined ? undefined : Buffer.from(configured, 'hex'))
-  if (expected === undefined || Buffer.compare(expected, keyring.clusterId) === 0) return expected
+  if (expected === undefined || sameBytes(expected, keyring.clusterId)) return expected
   throw new KeyringError(
     'KEYRING_OTHER_CLUSTER',
     `the keyring is of another cluster: of ${hex(keyring.clusterId)}, and ${hex(expected)} was named by ` +

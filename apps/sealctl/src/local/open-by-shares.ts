@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { sameBytes } from '@sealwright/bytes'
 import { type Keyring, type Member, type SealKeys, unwrapSealKeys } from '@sealwright/keyring'
 import { type Secret } from '@sealwright/secret'
 import { beginCeremony, next, parseShare, readShareSet, type Share, shamirSealMember } from '@sealwright/shamir'
@@ -63,9 +64,9 @@ async function parsed(nextShare: () => Promise<Secret | undefined>): Promise<Sha
 
 function setOf(keyring: Keyring, share: Share): { readonly member: Member; readonly sealName: string } {
   const member = keyring.members.find(
-    ({ memberId, state }) => state === 'active' && Buffer.compare(memberId, share.memberId) === 0,
+    ({ memberId, state }) => state === 'active' && sameBytes(memberId, share.memberId),
   )
-  const seal = keyring.seals.find(({ sealId }) => member !== undefined && Buffer.compare(sealId, member.sealId) === 0)
+  const seal = keyring.seals.find(({ sealId }) => member !== undefined && sameBytes(sealId, member.sealId))
   if (member !== undefined && seal !== undefined) return { member, sealName: seal.name }
   share.value.wipe()
   throw new LocalError(

@@ -1,3 +1,4 @@
+import { sameBytes } from '@sealwright/bytes'
 import { type NodeConfig } from '@sealwright/node-config'
 import { type ConfiguredSeal, configuredSeals } from '@sealwright/node-seals'
 import { loadNodeConfig } from '@sealwright/program'
@@ -24,7 +25,7 @@ export function openSeals<Config extends KeyringPlace>(
 ): OpenNode & { readonly config: Config } {
   const seals = configuredSeals(config, {
     ...SEAL_CONTEXT,
-    ...(clusterId === undefined ? {} : { isOurCluster: id => Buffer.compare(id, clusterId) === 0 }),
+    ...(clusterId === undefined ? {} : { isOurCluster: id => sameBytes(id, clusterId) }),
   })
   return {
     config,

@@ -1,4 +1,5 @@
 import { hostname } from 'node:os'
+import { hex } from '@sealwright/bytes'
 import {
   adoptKeyring,
   type ConfiguredSeal,
@@ -77,7 +78,7 @@ export async function runEnrolApply(
     },
     signal,
   )
-  const id = Buffer.from(adopted.keyring.clusterId).toString('hex')
+  const id = hex(adopted.keyring.clusterId)
   const failures = [...adopted.failures].map(([name, { code, message }]) => ({ name, code, message }))
   return {
     json: { clusterId: id, opens: adopted.opens, failures, store: node.config.store },

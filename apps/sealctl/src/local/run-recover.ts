@@ -1,3 +1,4 @@
+import { hex } from '@sealwright/bytes'
 import { type Secret } from '@sealwright/secret'
 import { type CommandResult } from '../command.ts'
 import { type CommandContext, write } from '../context.ts'
@@ -73,7 +74,7 @@ function resultOf(
   store: string,
   warnings: readonly string[],
 ): CommandResult {
-  const clusterId = Buffer.from(keyring.clusterId).toString('hex')
+  const clusterId = hex(keyring.clusterId)
   const failed = [...failures].map(([name, { code, message }]) => ({ name, code, message }))
   return {
     json: { clusterId, openedBy, opens, failures: failed, store, warnings },

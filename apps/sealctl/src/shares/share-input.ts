@@ -1,3 +1,4 @@
+import { hex } from '@sealwright/bytes'
 import { type Secret } from '@sealwright/secret'
 import { encodeShare, parseShare } from '@sealwright/shamir'
 
@@ -29,8 +30,8 @@ export function readShareInput(text: Secret): ShareInput {
       const { index, threshold, shares: count, clusterId, memberId } = share
       return {
         ...{ text: canonical, index, count, threshold },
-        clusterId: Buffer.from(clusterId).toString('hex'),
-        memberId: Buffer.from(memberId).toString('hex'),
+        clusterId: hex(clusterId),
+        memberId: hex(memberId),
         [Symbol.dispose]: () => {
           canonical.wipe()
         },

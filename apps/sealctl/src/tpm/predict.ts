@@ -1,5 +1,5 @@
 import { type BootLog, type EventReplacement, replayPcr } from '@sealwright/boot-log'
-import { hex } from '@sealwright/bytes'
+import { hex, sameBytes } from '@sealwright/bytes'
 import { type NodeConfig } from '@sealwright/node-config'
 import {
   createPoliciesFile,
@@ -122,7 +122,7 @@ function predictValue(
   if (by.log === undefined || !by.replacements.some(({ pcr }) => pcr === index))
     return { ...present, source: 'present' }
   const replayed = replayPcr(by.log, index)
-  if (Buffer.compare(replayed.value, present.value) !== 0) {
+  if (!sameBytes(replayed.value, present.value)) {
     throw new TpmCommandError(
       'TPM_COMMAND_LOG_DISAGREES',
       `the event log adds up to ${hex(replayed.value)} in PCR ${index}, and the TPM has ${hex(present.value)}: something that is not in ` +

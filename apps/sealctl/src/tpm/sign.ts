@@ -1,4 +1,5 @@
 import { createPrivateKey, type KeyObject } from 'node:crypto'
+import { hex } from '@sealwright/bytes'
 import { createPoliciesFile, readPoliciesFile } from '@sealwright/node-seals'
 import { signPolicy } from '@sealwright/pcr-policies'
 import { readSecretFile } from '@sealwright/program'
@@ -37,7 +38,7 @@ export async function sign({ path, keyPath, outPath, askPassphrase }: SignInput)
     .map(({ label, reference, values }) => ({
       label,
       reference,
-      pcrs: values.map(({ index, value }) => ({ pcr: index, sha256: Buffer.from(value).toString('hex') })),
+      pcrs: values.map(({ index, value }) => ({ pcr: index, sha256: hex(value) })),
     }))
   return {
     text:

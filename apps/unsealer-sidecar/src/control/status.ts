@@ -1,3 +1,4 @@
+import { hex } from '@sealwright/bytes'
 import {
   type NamedSealStatusView,
   type OpenBaoView,
@@ -51,7 +52,7 @@ export function viewStatus(facts: {
     ...base,
     state: 'open',
     keyring: {
-      clusterId: Buffer.from(keyring.clusterId).toString('hex'),
+      clusterId: hex(keyring.clusterId),
       generation: generation.number,
       keyId: generation.keyId,
       openedAt: new Date(held.openedAtMs).toISOString(),

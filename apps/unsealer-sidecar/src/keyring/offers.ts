@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { hex, sameBytes } from '@sealwright/bytes'
 import { encodeKeyring, type Keyring, KeyringError } from '@sealwright/keyring'
 import { hasErrorCode } from '@sealwright/system-error'
 
@@ -85,7 +86,7 @@ export function keyringOffers(clusterId: () => Uint8Array | undefined): Offers {
   return {
     add(keyring) {
       const ours = clusterId()
-      if (ours !== undefined && Buffer.compare(ours, keyring.clusterId) !== 0) {
+      if (ours !== undefined && !sameBytes(ours, keyring.clusterId)) {
         throw new KeyringError(
           'KEYRING_OTHER_CLUSTER',
           'the keyring that came with a blob is of another cluster than the configuration names',
@@ -94,7 +95,7 @@ export function keyringOffers(clusterId: () => Uint8Array | undefined): Offers {
       const bytes = encodeKeyring(keyring)
       const id = createHash('sha256').update(bytes).digest('hex')
       if (refuted.has(id) || candidates.some(each => each.id === id)) return
-      const cluster = Buffer.from(keyring.clusterId).toString('hex')
+      const cluster = hex(keyring.clusterId)
       const candidate: Candidate = { ...{ keyring, id, cluster }, byteLength: bytes.byteLength, failures: 0 }
       if (makeRoom(candidate)) candidates = [...candidates, candidate]
     },

@@ -1,3 +1,4 @@
+import { sameBytes } from '@sealwright/bytes'
 import {
   encodeKeyring,
   findRecords,
@@ -72,7 +73,7 @@ export async function unlockThrough(
     // Anything else may pass, or may cost a try of a PIN.
     if (signal.aborted || classifySealFailure(error).kind !== 'permanent') throw error
     const former = await stored()
-    if (former === undefined || Buffer.compare(encodeKeyring(former), encodeKeyring(keyring)) === 0) throw error
+    if (former === undefined || sameBytes(encodeKeyring(former), encodeKeyring(keyring))) throw error
     using sealKeys = await unwrapFormer(seal, former, error, signal)
     return followSealKeys({ keyring, sealKeys })
   }

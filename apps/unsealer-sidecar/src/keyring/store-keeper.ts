@@ -1,3 +1,4 @@
+import { sameBytes } from '@sealwright/bytes'
 import { decodeKeyring, encodeKeyring, type Keyring, KeyringError, type OpenKeyring } from '@sealwright/keyring'
 import { createLine, openKeyringStore } from '@sealwright/node-seals'
 import { StoreError } from '@sealwright/seal-store'
@@ -51,7 +52,7 @@ export function storeKeeper(dependencies: StoreKeeperDependencies): StoreKeeper 
       next === undefined ? now?.keyring : now === undefined ? undefined : now.mergedWith(next.keyring).keyring
     if (keyring === undefined) return
     const bytes = encodeKeyring(keyring)
-    if (stored !== undefined && Buffer.compare(stored, bytes) === 0) return
+    if (stored !== undefined && sameBytes(stored, bytes)) return
     await store.writeKeyring({
       bytes,
       expectedCurrent: stored,

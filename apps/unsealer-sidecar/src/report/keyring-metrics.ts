@@ -1,3 +1,4 @@
+import { hex, sameBytes } from '@sealwright/bytes'
 import { currentGeneration, findGeneration, isQuantumExposed, type Keyring } from '@sealwright/keyring'
 
 /** What a keyring says about how ready the cluster is, in numbers. */
@@ -15,10 +16,10 @@ export function keyringNumbers(keyring: Keyring): KeyringNumbers {
   const lagBySeal = new Map<string, number>()
   const quantumExposedBySeal = new Map<string, number>()
   for (const seal of keyring.seals.filter(({ state }) => state === 'active')) {
-    const records = keyring.records.filter(({ sealId }) => Buffer.compare(sealId, seal.sealId) === 0)
+    const records = keyring.records.filter(({ sealId }) => sameBytes(sealId, seal.sealId))
     const newest = new Map<string, number>()
     for (const { memberId, generationId } of records) {
-      const id = Buffer.from(memberId).toString('hex')
+      const id = hex(memberId)
       newest.set(id, Math.max(newest.get(id) ?? 0, findGeneration(keyring, generationId)?.number ?? 0))
     }
     lagBySeal.set(seal.name, Math.max(0, ...[...newest.values()].map(number => current.number - number)))

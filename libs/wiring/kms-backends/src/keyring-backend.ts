@@ -1,3 +1,4 @@
+import { sameBytes } from '@sealwright/bytes'
 import { type OpenKmsKeyring } from '@sealwright/keyring'
 import { type KeyringBackendConfig } from '@sealwright/kms-config'
 import { KmsError, type KmsBackend } from '@sealwright/kms-v2'
@@ -225,7 +226,7 @@ async function beforeAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<
 }
 
 function isSame(one: Uint8Array, other: Uint8Array | undefined): boolean {
-  return other !== undefined && Buffer.compare(one, other) === 0
+  return other !== undefined && sameBytes(one, other)
 }
 
 /** By shape: the reason of a deadline is no error of this realm. */

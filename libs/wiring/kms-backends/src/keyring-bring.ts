@@ -1,3 +1,4 @@
+import { hex, sameBytes } from '@sealwright/bytes'
 import {
   assertKmsKeyring,
   decodeKeyring,
@@ -111,8 +112,7 @@ async function unite(
 
 /** Before any seal is asked: a TPM that refuses a keyring of another cluster would speak of a forgery. */
 function assertCluster({ clusterId: brought }: Keyring, expected: Uint8Array | undefined): void {
-  if (expected === undefined || Buffer.compare(expected, brought) === 0) return
-  const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
+  if (expected === undefined || sameBytes(expected, brought)) return
   throw new KeyringError(
     'KEYRING_OTHER_CLUSTER',
     `the keyring is of another cluster: of ${hex(brought)}, and this node belongs to ${hex(expected)}: nothing was opened or written`,

@@ -1,6 +1,7 @@
 import { constants } from 'node:fs'
 import { open, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { sameBytes } from '@sealwright/bytes'
 import { type NewFile, openNewFile, syncFolder } from '@sealwright/durable-file'
 import { StoreError } from '@sealwright/seal-store'
 import { errorCodeOf, hasErrorCode } from '@sealwright/system-error'
@@ -66,5 +67,5 @@ async function openUnlessTaken(path: string): Promise<NewFile | null> {
 
 async function isSame(path: string, bytes: Uint8Array): Promise<boolean> {
   await using file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW)
-  return Buffer.compare(await file.readFile(), bytes) === 0
+  return sameBytes(await file.readFile(), bytes)
 }

@@ -1,3 +1,4 @@
+import { hex } from '@sealwright/bytes'
 import {
   addRecord,
   createKeyring,
@@ -182,7 +183,7 @@ async function naming<T>(sealName: string, signal: AbortSignal, work: () => Prom
 
 /** Two seals of one device are one way in. */
 function assertSeveralWaysIn({ members }: Keyring, { acceptSingleWayIn }: InitInput): void {
-  const devices = new Set(members.map(({ memberId }) => Buffer.from(memberId).toString('hex')))
+  const devices = new Set(members.map(({ memberId }) => hex(memberId)))
   if (devices.size > 1 || acceptSingleWayIn) return
   throw new KmsKeyringError(
     'KMS_KEYRING_SINGLE_WAY_IN',

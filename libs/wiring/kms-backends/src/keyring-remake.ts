@@ -1,3 +1,4 @@
+import { sameBytes } from '@sealwright/bytes'
 import {
   addRecord,
   findMember,
@@ -113,7 +114,7 @@ function mendable(
   { generationId }: KeyringRecord,
   { sealName, code }: { readonly sealName: string; readonly code: string },
 ): Omit<KmsGeneration, 'key'> {
-  const generation = kmsChain(keyring).find(({ id }) => Buffer.compare(id, generationId) === 0)
+  const generation = kmsChain(keyring).find(({ id }) => sameBytes(id, generationId))
   if (generation?.state === 'active') return generation
   throw notRemade(
     `the record of ${sealName} for version ${generation?.number ?? 'unknown'} in that keyring does not open (${code}), and none can be made of a version that stays retired`,

@@ -1,3 +1,4 @@
+import { sameBytes } from '@sealwright/bytes'
 import { decodeKeyring, type Keyring, kmsChain, type KmsGeneration, retireGeneration } from '@sealwright/keyring'
 import { keyIdOf } from '@sealwright/kms-v2'
 import { proveThrough } from '@sealwright/node-seals'
@@ -95,7 +96,7 @@ function assertNotInUse(
   if (version >= encrypting.version) {
     throw wrongVersion(`the KMS plugin of this node encrypts by version ${encrypting.version} (${advice})`)
   }
-  const isOurs = chain.some(({ id }) => Buffer.compare(id, encrypting.lineage) === 0)
+  const isOurs = chain.some(({ id }) => sameBytes(id, encrypting.lineage))
   if (!isOurs) {
     throw wrongVersion(
       `the KMS plugin of this node encrypts by a version ${encrypting.version} that this keyring does not have (${advice})`,

@@ -1,3 +1,4 @@
+import { sameBytes } from '@sealwright/bytes'
 import {
   assertKmsKeyring,
   assertOrigin,
@@ -139,7 +140,7 @@ export async function unlock(
 export function assertNotForked(keyring: Keyring): void {
   const chain = kmsChain(keyring)
   const beside = keyring.generations.filter(
-    ({ id, state }) => state !== 'retired' && !chain.some(each => Buffer.compare(each.id, id) === 0),
+    ({ id, state }) => state !== 'retired' && !chain.some(each => sameBytes(each.id, id)),
   )
   const [first] = beside
   if (first === undefined) return

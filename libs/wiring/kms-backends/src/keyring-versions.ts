@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { sameBytes } from '@sealwright/bytes'
 import { decryptEnvelope, encryptEnvelope, MessageKeys } from '@sealwright/envelope'
 import { type KmsGeneration, type OpenKmsKeyring } from '@sealwright/keyring'
 import { type KeyObservation, KmsError } from '@sealwright/kms-v2'
@@ -33,7 +34,7 @@ export function keyringVersions(
   const held = new Map(before)
   for (const { number, id, key, state } of open.generations) {
     const known = before.get(number)
-    const isKnown = known !== undefined && Buffer.compare(known.id, id) === 0
+    const isKnown = known !== undefined && sameBytes(known.id, id)
     if (state === 'retired' || !isKnown) held.delete(number)
     if (state !== 'retired' && !isKnown && key !== undefined) held.set(number, { id, key: new MessageKeys(key) })
   }
@@ -89,7 +90,7 @@ export function keyringVersions(
  */
 export function assertSucceeds(before: OpenKmsKeyring, after: OpenKmsKeyring): void {
   const has = (open: OpenKmsKeyring, one: KmsGeneration | undefined): boolean =>
-    one !== undefined && open.generations.some(({ id }) => Buffer.compare(id, one.id) === 0)
+    one !== undefined && open.generations.some(({ id }) => sameBytes(id, one.id))
   if (has(after, before.generations.at(-1)) || has(before, after.generations.at(-1))) return
   throw new KmsKeyringError(
     'KMS_KEYRING_FORKED',

@@ -1,3 +1,4 @@
+import { sameBytes } from '@sealwright/bytes'
 import {
   assertOrigin,
   decodeKeyring,
@@ -74,7 +75,7 @@ export async function adoptKeyring(
     for (const seal of candidates) await proveThrough(seal, { former: base.keyring, keyring }, signal)
   }
   const bytes = encodeKeyring(tended.keyring)
-  if (stored !== undefined && Buffer.compare(stored, bytes) === 0) await prove(tended.keyring)
+  if (stored !== undefined && sameBytes(stored, bytes)) await prove(tended.keyring)
   else {
     await store.writeKeyring({
       ...{ bytes, expectedCurrent: stored, signal },
@@ -96,7 +97,7 @@ function removedSeal(name: string): SealFailure {
 }
 
 function unite(brought: OpenKeyring, stored: Keyring): OpenKeyring {
-  if (Buffer.compare(stored.clusterId, brought.keyring.clusterId) !== 0) {
+  if (!sameBytes(stored.clusterId, brought.keyring.clusterId)) {
     throw new EnrolmentError(
       'ENROLMENT_OTHER_CLUSTER',
       'the store of this node belongs to another cluster, and was left as it is: move it away if that cluster is no more',

@@ -1,3 +1,4 @@
+import { hex } from '@sealwright/bytes'
 import {
   type Keyring,
   openKeyring,
@@ -24,7 +25,7 @@ export function configuredSeals(
   { seals, clusterId }: Pick<NodeConfig, 'seals' | 'clusterId'>,
   context: SealContext,
 ): readonly ConfiguredSeal[] {
-  const isOurCluster = context.isOurCluster ?? ((id: Uint8Array) => Buffer.from(id).toString('hex') === clusterId)
+  const isOurCluster = context.isOurCluster ?? ((id: Uint8Array) => hex(id) === clusterId)
   return seals
     .flatMap(seal => {
       switch (seal.type) {

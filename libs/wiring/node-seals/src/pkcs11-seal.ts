@@ -1,3 +1,4 @@
+import { sameBytes } from '@sealwright/bytes'
 import { findSealRecords, type SealMember } from '@sealwright/keyring'
 import { type Pkcs11SealConfig } from '@sealwright/node-config'
 import {
@@ -85,5 +86,5 @@ async function presentOf(
 }
 
 function isSame(key: ExpectedKey, identity: Pick<SealMember, 'memberId'>): boolean {
-  return Buffer.compare(pkcs11MemberId(key.keyReference), identity.memberId) === 0
+  return sameBytes(pkcs11MemberId(key.keyReference), identity.memberId)
 }

@@ -1,3 +1,4 @@
+import { hex, sameBytes } from '@sealwright/bytes'
 import { type ExpectedTpm, TpmError } from '@sealwright/tpm'
 
 /** What to do about a TPM that is to have a record and has none. */
@@ -68,9 +69,9 @@ function isNamed(tpm: ExpectedTpm, configuredName: string | undefined): boolean 
 
 /** The name of a storage key as the configuration has it: 68 hexadecimal digits. */
 export function nameOf({ storageKeyName }: ExpectedTpm): string {
-  return Buffer.from(storageKeyName).toString('hex')
+  return hex(storageKeyName)
 }
 
 function isSame(one: Uint8Array | undefined, other: Uint8Array | undefined): boolean {
-  return one !== undefined && other !== undefined && Buffer.compare(one, other) === 0
+  return one !== undefined && other !== undefined && sameBytes(one, other)
 }

@@ -1,3 +1,4 @@
+import { hex } from '@sealwright/bytes'
 import { findSeal, findSealRecords, type Keyring, KeyringError, type KeyringRecord } from '@sealwright/keyring'
 import { hasErrorCode } from '@sealwright/system-error'
 
@@ -41,7 +42,7 @@ export function readEachMember<T>(records: readonly KeyringRecord[], read: (seal
   let unreadable: Error | undefined
   for (const { memberId, sealedKek } of records) {
     try {
-      byMember.set(Buffer.from(memberId).toString('hex'), read(sealedKek))
+      byMember.set(hex(memberId), read(sealedKek))
     } catch (error) {
       if (!isUnreadable(error)) throw error
       unreadable ??= error

@@ -1,3 +1,4 @@
+import { sameBytes } from '@sealwright/bytes'
 import {
   addRecord,
   findMember,
@@ -111,7 +112,7 @@ function wasRemoved(keyring: Keyring, sealName: string): boolean {
 function assertHasMembers({ readdRemoved, admitStrangers }: TendInput, keyring: Keyring, sealName: string): void {
   const seal = findSeal(keyring, sealName)
   if (seal === undefined || readdRemoved === true || admitStrangers === true) return
-  const isOf = ({ sealId, state }: Member): boolean => state === 'active' && Buffer.compare(sealId, seal.sealId) === 0
+  const isOf = ({ sealId, state }: Member): boolean => state === 'active' && sameBytes(sealId, seal.sealId)
   if (!keyring.members.some(isOf)) throw keptOut(sealName, 'every member of it was removed')
 }
 
@@ -159,7 +160,7 @@ async function withOwnRecords(input: TendInput, { name }: ConfiguredSeal, member
 
 /** What a device is called in the seals that it is an active member of already, if that is one name. */
 function labelOfDevice({ members }: Keyring, { memberId }: SealMember): string | undefined {
-  const same = members.filter(each => each.state === 'active' && Buffer.compare(each.memberId, memberId) === 0)
+  const same = members.filter(each => each.state === 'active' && sameBytes(each.memberId, memberId))
   const [label, ...others] = new Set(same.map(each => each.label))
   return others.length === 0 ? label : undefined
 }
@@ -191,5 +192,5 @@ function rootIds(keyring: Keyring): readonly Uint8Array[] {
 }
 
 function includesId(ids: readonly Uint8Array[], id: Uint8Array): boolean {
-  return ids.some(each => Buffer.compare(each, id) === 0)
+  return ids.some(each => sameBytes(each, id))
 }

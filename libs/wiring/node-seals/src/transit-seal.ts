@@ -1,3 +1,4 @@
+import { sameBytes } from '@sealwright/bytes'
 import { findRecords, findSeal, type Keyring, type Member, type SealMember } from '@sealwright/keyring'
 import { type TransitSealConfig } from '@sealwright/node-config'
 import type * as OpenBao from '@sealwright/openbao'
@@ -100,7 +101,7 @@ function membersOf(keyring: Keyring, sealName: string): readonly Member[] {
     member =>
       member.state === 'active' &&
       seal !== undefined &&
-      Buffer.compare(member.sealId, seal.sealId) === 0 &&
+      sameBytes(member.sealId, seal.sealId) &&
       findRecords(keyring, member).length > 0,
   )
 }

@@ -1,3 +1,4 @@
+import { hex } from '@sealwright/bytes'
 import { currentGeneration, findRecords, type Keyring, kmsChain, leadsToCurrent } from '@sealwright/keyring'
 import { keyIdOf } from '@sealwright/kms-v2'
 import { table } from '../../render/plain.ts'
@@ -77,8 +78,4 @@ export function renderMembers(members: readonly MemberView[]): string {
       opens ? 'yes' : 'no',
     ]),
   ])
-}
-
-function hex(bytes: Uint8Array): string {
-  return Buffer.from(bytes).toString('hex')
 }

@@ -1,9 +1,13 @@
 import { type Command } from 'commander'
 import { type CommandResult, type Session } from '../../command.ts'
 import { type CommandContext, write } from '../../context.ts'
-import { EXIT_CODES, EXIT_CODES_HELP } from '../../exit-codes.ts'
+import { EXIT_CODES } from '../../exit-codes.ts'
 
 export const DEFAULT_CONFIG = '/etc/sealwright/kms.yaml'
+
+const EXIT_CODES_HELP = `
+Exit codes: 0 done or ready, 1 error, 2 something has to be mended, or is needed still, 3 only warnings,
+4 refused as things are, 5 not confirmed, 6 OpenBao, the plugin, etcd, a seal or a device is unavailable, 130 interrupted.`
 
 /** Options of every command that works with a KMS plugin's configuration. */
 export interface KmsOptions {

@@ -44,10 +44,8 @@ function addPolicy(kms: Command, session: Session): void {
       return async ({ options }): Promise<CommandResult> => {
         const config = await configOrExample(options)
         const backend = transitOf(config, options.config)
-        return {
-          text: renderPolicy(config, backend),
-          json: { policy: renderPolicy(config, backend), rules: rulesOf(backend) },
-        }
+        const text = renderPolicy(config, backend, resolve(options.config))
+        return { text, json: { policy: text, rules: rulesOf(backend) } }
       }
     },
   })

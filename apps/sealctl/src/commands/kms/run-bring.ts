@@ -1,3 +1,4 @@
+import { hex } from '@sealwright/bytes'
 import { assertKmsKeyring } from '@sealwright/keyring'
 import { type GivenUp, importKeyring, readStored } from '@sealwright/kms-backends'
 import { type Adopted } from '@sealwright/node-seals'
@@ -20,7 +21,7 @@ export async function runExport({ options, args }: KmsCall<object>): Promise<Com
   const { bytes, keyring } = await readStored(node.config.store)
   assertKmsKeyring(keyring)
   await writeNewFile(output, bytes)
-  const clusterId = Buffer.from(keyring.clusterId).toString('hex')
+  const clusterId = hex(keyring.clusterId)
   const { revision } = keyring
   return {
     json: { output, bytes: bytes.byteLength, clusterId, revision },
@@ -48,7 +49,7 @@ export function adoptedResult(
   node: OpenKmsNode,
   givenUp: GivenUp,
 ): CommandResult {
-  const clusterId = Buffer.from(keyring.clusterId).toString('hex')
+  const clusterId = hex(keyring.clusterId)
   const versions = versionsOf(keyring, node)
   const failed = [...failures].map(([name, { code, message }]) => ({ name, code, message }))
   return {

@@ -1,4 +1,5 @@
 import { type CommandResult } from '../../command.ts'
+import { type CommandContext, write } from '../../context.ts'
 import { usageError } from '../../errors.ts'
 import { openNewFile } from '../../files.ts'
 import { plain } from '../../render/plain.ts'
@@ -12,26 +13,43 @@ import { type KmsCall } from './kms-command.ts'
 import { configOrExample, loadKmsConfig } from './load-config.ts'
 
 /** `sealctl kms encryption-config`. */
-export async function runEncryptionConfig({ options }: KmsCall<EncryptionConfigArguments>): Promise<CommandResult> {
-  return options.from === undefined ? await make(options) : await change(options, options.from)
+export async function runEncryptionConfig(call: KmsCall<EncryptionConfigArguments>): Promise<CommandResult> {
+  const { options, context } = call
+  const { isHasty, ...result } = options.from === undefined ? await make(options) : await change(options, options.from)
+  return isHasty ? await warned(result, context) : result
 }
 
 type Options = KmsCall<EncryptionConfigArguments>['options']
 
+interface Made extends CommandResult {
+  /** Whether the plugin encrypts at once, by the first file that it is in. */
+  readonly isHasty: boolean
+}
+
+const HASTY =
+  'the plugin encrypts at once by this file: every API server must have had it as --last before, or those that have not cannot read what the others write'
+
+/** On stderr, so that it is seen where the file is piped on. */
+async function warned(result: CommandResult, { stderr }: CommandContext): Promise<CommandResult> {
+  await write(stderr, `warning: ${HASTY}\n`)
+  return { ...result, json: { ...result.json, warnings: [HASTY] } }
+}
+
 /** A new one. There is no key in it. */
-async function make(options: Options): Promise<CommandResult> {
+async function make(options: Options): Promise<Made> {
   const { output, name = DEFAULT_PROVIDER_NAME, resource: resources, last: isLast, final: isFinal, leave } = options
   if (isFinal || leave !== undefined)
     throw usageError(`${isFinal ? '--final' : '--leave'} is a change of the present file: name it with --from`)
   const config = await configOrExample(options)
   const text = renderEncryptionConfig(config, { name, resources, stage: isLast ? 'last' : 'first' })
-  if (output === undefined) return { text, json: { file: text } }
+  const isHasty = !isLast
+  if (output === undefined) return { text, json: { file: text }, isHasty }
   await writeText(output, text)
-  return written(output, parseEncryptionFile(text, output).rules)
+  return { ...written(output, parseEncryptionFile(text, output).rules), isHasty }
 }
 
 /** The present one with the plugin in it. What is in it is shown nowhere. */
-async function change(options: Options, from: string): Promise<CommandResult> {
+async function change(options: Options, from: string): Promise<Made> {
   const { output, name, last: isLast, final: isFinal, leave } = options
   if (output === undefined) throw usageError('what --from names may have keys in it: name a new file with --output')
   if (isFinal && options.resource.length > 0)
@@ -44,12 +62,15 @@ async function change(options: Options, from: string): Promise<CommandResult> {
   const stage: EncryptionStage = isFinal ? 'final' : isLast ? 'last' : 'first'
   const file = await readEncryptionFile(from)
   const endpoint = `unix://${socket.path}`
+  const isThere = file.rules.some(({ providers }) =>
+    providers.some(provider => provider.kind === 'kms' && provider.endpoint === endpoint),
+  )
   const { text, rules } =
     leave === undefined
       ? changeEncryptionFile(file, { stage, endpoint, name, resources }, from)
       : leaveEncryptionFile(file, { step: leave, endpoint }, from)
   await writeText(output, text)
-  return written(output, rules, endpoint)
+  return { ...written(output, rules, endpoint), isHasty: stage === 'first' && leave === undefined && !isThere }
 }
 
 async function writeText(path: string, text: string): Promise<void> {

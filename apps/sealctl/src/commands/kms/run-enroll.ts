@@ -1,3 +1,4 @@
+import { hex } from '@sealwright/bytes'
 import { MAX_ENROLMENT_BYTES } from '@sealwright/control-api'
 import { admitNode } from '@sealwright/kms-backends'
 import { type CommandResult } from '../../command.ts'
@@ -31,7 +32,7 @@ export async function runApprove({ options, context }: KmsCall<ApproveOptions>):
     (await askVisible(context, 'Fingerprint that the new node shows: ', '--fingerprint FINGERPRINT'))
   const { keyring, bytes, sealName } = await admitNode(node, { request, fingerprint, label }, context.signal)
   await file.fill(bytes)
-  const clusterId = Buffer.from(keyring.clusterId).toString('hex')
+  const clusterId = hex(keyring.clusterId)
   return {
     json: { output, clusterId, seal: sealName, label },
     text: [

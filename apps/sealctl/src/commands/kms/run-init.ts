@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { mkdir } from 'node:fs/promises'
+import { hex } from '@sealwright/bytes'
 import { initKeyring, type WantedShares } from '@sealwright/kms-backends'
 import { type CommandResult } from '../../command.ts'
 import { plain } from '../../render/plain.ts'
@@ -81,8 +82,4 @@ async function cardFolders(
   const folders = sets.map(({ sealName }) => [sealName, join(output, sealName)] as const)
   for (const [, folder] of folders) await mkdir(folder, { mode: 0o700 })
   return new Map(folders)
-}
-
-function hex(bytes: Uint8Array): string {
-  return Buffer.from(bytes).toString('hex')
 }

@@ -1,3 +1,4 @@
+import { hex } from '@sealwright/bytes'
 import { assertKmsKeyring } from '@sealwright/keyring'
 import { type ExaminedSeal, keyringBackend, readStored } from '@sealwright/kms-backends'
 import { type CommandResult } from '../../command.ts'
@@ -16,7 +17,7 @@ export async function runShow({ options, context }: KmsCall<ShowOptions>): Promi
   assertKmsKeyring(keyring)
   const [versions, members] = [versionsOf(keyring, node), membersOf(keyring)]
   const tried = options.try ? await examined(node, context.signal) : undefined
-  const clusterId = Buffer.from(keyring.clusterId).toString('hex')
+  const clusterId = hex(keyring.clusterId)
   const { revision } = keyring
   return {
     json: {

@@ -1,4 +1,5 @@
 import { createPublicKey, type KeyObject } from 'node:crypto'
+import { hex } from '@sealwright/bytes'
 import { type NodeConfig, type SignedPolicyConfig, type TpmSealConfig } from '@sealwright/node-config'
 import { SignedPolicyError } from './error.ts'
 
@@ -41,5 +42,5 @@ export function signerOf({ signedPolicy }: SignedTpmSealConfig): KeyObject {
 
 /** Whether a cluster is the one that the configuration names. */
 export function isConfiguredCluster({ clusterId }: Pick<NodeConfig, 'clusterId'>): (id: Uint8Array) => boolean {
-  return id => Buffer.from(id).toString('hex') === clusterId
+  return id => hex(id) === clusterId
 }

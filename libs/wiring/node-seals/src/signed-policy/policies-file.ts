@@ -1,5 +1,6 @@
 import { constants } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
+import { sameBytes } from '@sealwright/bytes'
 import { openNewFile, replaceFile } from '@sealwright/durable-file'
 import { decodePcrPolicies, encodePcrPolicies, MAX_PCR_POLICIES_BYTES, type PcrPolicy } from '@sealwright/pcr-policies'
 import { hasErrorCode } from '@sealwright/system-error'
@@ -110,7 +111,7 @@ async function readUpTo(file: FileHandle, maxBytes: number): Promise<Uint8Array>
 
 function isSame(one: Uint8Array | undefined, other: Uint8Array | undefined): boolean {
   if (one === undefined || other === undefined) return one === other
-  return Buffer.compare(one, other) === 0
+  return sameBytes(one, other)
 }
 
 function notWritten(path: string, cause: unknown): SignedPolicyError {

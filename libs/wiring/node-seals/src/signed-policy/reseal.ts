@@ -1,3 +1,4 @@
+import { sameBytes } from '@sealwright/bytes'
 import {
   addRecord,
   assertOrigin,
@@ -118,7 +119,7 @@ async function withNewRecords(
       const record = { sealName: name, member, method: member.method, label, generationId }
       const randomBytes = randomKeyBytes
       keyring = await addRecord({ ...record, keyring, sealKeys, now: Date.now, randomBytes, signal })
-      const number = before.generations.find(({ id }) => Buffer.compare(id, generationId) === 0)?.number
+      const number = before.generations.find(({ id }) => sameBytes(id, generationId))?.number
       if (number !== undefined) generations.push(number)
     }
     return { keyring, generations: generations.sort((one, other) => one - other) }

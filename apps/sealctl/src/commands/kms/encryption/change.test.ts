@@ -216,7 +216,17 @@ describe('a change of the present EncryptionConfiguration', () => {
     expect(() => changed(changed(PRESENT), { endpoint: 'unix:///b' })).toThrow(
       refused(/another plugin is called sealwright/),
     )
+    expect(() => changed(changed(PRESENT), { endpoint: 'unix:///b', name: 'sealwright' })).toThrow(
+      refused(/another plugin is called sealwright/),
+    )
     expect(changed(changed(PRESENT), { endpoint: 'unix:///b', name: 'b' })).toContain('name: b\n')
+  })
+
+  it.each(['first', 'last'] as const)('puts no second plugin into a file unless it is given a name: %s', stage => {
+    const other = changed(PRESENT, { name: 'vault' })
+    expect(() => changed(other, { endpoint: 'unix:///b', stage })).toThrow(
+      refused(/vault there, at unix:\/\/\/run\/sealwright\/kms\/kms\.sock: .*--config.*--name/),
+    )
   })
 
   it('counts the entry by which kube-apiserver encrypts, where Secrets stand in two', () => {
@@ -262,7 +272,7 @@ describe('sealctl kms encryption-config', () => {
     const run = async (...args: readonly string[]) =>
       await runHere(['kms', 'encryption-config', '--config', config, ...args])
     const done = await run('--from', present, '--output', output)
-    expect(done).toMatchObject({ exitCode: 0, stderr: '' })
+    expect(done.exitCode).toBe(0)
     expect(done.stdout).toContain('secrets, things.example.org: kms sealwright, then aescbc, then identity\n')
     expect(done.stdout).toContain('aescbc for secrets, things.example.org stays: what it has encrypted')
     expect(done.stdout).toContain(`${output} is new, and nobody uses it yet`)
@@ -288,6 +298,35 @@ describe('sealctl kms encryption-config', () => {
     expect(await readFile(present, 'utf8')).toBe(PRESENT)
     expect((await run('--output', present)).stderr).toContain('SEALCTL_OUTPUT_UNUSABLE')
     expect((await run('--from', present)).stderr).toContain('name a new file with --output')
+  })
+
+  it('warns, and refuses nothing, where the plugin encrypts by the first file that it is in', async () => {
+    await using folder = await temporaryFolder()
+    const config = folder.join('kms.yaml')
+    await writeFile(config, EXAMPLE_CONFIG, { mode: 0o600 })
+    await writeFile(folder.join('present'), PRESENT)
+    const run = async (...args: readonly string[]) =>
+      await runHere(['kms', 'encryption-config', '--config', config, ...args])
+    const words = /^warning: the plugin encrypts at once by this file: every API server must have had it as --last/
+    const present = ['--from', folder.join('present')]
+    for (const args of [[], ['--output', folder.join('a')], [...present, '--output', folder.join('b')]]) {
+      const { exitCode, stderr } = await run(...args)
+      expect([exitCode, stderr]).toEqual([0, expect.stringMatching(words)])
+    }
+    const { stdout, stderr } = await run(...present, '--output', folder.join('c'), '--json')
+    expect(stderr).toMatch(words)
+    expect(JSON.parse(stdout)).toMatchObject({ warnings: [expect.stringContaining('must have had it as --last')] })
+    // Not in the order of the rounds.
+    const last = folder.join('last')
+    for (const args of [
+      [...present, '--last', '--output', last],
+      ['--from', last, '--output', folder.join('first')],
+      ['--from', folder.join('first'), '--final', '--output', folder.join('final')],
+      ['--from', folder.join('first'), '--leave', 'decrypt', '--output', folder.join('decrypt')],
+      ['--last', '--output', folder.join('new')],
+    ]) {
+      expect(await run(...args)).toMatchObject({ exitCode: 0, stderr: '' })
+    }
   })
 
   it.each([

@@ -69,7 +69,7 @@ export function changeEncryptionFile(file: EncryptionFile, change: EncryptionCha
   const entries = entriesOf(document, rules)
   const ours = entries.filter(({ rule }) => rule.providers.some(isOurs))
   const work: Work = { document, entries, ours, isOurs, path }
-  if (stage === 'final') removeIdentity(work, rules)
+  if (stage === 'final') removeIdentity(work, { rules, endpoint })
   else goTo(stage, work, { ...change, name })
   putEntries(document, entries)
   const changed = assertKept(document, before, { endpoint, path })
@@ -78,7 +78,12 @@ export function changeEncryptionFile(file: EncryptionFile, change: EncryptionCha
   return changed
 }
 
-function nameFor(rules: readonly EncryptionRule[], { name }: EncryptionChange, isOurs: IsOurs, path: string): string {
+function nameFor(
+  rules: readonly EncryptionRule[],
+  { name, stage }: EncryptionChange,
+  isOurs: IsOurs,
+  path: string,
+): string {
   const named = rules.flatMap(({ providers }) => providers.filter(provider => provider.kind === 'kms'))
   const ours = named.filter(isOurs)
   const other = ours.find(({ apiVersion }) => apiVersion !== 'v2')
@@ -88,6 +93,14 @@ function nameFor(rules: readonly EncryptionRule[], { name }: EncryptionChange, i
     throw unusable(
       path,
       `the plugin is called ${ours[0]?.name ?? ''} there, which stands before whatever is stored: it stays`,
+    )
+  }
+  // Rather a configuration that is not in use any more than a second plugin, which is rare, and is told.
+  const [beside] = named
+  if (ours.length === 0 && name === undefined && beside !== undefined && stage !== 'final') {
+    throw unusable(
+      path,
+      `another plugin is called ${beside.name} there, at ${beside.endpoint}: if that is yours, name its configuration with --config; if this one shall stand beside it, give it a --name, for good`,
     )
   }
   const wanted = name ?? DEFAULT_PROVIDER_NAME
@@ -186,8 +199,12 @@ function addResources(stage: 'first' | 'last', work: Work, added: readonly strin
 }
 
 /** Takes `identity` away from whatever the plugin encrypts. */
-function removeIdentity({ entries, ours, isOurs, path }: Work, rules: readonly EncryptionRule[]): void {
-  if (ours.length === 0) throw unusable(path, 'the plugin is in none of its entries: --final is the last step')
+function removeIdentity(
+  { entries, ours, isOurs, path }: Work,
+  { rules, endpoint }: { readonly rules: readonly EncryptionRule[]; readonly endpoint: string },
+): void {
+  if (ours.length === 0)
+    throw unusable(path, `the plugin at ${endpoint} is in none of its entries: --final is the last step`)
   const covered = ours.flatMap(entry => resourcesNow(entry))
   const late = covered.filter(resource => {
     const writer = writerOf(rules, resource)

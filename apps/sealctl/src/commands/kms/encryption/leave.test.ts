@@ -1,4 +1,7 @@
+import { parseKmsConfig } from '@sealwright/kms-config'
 import { parse } from 'yaml'
+import { renderEncryptionConfig, ROUNDS_REMARK } from '../files/encryption-config.ts'
+import { EXAMPLE_CONFIG } from '../files/example-config.ts'
 import { parseEncryptionFile } from './file.ts'
 import { leaveEncryptionFile, type LeavingStep } from './leave.ts'
 
@@ -37,6 +40,20 @@ describe('the way out of an EncryptionConfiguration', () => {
     const decrypting = left(prepared, 'decrypt')
     expect(listOf(decrypting)).toEqual([entry(['secrets'], IDENTITY, KMS)])
     expect(listOf(left(decrypting, 'remove'))).toEqual([entry(['secrets'], IDENTITY)])
+  })
+
+  it('leaves no word of the rounds of a plugin that is gone', () => {
+    const config = parseKmsConfig(EXAMPLE_CONFIG, 'c')
+    const first = renderEncryptionConfig(config, { name: 'sealwright', resources: [], stage: 'first' })
+    const decrypting = left(first, 'decrypt')
+    expect(decrypting).toContain(ROUNDS_REMARK)
+    const gone = left(decrypting, 'remove')
+    expect(gone).not.toMatch(/as the last provider/)
+    expect(gone).toMatch(
+      /^# For the API servers .*\n# {3}--encryption-provider-config=.*\n# With the second .*\napiVersion/,
+    )
+    const own = left(first.replace(ROUNDS_REMARK, '# ours since 2021'), 'decrypt')
+    expect(left(own, 'remove')).toContain('# ours since 2021')
   })
 
   it('leads to the provider that is there, and touches no other entry', () => {

@@ -1,3 +1,4 @@
+import { type Document, visit } from 'yaml'
 import {
   entriesOf,
   type IsOurs,
@@ -10,6 +11,7 @@ import {
   unusable,
   writerOf,
 } from './entries.ts'
+import { ROUNDS_REMARK } from '../files/encryption-config.ts'
 import { type EncryptionFile } from './file.ts'
 import { assertKept, type ChangedFile } from './kept.ts'
 
@@ -37,7 +39,8 @@ export function leaveEncryptionFile({ document, rules }: EncryptionFile, leaving
   const before: unknown = document.toJS()
   const entries = entriesOf(document, rules)
   const ours = entries.filter(({ rule }) => rule.providers.some(isOurs))
-  if (ours.length === 0) throw unusable(path, 'the plugin is in none of its entries')
+  if (ours.length === 0)
+    throw unusable(path, `the plugin at ${endpoint} is in none of its entries: another one is named by --config`)
   const alone = ours.filter(({ rule }) => rule.providers.every(isOurs))
   const written = ours.flatMap(resourcesNow).filter(resource => {
     const writer = writerOf(rules, resource)
@@ -72,8 +75,23 @@ export function leaveEncryptionFile({ document, rules }: EncryptionFile, leaving
         // What it had is in other entries: else the plugin would encrypt it.
         if (providersAt(entry).items.length === 0) entries.splice(entries.indexOf(entry), 1)
       }
+      removeRemark(document)
       break
   }
   putEntries(document, entries)
   return assertKept(document, before, { endpoint, path })
+}
+
+/** It speaks of a plugin that is gone, wherever in the head the library keeps it. */
+function removeRemark(document: Document): void {
+  const removeAt = (node: { commentBefore?: string | null }): void => {
+    const lines = node.commentBefore?.split('\n')
+    if (lines !== undefined) node.commentBefore = lines.filter(line => `#${line}` !== ROUNDS_REMARK).join('\n')
+  }
+  removeAt(document)
+  visit(document, {
+    Node: (_key, node) => {
+      removeAt(node)
+    },
+  })
 }

@@ -15,6 +15,10 @@ export interface EncryptionConfigOptions {
 /** Of one call. Above the plugin's own deadline: else nobody would hear what is wrong. */
 export const KUBE_TIMEOUT_SECONDS = 3
 
+/** Of the head of such a file: it holds until the plugin is taken out. */
+export const ROUNDS_REMARK =
+  '# All API servers get the plugin as the last provider before any gets it as the first one: each must be able to read what another one writes.'
+
 const RESOURCE = /^(?:\*\.\*|(?:\*|[a-z0-9]+)(?:\.[a-z0-9-]+)*\.?)$/
 const NAME = /^[A-Za-z0-9._-]{1,63}$/
 
@@ -42,8 +46,8 @@ export function renderEncryptionConfig(config: KmsConfig, options: EncryptionCon
   const lines = [
     `# For the API servers of the cluster ${config.clusterId}, on each control-plane node, mode 0600:`,
     '#   --encryption-provider-config=/etc/kubernetes/encryption/config.yaml --encryption-provider-config-automatic-reload=true',
-    '# With the second option a change is taken over within a minute, without a restart. All API servers get the provider as the last one',
-    '# before any gets it as the first one: each must be able to read what another one has written already.',
+    '# With the second option a change is taken over within a minute, without a restart.',
+    ROUNDS_REMARK,
     'apiVersion: apiserver.config.k8s.io/v1',
     'kind: EncryptionConfiguration',
     'resources:',

@@ -4,7 +4,7 @@ export const EXAMPLE_CONFIG = `# Configuration of the KMS plugin: /etc/sealwrigh
 clusterId: prod-eu-1
 backend:
   type: transit
-  # Nodes of one OpenBao, three at least: any that is unsealed serves, as long as most of them are up.
+  # Nodes of one OpenBao, 1 to 16: any that is unsealed serves, as long as most of them are up. With three, one may fail.
   addresses:
     - https://bao-1.example.org:8200
     - https://bao-2.example.org:8200

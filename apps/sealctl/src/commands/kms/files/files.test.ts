@@ -42,7 +42,7 @@ describe('the files in deploy/kms', () => {
   const folder = join(repositoryRoot(), 'deploy/kms')
   const printed: Readonly<Record<string, string>> = {
     'kms.yaml': EXAMPLE_CONFIG,
-    'policy.hcl': renderPolicy(EXAMPLE, transitOf(EXAMPLE)),
+    'policy.hcl': renderPolicy(EXAMPLE, transitOf(EXAMPLE), DEFAULT_CONFIG),
     'encryption-config.yaml': encryption(EXAMPLE),
     'sealwright-kms.service': renderSystemdUnit(EXAMPLE, DEFAULT_CONFIG),
     'static-pod.yaml': renderStaticPod(EXAMPLE, { image: IMAGE_PLACEHOLDER, configPath: DEFAULT_CONFIG }),
@@ -75,7 +75,7 @@ describe('the commands that print files', () => {
     const print = async (...args: readonly string[]) => await runHere(['kms', ...args, '--config', path])
     const config = configOf({ clusterId: 'other-1' })
     expect(await print('policy', 'openbao')).toEqual({
-      ...{ exitCode: 0, stderr: '', stdout: renderPolicy(config, transitOf(config)) },
+      ...{ exitCode: 0, stderr: '', stdout: renderPolicy(config, transitOf(config), path) },
     })
     expect((await print('encryption-config', '--resource', 'configmaps', '--last')).stdout).toBe(
       encryption(config, { resources: ['configmaps'], stage: 'last' }),
@@ -125,7 +125,7 @@ describe('the commands that print files', () => {
 
 describe('the policy', () => {
   it('lets the plugin encrypt, decrypt and look, and never create', () => {
-    const rules = renderPolicy(EXAMPLE, transitOf(EXAMPLE))
+    const rules = renderPolicy(EXAMPLE, transitOf(EXAMPLE), DEFAULT_CONFIG)
       .split('\n')
       .filter(line => line !== '' && !line.startsWith('#'))
     expect(rules.map(rule => rule.replaceAll(/ +/g, ' '))).toEqual([
@@ -138,7 +138,10 @@ describe('the policy', () => {
   })
 
   it.each([
-    [{ method: 'token', tokenFile: '/t' }, /-no-default-policy .*> \/t\)/],
+    [
+      { method: 'token', tokenFile: '/t' },
+      /-no-default-policy .*\n.*f=\/t; cat > \$f\.new && \[ -s \$f\.new \] && mv \$f\.new \$f'/,
+    ],
     [
       { method: 'approle', roleIdFile: '/r', secretIdFile: '/s' },
       /role\/sealwright-kms-prod-eu-1 token_policies=.*token_no_default_policy=true/,
@@ -154,12 +157,30 @@ describe('the policy', () => {
     [{ method: 'cert', role: 'node' }, /auth\/cert\/certs\/node .*token_no_default_policy=true/],
   ])('comes with the role for %j', (auth, expected) => {
     const config = authOf(auth)
-    expect(renderPolicy(config, transitOf(config))).toMatch(expected)
+    expect(renderPolicy(config, transitOf(config), DEFAULT_CONFIG)).toMatch(expected)
+  })
+
+  it.each([
+    [DEFAULT_CONFIG, 'sealctl kms policy openbao | bao policy write sealwright-kms-prod-eu-1 -'],
+    ['/srv/kms.yaml', 'sealctl kms policy openbao --config /srv/kms.yaml | bao policy write '],
+    ["/srv/o'kms 2.yaml", "sealctl kms policy openbao --config '/srv/o'\\''kms 2.yaml' | bao policy write "],
+  ])('is written by the configuration that it was printed for: %s', (path, expected) => {
+    expect(renderPolicy(EXAMPLE, transitOf(EXAMPLE), path)).toContain(expected)
+  })
+
+  it('has nobody bring an administrator’s token to a node, nor empties a file there', () => {
+    for (const auth of [
+      { method: 'token', tokenFile: '/t' },
+      { method: 'approle', roleIdFile: '/r', secretIdFile: '/s' },
+    ]) {
+      const config = authOf(auth)
+      expect(renderPolicy(config, transitOf(config), DEFAULT_CONFIG)).not.toMatch(/> *\//)
+    }
   })
 
   it('is for the mount and namespace of the key', () => {
     const config = configOf({ backend: { ...transitBackend, mountPath: '/team/transit/', namespace: 'team' } })
-    const text = renderPolicy(config, transitOf(config))
+    const text = renderPolicy(config, transitOf(config), DEFAULT_CONFIG)
     expect(text).toContain('path "team/transit/encrypt/kubernetes"')
     expect(text).toContain('export BAO_NAMESPACE=team')
   })

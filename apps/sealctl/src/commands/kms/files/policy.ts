@@ -1,4 +1,5 @@
 import { type KmsConfig, type TransitBackendConfig } from '@sealwright/kms-config'
+import { DEFAULT_CONFIG } from '../kms-command.ts'
 
 /** A rule of a policy: a path, and the one thing that may be done there. */
 interface Rule {
@@ -29,14 +30,15 @@ export function policyNameOf({ clusterId }: Pick<KmsConfig, 'clusterId'>): strin
  * The policy as OpenBao takes it, with the commands that belong to it as remarks: key, policy, role.
  *
  * @param backend - of `config`.
+ * @param configPath - where `config` is, as a shell on the same machine finds it.
  */
-export function renderPolicy(config: KmsConfig, backend: TransitBackendConfig): string {
+export function renderPolicy(config: KmsConfig, backend: TransitBackendConfig, configPath: string): string {
   const rules = rulesOf(backend)
   const width = Math.max(...rules.map(({ path }) => path.length))
   const lines = [
     `# What the KMS plugin of the Kubernetes cluster ${config.clusterId} may do in OpenBao. Once, as an administrator:`,
     '#',
-    ...setUpCommands(config, backend).map(line => `#   ${line}`),
+    ...setUpCommands(config, backend, configPath).map(line => `#   ${line}`),
     '#',
     '# Without the policy "default" a token is checked about twice as fast, and can do nothing else.',
     '',
@@ -49,14 +51,15 @@ export function renderPolicy(config: KmsConfig, backend: TransitBackendConfig): 
 }
 
 /** From an empty OpenBao to a plugin that can log in. */
-function setUpCommands(config: KmsConfig, backend: TransitBackendConfig): readonly string[] {
+function setUpCommands(config: KmsConfig, backend: TransitBackendConfig, configPath: string): readonly string[] {
   const { keyName, namespace } = backend
   const mount = withoutSlashes(backend.mountPath)
+  const named = configPath === DEFAULT_CONFIG ? '' : ` --config ${shellWord(configPath)}`
   return [
     ...(namespace === undefined ? [] : [`export BAO_NAMESPACE=${namespace}`]),
     `bao secrets enable -path=${mount} transit`,
     `bao write -f ${mount}/keys/${keyName} type=aes256-gcm96`,
-    `sealctl kms policy openbao | bao policy write ${policyNameOf(config)} -`,
+    `sealctl kms policy openbao${named} | bao policy write ${policyNameOf(config)} -`,
     ...loginCommands(config, backend),
   ]
 }
@@ -67,15 +70,16 @@ function loginCommands(config: KmsConfig, { auth }: TransitBackendConfig): reado
   switch (auth.method) {
     case 'token':
       return [
-        `(umask 077; bao token create -orphan -no-default-policy -policy=${policy} -period=768h -field=token > ${auth.tokenFile})`,
+        `token="$(bao token create -orphan -no-default-policy -policy=${policy} -period=768h -field=token)" && [ -n "$token" ] &&`,
+        `  printf %s "$token" | ssh root@NODE 'umask 077; f=${auth.tokenFile}; cat > $f.new && [ -s $f.new ] && mv $f.new $f'      # for each NODE`,
+        'unset token',
       ]
     case 'approle': {
       const role = `auth/${withoutSlashes(auth.mountPath)}/role/${policy}`
       return [
         `bao auth enable -path=${withoutSlashes(auth.mountPath)} approle`,
         `bao write ${role} ${token} secret_id_num_uses=0 secret_id_ttl=0`,
-        `(umask 077; bao read -field=role_id ${role}/role-id > ${auth.roleIdFile}.new && mv ${auth.roleIdFile}.new ${auth.roleIdFile})      # on each node`,
-        `(umask 077; bao write -f -field=secret_id ${role}/secret-id > ${auth.secretIdFile}.new && mv ${auth.secretIdFile}.new ${auth.secretIdFile})`,
+        'Then role id and secret id go to each node: docs/runbooks/kms.md, Install.',
       ]
     }
     case 'jwt':
@@ -96,6 +100,11 @@ function loginCommands(config: KmsConfig, { auth }: TransitBackendConfig): reado
         `bao write auth/${withoutSlashes(auth.mountPath)}/certs/${auth.role ?? policy} certificate=@CA.pem allowed_common_names=NAME ${token}`,
       ]
   }
+}
+
+/** A path as a shell takes it. */
+function shellWord(text: string): string {
+  return /^[\w./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`
 }
 
 /** Slashes around a mount path do not count. */
