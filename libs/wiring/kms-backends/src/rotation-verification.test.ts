@@ -35,6 +35,7 @@ describe('a verification of a rotation', () => {
     ],
     ['one with a key id that is none', JSON.stringify({ ...written, keyIds: [1] })],
     ['one with a date that is none', JSON.stringify({ ...written, verifiedAtMs: 0.5 })],
+    ['one with a date that is beyond all dates', JSON.stringify({ ...written, verifiedAtMs: 8.64e15 + 1 })],
   ])('is not %s', (_what, text) => {
     expect(codeOf(text)).toBe('KMS_KEYRING_NOT_VERIFIED')
   })

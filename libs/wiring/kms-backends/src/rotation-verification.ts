@@ -23,6 +23,8 @@ export interface RotationVerification {
 
 const FORMAT = 'sealwright kms rotation verification'
 const FORMAT_VERSION = 1
+/** The last moment that a `Date` can be (ECMA-262, Time Values). */
+const MAX_DATE_MS = 8_640_000_000_000_000
 
 const schema = v.strictObject({
   format: v.literal(FORMAT),
@@ -37,7 +39,7 @@ const schema = v.strictObject({
     ),
     v.nonEmpty(),
   ),
-  verifiedAtMs: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(Number.MAX_SAFE_INTEGER)),
+  verifiedAtMs: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(MAX_DATE_MS)),
   keyIds: v.array(v.pipe(v.string(), v.nonEmpty())),
 })
 

@@ -321,6 +321,32 @@ describe('the verdict on an EncryptionConfiguration', () => {
     ])
   })
 
+  it('and looks at the providers of that resource alone', () => {
+    const renamed = KMS.replace('name: sealwright', 'name: sealwright-2')
+    const entries = [
+      { resources: 'secrets', providers: renamed },
+      { resources: 'configmaps', providers: KMS },
+    ]
+    expect(reasonsFor(entries, SECRET)).toEqual([expect.stringContaining('provider’s name than sealwright-2')])
+  })
+
+  it('is no for an etcd with nothing of it, whatever the records of others say: they do not say what is in clear', () => {
+    const { rules } = parseEncryptionFile(
+      `apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\nresources: [{resources: [secrets], providers: [${KMS}]}]\n`,
+      'f',
+    )
+    const elsewhere = [keyOf(2).active.keyId]
+    const encryption = { path: 'f', rules, endpoint }
+    const events = tallyOf({ '/registry/events/a/1': PLAIN })
+    const reasons = [expect.stringContaining('nothing at all is encrypted by this key')]
+    expect(verdictOf(events, keyOf(2), { version: 1, elsewhere, encryption }).reasons).toEqual(reasons)
+    expect(verdictOf(events, keyOf(2), { version: 1, elsewhere }).reasons).toEqual([])
+    expect(verdictOf(tallyOf({}), keyOf(2), { version: 1, elsewhere }).reasons).toEqual(reasons)
+    const both = verdictOf(tallyOf(SECRET), keyOf(2), { version: 1, elsewhere, encryption })
+    expect(both.reasons).toEqual([])
+    expect(both.cautions).toContainEqual(expect.stringContaining('do not say what is in clear in the other etcds'))
+  })
+
   it('names the resources of which nothing is encrypted yet', () => {
     const objects = { ...SECRET, '/registry/configmaps/a/1': PLAIN, '/registry/secrets/a/2': PLAIN }
     expect(reasonsFor([{ resources: 'secrets, configmaps' }], objects)).toEqual([

@@ -54,7 +54,7 @@ const TAKING_BACK: Readonly<Record<KmsProvider, string>> = {
 }
 
 /** Judges what a scan has found. Pure. */
-export function judge({ groups, ungrouped }: Tally, key: KeyFacts, options: VerdictOptions): Verdict {
+export function judge({ groups, objects, ungrouped }: Tally, key: KeyFacts, options: VerdictOptions): Verdict {
   const { version = key.active.version - 1, provider, prefix, encryption, elsewhere } = options
   const ours = groups.flatMap(group => (group.finding.kind === 'ours' ? [{ ...group, finding: group.finding }] : []))
   const of = (test: (finding: Finding) => boolean): readonly Group[] => groups.filter(({ finding }) => test(finding))
@@ -89,7 +89,8 @@ export function judge({ groups, ungrouped }: Tally, key: KeyFacts, options: Verd
       `under the name of this plugin (${[...names].join(', ')}) by a key that is none of Sealwright’s`,
     ),
     ...(ungrouped === 0 ? [] : [`${ungrouped} objects are of more kinds than can be told apart`]),
-    ...(isFound || elsewhere.length > 0
+    // What another etcd holds says nothing of what is in clear in this one.
+    ...(isFound || (elsewhere.length > 0 && encryption === undefined && objects > 0)
       ? []
       : ['nothing at all is encrypted by this key: is it the right etcd, and the right prefix?']),
     ...(prefix === ''
@@ -147,12 +148,13 @@ function encryptionReasons(groups: readonly Group[], { path, rules, endpoint }: 
   const inClear = covered.filter(({ finding }) => finding.kind === 'plaintext')
   const untouched = inClear.filter(({ resource }) => !begun.has(resource))
   const unlisted = groups.filter(group => group.finding.kind === 'ours' && !isCovered(group))
-  const names = new Set(
-    rules.flatMap(({ providers }) =>
+  const namesFor = ({ seen }: Group): readonly string[] =>
+    rulesFor(rules, seen).flatMap(({ providers }) =>
       providers.flatMap(provider => (provider.kind === 'kms' && isOurs(provider) ? [provider.name] : [])),
-    ),
+    )
+  const misnamed = covered.filter(
+    group => group.finding.kind === 'ours' && !namesFor(group).includes(group.finding.provider),
   )
-  const misnamed = covered.filter(({ finding }) => finding.kind === 'ours' && !names.has(finding.provider))
   const late = writtenByOthers(rules, isOurs)
   return [
     ...reason(
@@ -166,7 +168,7 @@ function encryptionReasons(groups: readonly Group[], { path, rules, endpoint }: 
     ),
     ...reason(
       misnamed,
-      `encrypted by this key under another provider’s name than ${[...names].join(', ')}, by which ${path} has it`,
+      `encrypted by this key under another provider’s name than ${[...new Set(misnamed.flatMap(namesFor))].join(', ')}, by which ${path} has it`,
       ': no other provider than that one reads it',
     ),
     ...(late.length === 0
@@ -211,7 +213,11 @@ export const OTHER_ETCDS =
   'etcds that are not named here were not looked at: those of --etcd-servers-overrides, of API servers beside this one, of virtual clusters that have this plugin. Look through each'
 
 /** What no look at one etcd, from one node, can show. */
-function cautionsOf({ active }: KeyFacts, version: number, { encryption }: VerdictOptions): readonly string[] {
+function cautionsOf(
+  { active }: KeyFacts,
+  version: number,
+  { encryption, elsewhere }: VerdictOptions,
+): readonly string[] {
   return [
     `${OTHER_ETCDS}, and bring the records together (--output, --with)`,
     ...(version === 0
@@ -221,6 +227,11 @@ function cautionsOf({ active }: KeyFacts, version: number, { encryption }: Verdi
         ]),
     ...(encryption === undefined
       ? ['what may still be in clear was not asked: before identity goes, name the file with --encryption-config']
+      : []),
+    ...(encryption !== undefined && elsewhere.length > 0
+      ? [
+          'the records do not say what is in clear in the other etcds: before identity goes, ask each with --encryption-config',
+        ]
       : []),
   ]
 }
