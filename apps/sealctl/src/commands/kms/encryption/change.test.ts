@@ -177,6 +177,19 @@ describe('a change of the present EncryptionConfiguration', () => {
     )
   })
 
+  it('is refused where the order of the entries would give a resource from one other provider to the next, or to none', () => {
+    const text = JSON.stringify({
+      ...{ apiVersion: 'apiserver.config.k8s.io/v1', kind: 'EncryptionConfiguration' },
+      resources: [
+        { resources: ['secrets'], providers: [AESCBC] },
+        { resources: ['secrets', 'configmaps'], providers: [{ identity: {} }] },
+      ],
+    })
+    expect(() => changed(text, { stage: 'last', resources: ['configmaps'] })).toThrow(
+      refused(/secrets would be written by another provider than now/),
+    )
+  })
+
   it('is not final for a resource whose identity is that of others, too', () => {
     const both = PRESENT.replace('- configmaps', '- configmaps\n      - pods')
     const first = changed(changed(both, { stage: 'last', resources: ['configmaps'] }))

@@ -64,7 +64,7 @@ export function changeEncryptionFile(file: EncryptionFile, change: EncryptionCha
   const { document, rules } = file
   const { stage, endpoint } = change
   const isOurs: IsOurs = provider => provider.kind === 'kms' && provider.endpoint === endpoint
-  const before: unknown = document.toJS()
+  const former = { rules, value: document.toJS() as unknown }
   const name = nameFor(rules, change, isOurs, path)
   const entries = entriesOf(document, rules)
   const ours = entries.filter(({ rule }) => rule.providers.some(isOurs))
@@ -72,7 +72,7 @@ export function changeEncryptionFile(file: EncryptionFile, change: EncryptionCha
   if (stage === 'final') removeIdentity(work, { rules, endpoint })
   else goTo(stage, work, { ...change, name })
   putEntries(document, entries)
-  const changed = assertKept(document, before, { endpoint, path })
+  const changed = assertKept(document, former, { endpoint, path })
   if (stage !== 'last') assertFirst(changed.rules, isOurs)
   else assertWriters(rules, changed.rules, isOurs, path)
   return changed

@@ -1,7 +1,8 @@
 import { isDeepStrictEqual } from 'node:util'
 import { type Document } from 'yaml'
+import { unusable } from './entries.ts'
 import { parseEncryptionFile } from './file.ts'
-import { type EncryptionRule } from './rules.ts'
+import { type EncryptionRule, parseGroupResource, rulesFor } from './rules.ts'
 
 /** A file as it is to be written, and what it says. */
 export interface ChangedFile {
@@ -14,28 +15,37 @@ interface ConfigurationValue {
   readonly resources: readonly RuleValue[]
 }
 
+type ProviderValue = Readonly<Record<string, unknown>> & { readonly kms?: { readonly endpoint: string } }
+
 interface RuleValue {
   readonly resources: readonly string[]
-  readonly providers: readonly (Readonly<Record<string, unknown>> & { readonly kms?: { readonly endpoint: string } })[]
+  readonly providers: readonly ProviderValue[]
+}
+
+/** A file as it was before it was changed: its rules, and the same with everything in them, in the same order. */
+export interface FormerFile {
+  readonly rules: readonly EncryptionRule[]
+  readonly value: unknown
 }
 
 /**
  * The file as it is to be written, once it was looked at as kube-apiserver does, and as the promise is: every provider but `identity` and the
- * plugin is as it was before, for each resource that it had.
+ * plugin is as it was before, for each resource that it had; and no resource is written by another one of them than before.
  *
  * @throws {@link KmsCommandError} `KMS_COMMAND_ENCRYPTION_CONFIG`.
  */
 export function assertKept(
   document: Document,
-  before: unknown,
+  former: FormerFile,
   { endpoint, path }: { readonly endpoint: string; readonly path: string },
 ): ChangedFile {
   const text = document.toString({ lineWidth: 0 })
   const { document: now, rules } = parseEncryptionFile(text, path)
+  const before = former.value as ConfigurationValue
   const after = now.toJS() as ConfigurationValue
   const othersOf = ({ providers }: RuleValue): readonly unknown[] =>
     providers.filter(provider => provider.kms?.endpoint !== endpoint && !('identity' in provider))
-  const isKept = (before as ConfigurationValue).resources.every(rule => {
+  const isKept = before.resources.every(rule => {
     const others = othersOf(rule)
     return (
       others.length === 0 ||
@@ -47,5 +57,23 @@ export function assertKept(
     )
   })
   if (!isKept) throw new Error('another provider was changed: nothing is written')
-  return { text, rules }
+  const isOurs = (provider: ProviderValue): boolean => provider.kms?.endpoint === endpoint
+  const changed = [...before.resources, ...after.resources]
+    .flatMap(({ resources }) => resources)
+    .find(resource => {
+      const [was, is] = [writerIn(former.rules, before, resource), writerIn(rules, after, resource)]
+      return !isOurs(was) && !isOurs(is) && !isDeepStrictEqual(was, is)
+    })
+  if (changed === undefined) return { text, rules }
+  throw unusable(
+    path,
+    `the order of its entries does not allow for that: ${changed} would be written by another provider than now, and not by the plugin`,
+  )
+}
+
+/** By what kube-apiserver writes a resource: in clear, where nothing is said of it. */
+function writerIn(rules: readonly EncryptionRule[], value: ConfigurationValue, resource: string): ProviderValue {
+  const [first] = rulesFor(rules, { ...parseGroupResource(resource), isApiObject: true })
+  const writer = first === undefined ? undefined : value.resources[rules.indexOf(first)]?.providers[0]
+  return writer === undefined || 'identity' in writer ? { identity: {} } : writer
 }

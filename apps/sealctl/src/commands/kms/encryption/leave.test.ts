@@ -56,6 +56,12 @@ describe('the way out of an EncryptionConfiguration', () => {
     expect(left(own, 'remove')).toContain('# ours since 2021')
   })
 
+  it('is refused where the plugin stands in one entry under two names: one step would not be enough', () => {
+    const second = { kms: { ...KMS.kms, name: 'sealwright-2' } }
+    expect(() => left(fileOf(entry(['secrets'], KMS, second, IDENTITY)), 'decrypt')).toThrow(refused(/under two names/))
+    expect(() => left(fileOf(entry(['secrets'], IDENTITY, KMS, second)), 'remove')).toThrow(refused(/under two names/))
+  })
+
   it('leads to the provider that is there, and touches no other entry', () => {
     const text = fileOf(entry(['pods'], AESGCM, IDENTITY), entry(['secrets'], KMS, AESGCM))
     expect(() => left(text, 'prepare')).toThrow(refused(/go on with --leave decrypt/))

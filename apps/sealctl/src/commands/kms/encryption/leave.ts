@@ -13,6 +13,7 @@ import {
 } from './entries.ts'
 import { ROUNDS_REMARK } from '../files/encryption-config.ts'
 import { type EncryptionFile } from './file.ts'
+import { type EncryptionRule } from './rules.ts'
 import { assertKept, type ChangedFile } from './kept.ts'
 
 /** How far the way out has been gone: another provider is there, too; that one encrypts, or stores in clear; the plugin is gone. */
@@ -36,7 +37,7 @@ export interface Leaving {
 export function leaveEncryptionFile({ document, rules }: EncryptionFile, leaving: Leaving, path: string): ChangedFile {
   const { step, endpoint } = leaving
   const isOurs: IsOurs = provider => provider.kind === 'kms' && provider.endpoint === endpoint
-  const before: unknown = document.toJS()
+  const former = { rules, value: document.toJS() as unknown }
   const entries = entriesOf(document, rules)
   const ours = entries.filter(({ rule }) => rule.providers.some(isOurs))
   if (ours.length === 0)
@@ -79,7 +80,23 @@ export function leaveEncryptionFile({ document, rules }: EncryptionFile, leaving
       break
   }
   putEntries(document, entries)
-  return assertKept(document, before, { endpoint, path })
+  const changed = assertKept(document, former, { endpoint, path })
+  assertLeft(step, changed.rules, isOurs, path)
+  return changed
+}
+
+/** The plugin may stand in an entry twice, under two names: then one step is not enough. */
+function assertLeft(step: LeavingStep, rules: readonly EncryptionRule[], isOurs: IsOurs, path: string): void {
+  const isLeft =
+    step === 'decrypt'
+      ? rules.some(({ resources }) =>
+          resources.some(resource => {
+            const writer = writerOf(rules, resource)
+            return writer !== undefined && isOurs(writer)
+          }),
+        )
+      : step === 'remove' && rules.some(({ providers }) => providers.some(isOurs))
+  if (isLeft) throw unusable(path, 'the plugin stands in one entry under two names: take one of them out by hand first')
 }
 
 /** It speaks of a plugin that is gone, wherever in the head the library keeps it. */
