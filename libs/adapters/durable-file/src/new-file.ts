@@ -1,9 +1,15 @@
+import { dirname } from 'node:path'
 import { createFile, removeIfPossible } from './temporary-file.ts'
-import { putInPlace } from './replace-file.ts'
+import { putInPlace, syncFolder } from './replace-file.ts'
 
 /** A name that is taken, by an empty file. Disposing of it gives the name up unless it was filled. */
 export interface NewFile extends AsyncDisposable {
-  /** Puts the content there: all of it or nothing, and on the disk once it returns. @throws what the system says. */
+  /**
+   * Puts the content there: all of it or nothing, and on the disk once it returns. If only the folder cannot be flushed at the very end
+   * (`EIO`), it throws and the content is there, to stay: a power cut may still take it away.
+   *
+   * @throws what the system says.
+   */
   fill(bytes: Uint8Array | string): Promise<void>
 }
 
@@ -22,6 +28,7 @@ export async function openNewFile(path: string, { mode }: { readonly mode: numbe
     async fill(bytes) {
       await putInPlace(path, bytes, { mode })
       isFilled = true
+      await syncFolder(dirname(path))
     },
     async [Symbol.asyncDispose]() {
       if (!isFilled) await removeIfPossible(path)

@@ -218,6 +218,20 @@ describe('a new file', () => {
     expect(names()).toEqual([])
   })
 
+  it('stays once it has its content, even if its folder cannot be flushed then, which the caller hears', () => {
+    const source = `
+      import { openNewFile } from ${JSON.stringify(join(import.meta.dirname, 'index.ts'))}
+      await using file = await openNewFile(${JSON.stringify(path)}, { mode: 0o600 })
+      await file.fill('shares').then(() => 'filled', error => error.code).then(ended => process.stdout.write(ended))`
+    // Names may be made and renamed in it; open(2) for the flush needs the right to read it, which root has by a capability.
+    chmodSync(folder.path, 0o300)
+    const asWhom = isRoot ? ['setpriv', '--bounding-set', '-all', '--inh-caps', '-all', '--'] : []
+    const ended = execFileSync('env', [...asWhom, process.execPath, '--input-type=module', '--eval', source])
+    chmodSync(folder.path, 0o700)
+    expect([ended.toString(), content()]).toEqual(['EACCES', 'shares'])
+    expect(names()).toEqual(['state.json'])
+  })
+
   it('is never one that is there already', async () => {
     writeFileSync(path, 'precious')
     await expect(openNewFile(path, { mode: MODE })).rejects.toMatchObject({ code: 'EEXIST' })

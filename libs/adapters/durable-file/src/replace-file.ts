@@ -35,9 +35,10 @@ export async function replaceFile(
 ): Promise<void> {
   await removeLeftovers(path)
   await putInPlace(path, bytes, options)
+  await syncFolder(dirname(path))
 }
 
-/** The same, and nothing is tidied up. */
+/** The same up to the rename: nothing is tidied up, and the folder is not flushed yet. If it throws, the new file is not there. */
 export async function putInPlace(
   path: string,
   bytes: Uint8Array | string,
@@ -60,7 +61,6 @@ export async function putInPlace(
     await removeIfPossible(written)
     throw cause
   }
-  await syncFolder(dirname(path))
 }
 
 /** Makes the names in a folder last: those that were made, renamed and removed. */

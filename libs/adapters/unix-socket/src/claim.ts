@@ -1,4 +1,4 @@
-import { rename, rm } from 'node:fs/promises'
+import { lstat, rename, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { hasErrorCode } from '@sealwright/system-error'
@@ -7,7 +7,8 @@ import { UnixSocketError } from './errors.ts'
 import { knockAt } from './knock.ts'
 import { isClaim, type SocketPlace } from './place.ts'
 
-const CLAIM_MODE = 0o600
+/** Open to all: a user who may not knock at it would never find out that it is dead. It only takes connections, and hangs up. */
+const CLAIM_MODE = 0o666
 /** What a claim is for takes milliseconds. A program that is stopped in the middle (SIGSTOP) keeps the others out. */
 const TIMEOUT_MS = 10_000
 const LOOK_AGAIN_MS = 5
@@ -60,12 +61,17 @@ export async function claimPlace(place: SocketPlace): Promise<Claim> {
   }
 }
 
-/** Removes what programs have left at this place that were killed. Only for who has the claim. */
+/** Removes what programs have left at this place that were killed, where that may be done. Only for who has the claim. */
 export async function removeLeftovers(place: SocketPlace, claim: Claim): Promise<void> {
   for (const name of await place.names()) {
     if (name === claim.name) continue
-    // One that is being made, between bind(2) and listen(2), goes with it: see `announce`.
-    if ((await knockAt(place.at(name))) === 'refused') await rm(place.at(name), { force: true })
+    const path = place.at(name)
+    try {
+      // One that is being made, between bind(2) and listen(2), goes with it: see `announce`.
+      if ((await isSocket(path)) && (await knockAt(path)) === 'refused') await rm(path, { force: true })
+    } catch {
+      // It stays, such as another user's in a sticky folder: it keeps nobody out, for nobody answers.
+    }
   }
 }
 
@@ -94,6 +100,20 @@ async function announce(place: SocketPlace): Promise<Claim> {
 /** Claims of others that answer, or might. */
 async function liveClaims(place: SocketPlace, own?: string): Promise<readonly string[]> {
   const names = (await place.names()).filter(name => isClaim(name) && name !== own)
-  const knocks = await Promise.all(names.map(name => knockAt(place.at(name))))
-  return names.filter((_name, index) => knocks[index] !== 'refused')
+  const areAlive = await Promise.all(names.map(name => mightAnswer(place.at(name))))
+  return names.filter((_name, index) => areAlive[index])
+}
+
+async function mightAnswer(path: string): Promise<boolean> {
+  return (await isSocket(path)) && (await knockAt(path)) !== 'refused'
+}
+
+/** A claim is one from the first moment at which it has its name: what is none is none of ours, even where nobody may knock at it. */
+async function isSocket(path: string): Promise<boolean> {
+  try {
+    return (await lstat(path)).isSocket()
+  } catch (cause) {
+    if (hasErrorCode(cause, 'ENOENT')) return false // given up
+    throw cause
+  }
 }

@@ -1,4 +1,4 @@
-import { existsSync, renameSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, linkSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { chmod, chown, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { connect, createServer, type Server } from 'node:net'
 import { execFile, spawnSync } from 'node:child_process'
@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { listenOnUnixSocket, type SocketOwner } from './index.ts'
+import { assertClosedFolder } from './owner.ts'
 
 let folder: string
 let servers: Server[]
@@ -114,6 +115,17 @@ describe('listening on a Unix socket', () => {
     socket.remove()
   })
 
+  it('takes away no other socket that came to have its inode later', async () => {
+    const path = join(folder, 's')
+    const socket = await listenOnUnixSocket(newServer(), { path })
+    linkSync(path, join(folder, 'kept'))
+    socket.remove()
+    // Some file systems give the inode to the next socket; a second name of it makes sure.
+    renameSync(join(folder, 'kept'), path)
+    socket.remove()
+    expect(await read(path)).toBe('hello')
+  })
+
   it('takes nothing away that another program has put in its place', async () => {
     const path = join(folder, 's')
     const server = newServer()
@@ -161,6 +173,25 @@ describe('listening for another user or group', () => {
     const { uid, gid, mode } = await stat(path)
     return { userId: uid, groupId: gid, mode: mode & 0o777 }
   }
+
+  it.each(['770', '707', '1777'])('gives none away in a folder of mode %s, in which others may put one', async mode => {
+    const path = join(folder, 's')
+    await chmod(folder, Number.parseInt(mode, 8))
+    await expect(listenOnUnixSocket(newServer(), { path, owner: { groupId: ours.groupId } })).rejects.toMatchObject({
+      code: 'SOCKET_FOLDER_UNUSABLE',
+      message: expect.stringContaining(`has mode 0${mode}`) as unknown,
+    })
+    expect(await readdir(folder)).toEqual([])
+    await listenOnUnixSocket(newServer(), { path })
+  })
+
+  it('gives it away in a folder of its owner, which others may read', async () => {
+    const path = join(folder, 's')
+    await chmod(folder, 0o755)
+    await chown(folder, userId, -1)
+    await listenOnUnixSocket(newServer(), { path, owner: { userId } })
+    expect((await ownership(path)).userId).toBe(userId)
+  })
 
   it('gives it to user and group with its mode, by CAP_CHOWN alone', async () => {
     const path = join(folder, 's')
@@ -246,5 +277,33 @@ describe('listening for another user or group', () => {
     await (isRoot ? chown(path, userId, -1) : chmod(path, 0))
     expect(await listenElsewhere(path, owner)).toBe('SOCKET_IN_USE')
     expect((await stat(path)).uid).toBe(userId)
+  })
+})
+
+describe('whose folder it is', () => {
+  const OURS = process.geteuid?.() ?? -1
+  const THIRD = OURS + 1
+  const place = (uid: number) => ({ path: '/run/kms/s', folderStatus: { mode: 0o40755n, uid: BigInt(uid) } })
+
+  it.each<[string, number, SocketOwner]>([
+    ['root', 0, {}],
+    ['this user', OURS, {}],
+    ['the user that the socket is for', THIRD, { userId: THIRD }],
+  ])('may be %s', (_who, uid, owner) => {
+    assertClosedFolder(place(uid), owner)
+  })
+
+  it.each<[string, SocketOwner]>([
+    ['where it is for a group', { groupId: THIRD }],
+    ['where it is for another one', { userId: THIRD + 1 }],
+  ])('is no third user, %s', (_where, owner) => {
+    expect(() => {
+      assertClosedFolder(place(THIRD), owner)
+    }).toThrow(
+      expect.objectContaining({
+        code: 'SOCKET_FOLDER_UNUSABLE',
+        message: expect.stringContaining(`/run/kms belongs to user ${THIRD}`) as unknown,
+      }) as Error,
+    )
   })
 })

@@ -7,7 +7,7 @@ import { claimPlace, removeLeftovers } from './claim.ts'
 import { UnixSocketError } from './errors.ts'
 import { type HeldFile, holdFile, isSameFile } from './held-file.ts'
 import { knockAt, knockAtGivenSocket } from './knock.ts'
-import { giveSocket, type SocketOwner } from './owner.ts'
+import { assertClosedFolder, giveSocket, type SocketOwner } from './owner.ts'
 import { openPlace, type SocketPlace } from './place.ts'
 
 /** `sun_path` holds 108 bytes with the closing zero (unix(7)). */
@@ -29,7 +29,7 @@ export interface ListenOptions {
 export interface ListeningSocket {
   /**
    * Takes the socket away, before the server is closed: closing alone leaves it there, stale. What somebody else has put in its place stays.
-   * May be called again.
+   * May be called again, and does nothing then.
    */
   readonly remove: () => void
 }
@@ -50,6 +50,7 @@ export async function listenOnUnixSocket(server: Server, options: ListenOptions)
   }
   try {
     await using place = await openPlace(path)
+    if (options.owner !== undefined) assertClosedFolder(place, options.owner)
     await using claim = await claimPlace(place)
     await removeLeftovers(place, claim)
     return await listenAlone(server, place, options)
@@ -77,8 +78,12 @@ async function listenAlone(
     if (!isAsFound) throw takenJustNow(place.path)
     await rename(made, place.target)
     const { status } = own
+    let isRemoved = false
     return {
       remove: () => {
+        // Once it is gone, a file system may give its inode to the socket of the next program, which would look like this one.
+        if (isRemoved) return
+        isRemoved = true
         removeOwn(place.path, status)
       },
     }

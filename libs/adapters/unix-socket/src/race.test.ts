@@ -1,6 +1,6 @@
 import { once } from 'node:events'
-import { readdirSync } from 'node:fs'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { readdirSync, statSync } from 'node:fs'
+import { chmod, chown, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { connect, createServer, type Server } from 'node:net'
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { tmpdir } from 'node:os'
@@ -13,6 +13,11 @@ import { openPlace, type SocketPlace } from './place.ts'
 const STARTS = 8
 const ROUNDS = 4
 const WAIT_MS = 30_000
+const isRoot = process.geteuid?.() === 0
+/** Only root can be somebody else: for others their own user stands in. */
+const OTHER_USER = isRoot ? 12_345 : (process.geteuid?.() ?? -1)
+/** Root without what lets it pass by the rights on files, as a unit or a container has it. */
+const CHOWN_ALONE = isRoot ? ['setpriv', '--bounding-set', '-all,+chown', '--inh-caps', '-all,+chown', '--'] : ['env']
 
 let folder: string
 let path: string
@@ -52,8 +57,12 @@ async function read(): Promise<string> {
 }
 
 /** Runs a module in a program of its own. */
-function start(source: string): { readonly child: ChildProcess; readonly output: () => string } {
-  const child = spawn(process.execPath, ['--input-type=module', '--eval', source], {
+function start(
+  source: string,
+  asWhom: readonly string[] = ['env'],
+): { readonly child: ChildProcess; readonly output: () => string } {
+  const [command, ...args] = [...asWhom, process.execPath, '--input-type=module', '--eval', source]
+  const child = spawn(command, args, {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   children.push(child)
@@ -65,15 +74,26 @@ function start(source: string): { readonly child: ChildProcess; readonly output:
 const moduleUrl = (file: string) => JSON.stringify(join(import.meta.dirname, file))
 
 /** Waits for a file called `go`, so that all start in the same moment; says what came of it, and goes on listening. */
-function startListener() {
-  return start(`
+function startListener(asWhom?: readonly string[]) {
+  return start(
+    `
     import { createServer } from 'node:net'
     import { existsSync } from 'node:fs'
     import { listenOnUnixSocket } from ${moduleUrl('index.ts')}
     const server = createServer(socket => socket.on('error', () => socket.destroy()).end(String(process.pid)))
     process.stdout.write('ready ')
     while (!existsSync(${JSON.stringify(join(folder, 'go'))}));
-    process.stdout.write(await listenOnUnixSocket(server, { path: ${JSON.stringify(path)} }).then(() => 'listens.', error => error.code + '.'))`)
+    process.stdout.write(await listenOnUnixSocket(server, { path: ${JSON.stringify(path)} }).then(() => 'listens.', error => error.code + '.'))`,
+    asWhom,
+  )
+}
+
+async function outcomeWithChownAlone(): Promise<string> {
+  await writeFile(join(folder, 'go'), '')
+  const { output } = startListener(CHOWN_ALONE)
+  await waitUntil(() => output().endsWith('.'), { what: 'the outcome', timeoutMs: WAIT_MS })
+  await rm(join(folder, 'go'))
+  return output()
 }
 
 /** A socket whose owner was killed: the file stays, nobody listens. */
@@ -86,7 +106,7 @@ describe('many programs that start on one socket in the same moment', () => {
   it('leave one that listens, which is reached at the path, and all others say that it is in use', async () => {
     leaveStaleSocket()
     for (let round = 0; round < ROUNDS; round += 1) {
-      const listeners = Array.from({ length: STARTS }, startListener)
+      const listeners = Array.from({ length: STARTS }, () => startListener())
       await waitUntil(() => listeners.every(({ output }) => output() === 'ready '), { what: 'all', timeoutMs: WAIT_MS })
       await writeFile(join(folder, 'go'), '')
       await waitUntil(() => listeners.every(({ output }) => output().endsWith('.')), {
@@ -166,6 +186,42 @@ describe('a claim', () => {
     await listenOnUnixSocket(newServer('next'), { path })
     expect(await read()).toBe('next')
     expect(readdirSync(folder)).toEqual(['s'])
+  })
+
+  it.each([
+    ['is taken away by root with CAP_CHOWN alone', process.geteuid?.() ?? -1, 0o755, []],
+    ['stays in a sticky folder of that user, and keeps nobody out', OTHER_USER, 0o1777, isRoot ? ['the claim'] : []],
+  ])('of another user’s program that was killed %s', async (_what, folderOwner, mode, left) => {
+    await chmod(folder, 0o777)
+    await chown(folder, folderOwner, -1)
+    const { child, output } = start(`
+      import { claimPlace } from ${moduleUrl('claim.ts')}
+      import { openPlace } from ${moduleUrl('place.ts')}
+      process.setuid(${OTHER_USER})
+      await claimPlace(await openPlace(${JSON.stringify(path)}))
+      process.stdout.write('claimed')`)
+    await waitUntil(() => output() === 'claimed', { what: 'the claim', timeoutMs: WAIT_MS })
+    await endOf(child)
+    const [claim = ''] = readdirSync(folder)
+    const { uid, mode: claimMode } = statSync(join(folder, claim))
+    expect([uid, claimMode & 0o777]).toEqual([OTHER_USER, 0o666])
+    await chmod(folder, mode)
+    expect(await outcomeWithChownAlone()).toBe('ready listens.')
+    expect(
+      readdirSync(folder)
+        .sort()
+        .map(name => (name === claim ? 'the claim' : name)),
+    ).toEqual([...left, 's'])
+  })
+
+  it('is a socket: nothing else of such a name keeps anybody out, or is taken away', async () => {
+    await using place = await openPlace(path)
+    const [aFolder, aFile, ofNobody] = [place.freshName('new'), place.freshName('claim'), place.freshName('claim')]
+    await mkdir(place.at(aFolder))
+    await writeFile(place.at(aFile), 'precious')
+    await writeFile(place.at(ofNobody), 'precious', { mode: 0 })
+    expect(await outcomeWithChownAlone()).toBe('ready listens.')
+    expect(readdirSync(folder).sort()).toEqual([aFolder, aFile, ofNobody, 's'].sort())
   })
 
   it('of a program that was stopped keeps others out for ten seconds, and they say so', async () => {
