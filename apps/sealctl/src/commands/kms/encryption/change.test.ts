@@ -173,7 +173,7 @@ describe('a change of the present EncryptionConfiguration', () => {
     const first = changed(changed(PRESENT, { stage: 'last', resources: ['configmaps'] }))
     const text = `${first}  - resources: [pods]\n    providers: [{aesgcm: {keys: [{name: g, secret: ${KEY}}]}}]\n`
     expect(() => changed(text, { stage: 'last', resources: ['pods'] })).toThrow(
-      refused(/order of its entries.*configmaps would change over/),
+      refused(/order of its entries.*configmaps would be written by another provider/),
     )
   })
 
@@ -186,8 +186,25 @@ describe('a change of the present EncryptionConfiguration', () => {
       ],
     })
     expect(() => changed(text, { stage: 'last', resources: ['configmaps'] })).toThrow(
+      refused(/secrets would be written by another provider than now: nothing/),
+    )
+    expect(() => changed(text, { stage: 'last', resources: ['configmaps'] })).not.toThrow(new RegExp(KEY))
+  })
+
+  it('leaves a plugin of two names to write by the one that it does, and in their order', () => {
+    const named = (name: string): object => ({ kms: { apiVersion: 'v2', name, endpoint: ENDPOINT } })
+    const fileOf = (...resources: readonly object[]): string =>
+      JSON.stringify({ apiVersion: 'apiserver.config.k8s.io/v1', kind: 'EncryptionConfiguration', resources })
+    const inTwo = fileOf(
+      { resources: ['secrets'], providers: [named('a')] },
+      { resources: ['secrets'], providers: [named('b')] },
+      { resources: ['pods'], providers: [{ identity: {} }] },
+    )
+    expect(() => changed(inTwo, { stage: 'last', resources: ['pods'] })).toThrow(
       refused(/secrets would be written by another provider than now/),
     )
+    const behind = fileOf({ resources: ['secrets'], providers: [AESCBC, named('a'), named('b')] })
+    expect(listOf(changed(behind))).toEqual([{ resources: ['secrets'], providers: [named('a'), named('b'), AESCBC] }])
   })
 
   it('is not final for a resource whose identity is that of others, too', () => {

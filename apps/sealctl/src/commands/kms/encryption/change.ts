@@ -13,7 +13,7 @@ import {
   resourcesAt,
   resourcesNow,
   shareResource,
-  takeProvider,
+  takeProviders,
   unusable,
   writerOf,
 } from './entries.ts'
@@ -72,9 +72,8 @@ export function changeEncryptionFile(file: EncryptionFile, change: EncryptionCha
   if (stage === 'final') removeIdentity(work, { rules, endpoint })
   else goTo(stage, work, { ...change, name })
   putEntries(document, entries)
-  const changed = assertKept(document, former, { endpoint, path })
+  const changed = assertKept(document, former, { endpoint, path, isChangeOver: stage === 'first' })
   if (stage !== 'last') assertFirst(changed.rules, isOurs)
-  else assertWriters(rules, changed.rules, isOurs, path)
   return changed
 }
 
@@ -135,9 +134,13 @@ function goTo(
   for (const entry of ours) {
     const [first] = entry.rule.providers
     if (stage === 'last' && first !== undefined && isOurs(first)) continue
-    const provider = takeProvider(entry, endpoint) ?? document.createNode({ kms })
+    const taken = takeProviders(entry, endpoint)
     const { items } = providersAt(entry)
-    items.splice(stage === 'first' ? 0 : items.length, 0, provider)
+    items.splice(
+      stage === 'first' ? 0 : items.length,
+      0,
+      ...(taken.length > 0 ? taken : [document.createNode({ kms })]),
+    )
   }
   addResources(stage, work, added)
   if (stage === 'last') return
@@ -235,22 +238,4 @@ function removeIdentity(
 function assertFirst(rules: readonly EncryptionRule[], isOurs: IsOurs): void {
   const [hidden] = writtenByOthers(rules, isOurs)
   if (hidden !== undefined) throw new Error(`${hidden} would be encrypted by another provider: nothing is written`)
-}
-
-/** That a change that is about reading leaves each resource to the provider that it is stored by. */
-function assertWriters(
-  before: readonly EncryptionRule[],
-  after: readonly EncryptionRule[],
-  isOurs: IsOurs,
-  path: string,
-): void {
-  const isByOurs = (rules: readonly EncryptionRule[], resource: string): boolean => {
-    const writer = writerOf(rules, resource)
-    return writer !== undefined && isOurs(writer)
-  }
-  const changed = after
-    .flatMap(({ resources }) => resources)
-    .find(resource => isByOurs(before, resource) !== isByOurs(after, resource))
-  if (changed === undefined) return
-  throw unusable(path, `the order of its entries does not allow for that: ${changed} would change over, too`)
 }

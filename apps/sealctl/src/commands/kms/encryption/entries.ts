@@ -53,11 +53,13 @@ export function isIdentity(item: unknown): boolean {
   return isMap(item) && item.has('identity')
 }
 
-/** Takes the provider with this endpoint out of an entry; undefined: it was not there. */
-export function takeProvider(entry: Entry, endpoint: string): unknown {
+/** Takes the providers with this endpoint out of an entry, in their order: one plugin may stand there by two names. */
+export function takeProviders(entry: Entry, endpoint: string): readonly unknown[] {
   const providers = providersAt(entry)
-  const at = providers.items.findIndex(item => isMap(item) && item.getIn(['kms', 'endpoint']) === endpoint)
-  return at === -1 ? undefined : providers.items.splice(at, 1)[0]
+  const isTaken = (item: unknown): boolean => isMap(item) && item.getIn(['kms', 'endpoint']) === endpoint
+  const taken = providers.items.filter(isTaken)
+  providers.items = providers.items.filter(item => !isTaken(item))
+  return taken
 }
 
 /** Whether two entries are for the same resource: kube-apiserver then takes the providers of both, in the order of the entries. */

@@ -15,6 +15,7 @@ interface ConfigurationValue {
   readonly resources: readonly RuleValue[]
 }
 
+/** With its keys: for comparing, never for a message. */
 type ProviderValue = Readonly<Record<string, unknown>> & { readonly kms?: { readonly endpoint: string } }
 
 interface RuleValue {
@@ -28,16 +29,25 @@ export interface FormerFile {
   readonly value: unknown
 }
 
+interface KeptOptions {
+  /** Of the plugin. */
+  readonly endpoint: string
+  readonly path: string
+  /** Whether the step is one by which the plugin begins, or ceases, to encrypt. */
+  readonly isChangeOver: boolean
+}
+
 /**
  * The file as it is to be written, once it was looked at as kube-apiserver does, and as the promise is: every provider but `identity` and the
- * plugin is as it was before, for each resource that it had; and no resource is written by another one of them than before.
+ * plugin is as it was before, for each resource that it had; and each resource is written by the provider that it was written by, down to its
+ * keys: unless that was the plugin, or is the plugin now, in a step that is about that.
  *
  * @throws {@link KmsCommandError} `KMS_COMMAND_ENCRYPTION_CONFIG`.
  */
 export function assertKept(
   document: Document,
   former: FormerFile,
-  { endpoint, path }: { readonly endpoint: string; readonly path: string },
+  { endpoint, path, isChangeOver }: KeptOptions,
 ): ChangedFile {
   const text = document.toString({ lineWidth: 0 })
   const { document: now, rules } = parseEncryptionFile(text, path)
@@ -62,12 +72,12 @@ export function assertKept(
     .flatMap(({ resources }) => resources)
     .find(resource => {
       const [was, is] = [writerIn(former.rules, before, resource), writerIn(rules, after, resource)]
-      return !isOurs(was) && !isOurs(is) && !isDeepStrictEqual(was, is)
+      return !(isChangeOver && (isOurs(was) || isOurs(is))) && !isDeepStrictEqual(was, is)
     })
   if (changed === undefined) return { text, rules }
   throw unusable(
     path,
-    `the order of its entries does not allow for that: ${changed} would be written by another provider than now, and not by the plugin`,
+    `the order of its entries does not allow for that: ${changed} would be written by another provider than now`,
   )
 }
 

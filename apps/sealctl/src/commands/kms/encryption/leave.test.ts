@@ -56,10 +56,24 @@ describe('the way out of an EncryptionConfiguration', () => {
     expect(left(own, 'remove')).toContain('# ours since 2021')
   })
 
-  it('is refused where the plugin stands in one entry under two names: one step would not be enough', () => {
+  it('takes the plugin out by every name that it has in an entry', () => {
     const second = { kms: { ...KMS.kms, name: 'sealwright-2' } }
-    expect(() => left(fileOf(entry(['secrets'], KMS, second, IDENTITY)), 'decrypt')).toThrow(refused(/under two names/))
-    expect(() => left(fileOf(entry(['secrets'], IDENTITY, KMS, second)), 'remove')).toThrow(refused(/under two names/))
+    const decrypting = left(fileOf(entry(['secrets'], KMS, second, IDENTITY)), 'decrypt')
+    expect(listOf(decrypting)).toEqual([entry(['secrets'], IDENTITY, KMS, second)])
+    expect(listOf(left(decrypting, 'remove'))).toEqual([entry(['secrets'], IDENTITY)])
+  })
+
+  it('is refused where the order of the entries would give a resource from one other provider to the next', () => {
+    const second = { kms: { ...KMS.kms, name: 'sealwright-2' } }
+    const text = fileOf(
+      entry(['pods'], KMS, IDENTITY),
+      entry(['secrets'], AESGCM, second),
+      entry(['secrets'], IDENTITY),
+    )
+    expect(() => left(text, 'decrypt')).toThrow(
+      refused(/order of its entries.*secrets would be written by another provider than now/),
+    )
+    expect(() => left(text, 'decrypt')).not.toThrow(new RegExp(AESGCM.aesgcm.keys[0]?.secret ?? 'key'))
   })
 
   it('leads to the provider that is there, and touches no other entry', () => {

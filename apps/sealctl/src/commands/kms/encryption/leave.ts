@@ -7,7 +7,7 @@ import {
   putEntries,
   resourcesNow,
   shareResource,
-  takeProvider,
+  takeProviders,
   unusable,
   writerOf,
 } from './entries.ts'
@@ -59,7 +59,8 @@ export function leaveEncryptionFile({ document, rules }: EncryptionFile, leaving
       if (alone.length > 0)
         throw unusable(path, 'there is no other provider yet: first --leave prepare, for every API server')
       for (const entry of ours) {
-        providersAt(entry).items.push(takeProvider(entry, endpoint))
+        const taken = takeProviders(entry, endpoint)
+        providersAt(entry).items.push(...taken)
         const others = entries.filter(other => !ours.includes(other) && shareResource(other, entry))
         moveEntry(entries, entry, 'behind', others)
       }
@@ -72,7 +73,7 @@ export function leaveEncryptionFile({ document, rules }: EncryptionFile, leaving
         )
       }
       for (const entry of ours) {
-        takeProvider(entry, endpoint)
+        takeProviders(entry, endpoint)
         // What it had is in other entries: else the plugin would encrypt it.
         if (providersAt(entry).items.length === 0) entries.splice(entries.indexOf(entry), 1)
       }
@@ -80,23 +81,22 @@ export function leaveEncryptionFile({ document, rules }: EncryptionFile, leaving
       break
   }
   putEntries(document, entries)
-  const changed = assertKept(document, former, { endpoint, path })
-  assertLeft(step, changed.rules, isOurs, path)
+  const changed = assertKept(document, former, { endpoint, path, isChangeOver: step === 'decrypt' })
+  assertLeft(step, changed.rules, isOurs)
   return changed
 }
 
-/** The plugin may stand in an entry twice, under two names: then one step is not enough. */
-function assertLeft(step: LeavingStep, rules: readonly EncryptionRule[], isOurs: IsOurs, path: string): void {
-  const isLeft =
-    step === 'decrypt'
-      ? rules.some(({ resources }) =>
-          resources.some(resource => {
-            const writer = writerOf(rules, resource)
-            return writer !== undefined && isOurs(writer)
-          }),
-        )
-      : step === 'remove' && rules.some(({ providers }) => providers.some(isOurs))
-  if (isLeft) throw unusable(path, 'the plugin stands in one entry under two names: take one of them out by hand first')
+/** That the plugin encrypts nothing any more, and in the end stands nowhere. */
+function assertLeft(step: LeavingStep, rules: readonly EncryptionRule[], isOurs: IsOurs): void {
+  if (step === 'prepare') return
+  const kept = rules
+    .filter(({ providers }) => providers.some(isOurs))
+    .flatMap(({ resources }) => resources)
+    .find(resource => {
+      const writer = writerOf(rules, resource)
+      return step === 'remove' || (writer !== undefined && isOurs(writer))
+    })
+  if (kept !== undefined) throw new Error(`the plugin would stay with ${kept}: nothing is written`)
 }
 
 /** It speaks of a plugin that is gone, wherever in the head the library keeps it. */
