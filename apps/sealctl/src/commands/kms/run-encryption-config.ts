@@ -7,7 +7,7 @@ import { type EncryptionConfigArguments } from './encryption-config.ts'
 import { changeEncryptionFile, DEFAULT_PROVIDER_NAME, type EncryptionStage } from './encryption/change.ts'
 import { parseEncryptionFile, readEncryptionFile } from './encryption/file.ts'
 import { leaveEncryptionFile } from './encryption/leave.ts'
-import { type EncryptionProvider, type EncryptionRule, parseGroupResource, rulesFor } from './encryption/rules.ts'
+import { type EncryptionProvider, type EncryptionRule, rulesOf } from './encryption/rules.ts'
 import { assertProviderName, normalResources, renderEncryptionConfig } from './files/encryption-config.ts'
 import { type KmsCall } from './kms-command.ts'
 import { configOrExample, loadKmsConfig } from './load-config.ts'
@@ -114,7 +114,7 @@ function written(output: string, rules: readonly EncryptionRule[], endpoint?: st
 function inTwoEntries(rules: readonly EncryptionRule[]): readonly string[] {
   const resources = [...new Set(rules.flatMap(rule => rule.resources))]
   return resources.flatMap(resource => {
-    const found = rulesFor(rules, { ...parseGroupResource(resource), isApiObject: true })
+    const found = rulesOf(rules, resource)
     if (found.length < 2) return []
     const providers = found.flatMap(rule => rule.providers.map(nameOf))
     return [`${resource} stands in ${found.length} entries, which add up: ${providers.join(', then ')}`]

@@ -1,19 +1,18 @@
 import { type KmsConfig } from '@sealwright/kms-config'
 import { SealctlError } from '../../../errors.ts'
 import { readEncryptionFile } from '../encryption/file.ts'
-import { type EncryptionProvider, rulesFor } from '../encryption/rules.ts'
+import { type EncryptionProvider, pluginAt, rulesOf } from '../encryption/rules.ts'
 import { KmsCommandError } from '../errors.ts'
 import { type Check, failed, note, passed, warning } from './check.ts'
 
 const DEFAULT_TIMEOUT_MS = 3_000
-const SECRETS = { resource: 'secrets', group: '', isApiObject: true }
 
 /** How kube-apiserver is told to use this plugin: by all entries for Secrets, of which the first provider writes and each one reads. */
 export async function checkEncryptionConfig(path: string, config: KmsConfig): Promise<readonly Check[]> {
   let providers: readonly EncryptionProvider[]
   try {
     const { rules } = await readEncryptionFile(path)
-    providers = rulesFor(rules, SECRETS).flatMap(rule => rule.providers)
+    providers = rulesOf(rules, 'secrets').flatMap(rule => rule.providers)
   } catch (error) {
     if (!(error instanceof SealctlError || error instanceof KmsCommandError)) throw error
     return [failed('encryption-config', error.message, 'sealctl kms encryption-config makes one; keep what is there')]
@@ -25,9 +24,8 @@ export async function checkEncryptionConfig(path: string, config: KmsConfig): Pr
 }
 
 function ours(providers: readonly EncryptionProvider[], { socket }: KmsConfig) {
-  return providers.flatMap((each, index) =>
-    each.kind === 'kms' && each.endpoint === `unix://${socket.path}` ? [{ ...each, index }] : [],
-  )[0]
+  const isOurs = pluginAt(`unix://${socket.path}`)
+  return providers.flatMap((each, index) => (isOurs(each) ? [{ ...each, index }] : []))[0]
 }
 
 function checkFirst(path: string, providers: readonly EncryptionProvider[], config: KmsConfig): Check {

@@ -5,7 +5,6 @@ import {
   type Entry,
   hasIdentity,
   isIdentity,
-  type IsOurs,
   moveEntry,
   newEntry,
   providersAt,
@@ -15,11 +14,10 @@ import {
   shareResource,
   takeProviders,
   unusable,
-  writerOf,
 } from './entries.ts'
 import { type EncryptionFile } from './file.ts'
 import { assertKept, type ChangedFile } from './kept.ts'
-import { type EncryptionRule, parseGroupResource, rulesFor, writtenByOthers } from './rules.ts'
+import { type EncryptionRule, type IsOurs, isWrittenBy, pluginAt, rulesOf, writtenByOthers } from './rules.ts'
 
 /** How far the way into the plugin has been gone: it decrypts; it encrypts too; nothing is read in clear any more. */
 export type EncryptionStage = 'final' | 'first' | 'last'
@@ -46,7 +44,6 @@ interface Work {
 }
 
 export const DEFAULT_PROVIDER_NAME = 'sealwright'
-const SECRETS = { resource: 'secrets', group: '', isApiObject: true }
 
 /**
  * Changes an `EncryptionConfiguration` in place, and only this plugin in it: what another provider has encrypted is read as before. Nothing but
@@ -63,8 +60,8 @@ const SECRETS = { resource: 'secrets', group: '', isApiObject: true }
 export function changeEncryptionFile(file: EncryptionFile, change: EncryptionChange, path: string): ChangedFile {
   const { document, rules } = file
   const { stage, endpoint } = change
-  const isOurs: IsOurs = provider => provider.kind === 'kms' && provider.endpoint === endpoint
-  const former = { rules, value: document.toJS() as unknown }
+  const isOurs = pluginAt(endpoint)
+  const former: unknown = document.toJS()
   const name = nameFor(rules, change, isOurs, path)
   const entries = entriesOf(document, rules)
   const ours = entries.filter(({ rule }) => rule.providers.some(isOurs))
@@ -120,7 +117,8 @@ function goTo(
   const isFirst = ours.some(({ rule: { providers } }) => providers[0] !== undefined && isOurs(providers[0]))
   if (!isThere) ours.push(entryForSecrets(work))
   const present = entries.map(({ rule }) => rule)
-  if (stage === 'last' && isFirst && !isForMore(present, asked, isOurs))
+  const isForMore = asked.some(resource => !isWrittenBy(present, resource, isOurs))
+  if (stage === 'last' && isFirst && !isForMore)
     throw unusable(path, 'the plugin is the first provider: --last comes before that')
   const added = asked.filter(resource => !hasResource(work, resource))
   const [late] = added
@@ -150,19 +148,11 @@ function goTo(
   }
 }
 
-/** Whether something was asked for that is not encrypted by the plugin. */
-function isForMore(rules: readonly EncryptionRule[], asked: readonly string[], isOurs: IsOurs): boolean {
-  return asked.some(resource => {
-    const writer = writerOf(rules, resource)
-    return writer === undefined || !isOurs(writer)
-  })
-}
-
 /** The entry by which Secrets are stored: a new one if there is none, which reads what is in clear. */
 function entryForSecrets({ document, entries }: Work): Entry {
-  const [rule] = rulesFor(
+  const [rule] = rulesOf(
     entries.map(entry => entry.rule),
-    SECRETS,
+    'secrets',
   )
   const found = entries.find(entry => entry.rule === rule)
   if (found !== undefined) return found
@@ -174,7 +164,7 @@ function entryForSecrets({ document, entries }: Work): Entry {
 /** Whether the plugin has a resource already, if only to decrypt. */
 function hasResource({ entries, ours, path }: Work, resource: string): boolean {
   const rules = entries.map(({ rule }) => rule)
-  const found = rulesFor(rules, { ...parseGroupResource(resource), isApiObject: true })
+  const found = rulesOf(rules, resource)
   if (ours.some(({ rule }) => found.includes(rule))) return true
   if (found.every(rule => rule.resources.includes(resource))) return false
   throw unusable(path, `${resource} is in another entry than the plugin, by a wildcard: name it there by itself first`)
@@ -209,10 +199,7 @@ function removeIdentity(
   if (ours.length === 0)
     throw unusable(path, `the plugin at ${endpoint} is in none of its entries: --final is the last step`)
   const covered = ours.flatMap(entry => resourcesNow(entry))
-  const late = covered.filter(resource => {
-    const writer = writerOf(rules, resource)
-    return writer === undefined || !isOurs(writer)
-  })
+  const late = covered.filter(resource => !isWrittenBy(rules, resource, isOurs))
   if (late.length > 0)
     throw unusable(path, `the plugin is not the first provider for ${late.join(', ')}: --final is the last step`)
   const withIdentity = entries.filter(

@@ -1,8 +1,6 @@
 import { type Document, isMap, isSeq, type YAMLMap, type YAMLSeq } from 'yaml'
 import { KmsCommandError } from '../errors.ts'
-import { type EncryptionProvider, type EncryptionRule, parseGroupResource, rulesFor } from './rules.ts'
-
-export type IsOurs = (provider: EncryptionProvider) => boolean
+import { type EncryptionRule, parseGroupResource } from './rules.ts'
 
 /** One entry of the list in a file: what can be written anew, and what it said when it was read. */
 export interface Entry {
@@ -77,11 +75,6 @@ export function moveEntry(entries: Entry[], entry: Entry, to: 'before' | 'behind
   entries.splice(from, 1)
   // Behind: the one that it was before has moved by one.
   entries.splice(place, 0, entry)
-}
-
-/** By what kube-apiserver stores a resource. */
-export function writerOf(rules: readonly EncryptionRule[], resource: string): EncryptionProvider | undefined {
-  return rulesFor(rules, { ...parseGroupResource(resource), isApiObject: true })[0]?.providers[0]
 }
 
 export function unusable(path: string, what: string): KmsCommandError {

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { type Document } from 'yaml'
 import { unusable } from './entries.ts'
 import { parseEncryptionFile } from './file.ts'
-import { type EncryptionRule, parseGroupResource, rulesFor } from './rules.ts'
+import { type EncryptionRule, rulesOf } from './rules.ts'
 
 /** A file as it is to be written, and what it says. */
 export interface ChangedFile {
@@ -23,12 +23,6 @@ interface RuleValue {
   readonly providers: readonly ProviderValue[]
 }
 
-/** A file as it was before it was changed: its rules, and the same with everything in them, in the same order. */
-export interface FormerFile {
-  readonly rules: readonly EncryptionRule[]
-  readonly value: unknown
-}
-
 interface KeptOptions {
   /** Of the plugin. */
   readonly endpoint: string
@@ -42,19 +36,21 @@ interface KeptOptions {
  * plugin is as it was before, for each resource that it had; and each resource is written by the provider that it was written by, down to its
  * keys: unless that was the plugin, or is the plugin now, in a step that is about that.
  *
+ * @param former - what the file said before it was changed, with everything in it.
  * @throws {@link KmsCommandError} `KMS_COMMAND_ENCRYPTION_CONFIG`.
  */
 export function assertKept(
   document: Document,
-  former: FormerFile,
+  former: unknown,
   { endpoint, path, isChangeOver }: KeptOptions,
 ): ChangedFile {
   const text = document.toString({ lineWidth: 0 })
   const { document: now, rules } = parseEncryptionFile(text, path)
-  const before = former.value as ConfigurationValue
+  const before = former as ConfigurationValue
   const after = now.toJS() as ConfigurationValue
+  const isOurs = (provider: ProviderValue): boolean => provider.kms?.endpoint === endpoint
   const othersOf = ({ providers }: RuleValue): readonly unknown[] =>
-    providers.filter(provider => provider.kms?.endpoint !== endpoint && !('identity' in provider))
+    providers.filter(provider => !isOurs(provider) && !('identity' in provider))
   const isKept = before.resources.every(rule => {
     const others = othersOf(rule)
     return (
@@ -67,11 +63,10 @@ export function assertKept(
     )
   })
   if (!isKept) throw new Error('another provider was changed: nothing is written')
-  const isOurs = (provider: ProviderValue): boolean => provider.kms?.endpoint === endpoint
   const changed = [...before.resources, ...after.resources]
     .flatMap(({ resources }) => resources)
     .find(resource => {
-      const [was, is] = [writerIn(former.rules, before, resource), writerIn(rules, after, resource)]
+      const [was, is] = [writerIn(before, resource), writerIn(after, resource)]
       return !(isChangeOver && (isOurs(was) || isOurs(is))) && !isDeepStrictEqual(was, is)
     })
   if (changed === undefined) return { text, rules }
@@ -82,8 +77,7 @@ export function assertKept(
 }
 
 /** By what kube-apiserver writes a resource: in clear, where nothing is said of it. */
-function writerIn(rules: readonly EncryptionRule[], value: ConfigurationValue, resource: string): ProviderValue {
-  const [first] = rulesFor(rules, { ...parseGroupResource(resource), isApiObject: true })
-  const writer = first === undefined ? undefined : value.resources[rules.indexOf(first)]?.providers[0]
+function writerIn({ resources }: ConfigurationValue, resource: string): ProviderValue {
+  const writer = rulesOf(resources, resource)[0]?.providers[0]
   return writer === undefined || 'identity' in writer ? { identity: {} } : writer
 }

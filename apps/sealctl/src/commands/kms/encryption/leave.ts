@@ -1,7 +1,6 @@
 import { type Document, visit } from 'yaml'
 import {
   entriesOf,
-  type IsOurs,
   moveEntry,
   providersAt,
   putEntries,
@@ -9,11 +8,10 @@ import {
   shareResource,
   takeProviders,
   unusable,
-  writerOf,
 } from './entries.ts'
 import { ROUNDS_REMARK } from '../files/encryption-config.ts'
 import { type EncryptionFile } from './file.ts'
-import { type EncryptionRule } from './rules.ts'
+import { type EncryptionRule, type IsOurs, isWrittenBy, pluginAt } from './rules.ts'
 import { assertKept, type ChangedFile } from './kept.ts'
 
 /** How far the way out has been gone: another provider is there, too; that one encrypts, or stores in clear; the plugin is gone. */
@@ -36,17 +34,14 @@ export interface Leaving {
  */
 export function leaveEncryptionFile({ document, rules }: EncryptionFile, leaving: Leaving, path: string): ChangedFile {
   const { step, endpoint } = leaving
-  const isOurs: IsOurs = provider => provider.kind === 'kms' && provider.endpoint === endpoint
-  const former = { rules, value: document.toJS() as unknown }
+  const isOurs = pluginAt(endpoint)
+  const former: unknown = document.toJS()
   const entries = entriesOf(document, rules)
   const ours = entries.filter(({ rule }) => rule.providers.some(isOurs))
   if (ours.length === 0)
     throw unusable(path, `the plugin at ${endpoint} is in none of its entries: another one is named by --config`)
   const alone = ours.filter(({ rule }) => rule.providers.every(isOurs))
-  const written = ours.flatMap(resourcesNow).filter(resource => {
-    const writer = writerOf(rules, resource)
-    return writer !== undefined && isOurs(writer)
-  })
+  const written = ours.flatMap(resourcesNow).filter(resource => isWrittenBy(rules, resource, isOurs))
   switch (step) {
     case 'prepare':
       if (alone.length === 0)
@@ -92,10 +87,7 @@ function assertLeft(step: LeavingStep, rules: readonly EncryptionRule[], isOurs:
   const kept = rules
     .filter(({ providers }) => providers.some(isOurs))
     .flatMap(({ resources }) => resources)
-    .find(resource => {
-      const writer = writerOf(rules, resource)
-      return step === 'remove' || (writer !== undefined && isOurs(writer))
-    })
+    .find(resource => step === 'remove' || isWrittenBy(rules, resource, isOurs))
   if (kept !== undefined) throw new Error(`the plugin would stay with ${kept}: nothing is written`)
 }
 

@@ -109,9 +109,12 @@ export interface ResourceSeen {
  * The entries by which kube-apiserver stores a resource, in their order: its own, else those for its group, else those for everything. Where
  * the group is not known: all that may be the ones.
  */
-export function rulesFor(rules: readonly EncryptionRule[], seen: ResourceSeen): readonly EncryptionRule[] {
+export function rulesFor<Rule extends Pick<EncryptionRule, 'resources'>>(
+  rules: readonly Rule[],
+  seen: ResourceSeen,
+): readonly Rule[] {
   const { group, resource, isApiObject } = seen
-  const withA = (test: (named: GroupResource) => boolean): readonly EncryptionRule[] =>
+  const withA = (test: (named: GroupResource) => boolean): readonly Rule[] =>
     rules.filter(({ resources }) => resources.some(text => test(parseGroupResource(text))))
   const exact = withA(named => named.resource === resource && (group === undefined || named.group === group))
   if (exact.length > 0 || !isApiObject) return exact
@@ -122,16 +125,37 @@ export function rulesFor(rules: readonly EncryptionRule[], seen: ResourceSeen): 
   return [...ofGroup, ...withA(named => named.resource === ANY && named.group === ANY)]
 }
 
+/** As {@link rulesFor}, for a resource as an entry names it. */
+export function rulesOf<Rule extends Pick<EncryptionRule, 'resources'>>(
+  rules: readonly Rule[],
+  resource: string,
+): readonly Rule[] {
+  return rulesFor(rules, { ...parseGroupResource(resource), isApiObject: true })
+}
+
+/** By what kube-apiserver stores a resource: the first provider of its entries; undefined: in clear, since nothing is said of it. */
+export function writerOf(rules: readonly EncryptionRule[], resource: string): EncryptionProvider | undefined {
+  return rulesOf(rules, resource)[0]?.providers[0]
+}
+
+export type KmsEntryProvider = Extract<EncryptionProvider, { kind: 'kms' }>
+export type IsOurs = (provider: EncryptionProvider) => provider is KmsEntryProvider
+
+/** Whether a provider is the plugin at this endpoint, whatever its name. */
+export function pluginAt(endpoint: string): IsOurs {
+  return (provider): provider is KmsEntryProvider => provider.kind === 'kms' && provider.endpoint === endpoint
+}
+
+/** Whether the plugin encrypts what is new of a resource. */
+export function isWrittenBy(rules: readonly EncryptionRule[], resource: string, isOurs: IsOurs): boolean {
+  const writer = writerOf(rules, resource)
+  return writer !== undefined && isOurs(writer)
+}
+
 /** What stands in the entries of one plugin, and is encrypted by another provider: its own entry comes first, or a provider in it. */
-export function writtenByOthers(
-  rules: readonly EncryptionRule[],
-  isOurs: (provider: EncryptionProvider) => boolean,
-): readonly string[] {
+export function writtenByOthers(rules: readonly EncryptionRule[], isOurs: IsOurs): readonly string[] {
   return rules
     .filter(({ providers }) => providers.some(isOurs))
     .flatMap(({ resources }) => resources)
-    .filter(resource => {
-      const [first] = rulesFor(rules, { ...parseGroupResource(resource), isApiObject: true })
-      return first?.providers[0] === undefined || !isOurs(first.providers[0])
-    })
+    .filter(resource => !isWrittenBy(rules, resource, isOurs))
 }

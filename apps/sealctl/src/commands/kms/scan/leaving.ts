@@ -1,6 +1,7 @@
 import { type Finding } from './finding.ts'
 import { type Tally } from './tally.ts'
-import { OTHER_ETCDS, reason, type Verdict } from './verdict.ts'
+import { OTHER_ETCDS, prefixReasons, reason, ungroupedReasons, unknownKeyReasons } from './reasons.ts'
+import { type Verdict } from './verdict.ts'
 
 /**
  * Judges whether the plugin may be taken away: nothing that was found needs it. What others encrypt is not asked about. Pure.
@@ -20,13 +21,10 @@ export function judgeLeaving(
         'encrypted by Sealwright, and not by a version of this key',
         ': by the plugin with another clusterId or key, or with the key that was here before',
       ),
-      ...reason(of('damaged'), 'damaged, so that nobody knows by which key'),
-      ...reason(of('unknown-encryption'), 'encrypted in a way that is not known, or damaged'),
-      ...(ungrouped === 0 ? [] : [`${ungrouped} objects are of more kinds than can be told apart`]),
+      ...unknownKeyReasons(groups),
+      ...ungroupedReasons(ungrouped),
       ...(objects > 0 ? [] : ['nothing at all was found: is it the right etcd, and the right prefix?']),
-      ...(prefix === ''
-        ? []
-        : [`only keys that begin with ${prefix} were looked at: what else there is nobody has seen`]),
+      ...prefixReasons(prefix),
     ],
     warnings: [],
     cautions: [OTHER_ETCDS],

@@ -1,7 +1,8 @@
 import { type KmsProvider } from '@sealwright/kms-v2'
-import { type EncryptionProvider, type EncryptionRule, rulesFor, writtenByOthers } from '../encryption/rules.ts'
+import { type EncryptionRule, pluginAt, rulesFor, writtenByOthers } from '../encryption/rules.ts'
 import { type KeyFacts } from '../key-facts.ts'
 import { type Finding } from './finding.ts'
+import { OTHER_ETCDS, prefixReasons, reason, resources, ungroupedReasons, unknownKeyReasons } from './reasons.ts'
 import { type Group, type Tally } from './tally.ts'
 
 /** Whether a version, and all that are older, is needed no longer; and whether everything is encrypted that is to be. */
@@ -76,26 +77,17 @@ export function judge({ groups, objects, ungrouped }: Tally, key: KeyFacts, opti
       'encrypted by Sealwright, and not by a version of this key',
       '; check clusterId and the key in the configuration before anything else',
     ),
-    ...reason(
-      of(({ kind }) => kind === 'damaged'),
-      'damaged, so that nobody knows by which key',
-    ),
-    ...reason(
-      of(({ kind }) => kind === 'unknown-encryption'),
-      'encrypted in a way that is not known, or damaged',
-    ),
+    ...unknownKeyReasons(groups),
     ...reason(
       of(finding => finding.kind === 'other-kms' && names.has(finding.provider)),
       `under the name of this plugin (${[...names].join(', ')}) by a key that is none of Sealwright’s`,
     ),
-    ...(ungrouped === 0 ? [] : [`${ungrouped} objects are of more kinds than can be told apart`]),
+    ...ungroupedReasons(ungrouped),
     // What another etcd holds says nothing of what is in clear in this one.
     ...(isFound || (elsewhere.length > 0 && encryption === undefined && objects > 0)
       ? []
       : ['nothing at all is encrypted by this key: is it the right etcd, and the right prefix?']),
-    ...(prefix === ''
-      ? []
-      : [`only keys that begin with ${prefix} were looked at: what else there is nobody has seen`]),
+    ...prefixReasons(prefix),
     ...(encryption === undefined ? [] : encryptionReasons(groups, encryption)),
   ]
   return {
@@ -138,7 +130,7 @@ function elsewhereReasons({ versions }: KeyFacts, version: number, keyIds: reado
 
 /** What an `EncryptionConfiguration` has the plugin encrypt, and is not encrypted by it. */
 function encryptionReasons(groups: readonly Group[], { path, rules, endpoint }: EncryptionToCheck): readonly string[] {
-  const isOurs = (provider: EncryptionProvider): boolean => provider.kind === 'kms' && provider.endpoint === endpoint
+  const isOurs = pluginAt(endpoint)
   if (!rules.some(({ providers }) => providers.some(isOurs))) {
     return [`${path}: no provider has the endpoint ${endpoint}: is it the right file?`]
   }
@@ -149,9 +141,7 @@ function encryptionReasons(groups: readonly Group[], { path, rules, endpoint }: 
   const untouched = inClear.filter(({ resource }) => !begun.has(resource))
   const unlisted = groups.filter(group => group.finding.kind === 'ours' && !isCovered(group))
   const namesFor = ({ seen }: Group): readonly string[] =>
-    rulesFor(rules, seen).flatMap(({ providers }) =>
-      providers.flatMap(provider => (provider.kind === 'kms' && isOurs(provider) ? [provider.name] : [])),
-    )
+    rulesFor(rules, seen).flatMap(({ providers }) => providers.filter(isOurs).map(({ name }) => name))
   const misnamed = covered.filter(
     group => group.finding.kind === 'ours' && !namesFor(group).includes(group.finding.provider),
   )
@@ -208,10 +198,6 @@ function warningsOf(
   ]
 }
 
-/** What no look at one etcd can show. */
-export const OTHER_ETCDS =
-  'etcds that are not named here were not looked at: those of --etcd-servers-overrides, of API servers beside this one, of virtual clusters that have this plugin. Look through each'
-
 /** What no look at one etcd, from one node, can show. */
 function cautionsOf(
   { active }: KeyFacts,
@@ -234,25 +220,6 @@ function cautionsOf(
         ]
       : []),
   ]
-}
-
-/** One sentence of some groups; none if there are none. */
-export function reason(groups: readonly Group[], what: string, more = ''): readonly string[] {
-  return groups.length === 0 ? [] : [`${count(groups)} ${what}: ${resources(groups)}${more}`]
-}
-
-function count(groups: readonly Group[]): string {
-  const objects = groups.reduce((sum, group) => sum + group.objects, 0)
-  return objects === 1 ? '1 object is' : `${objects} objects are`
-}
-
-const MAX_NAMED = 8
-
-function resources(groups: readonly Group[]): string {
-  const names = [...new Set(groups.map(({ resource }) => resource))]
-  return names.length <= MAX_NAMED
-    ? names.join(', ')
-    : `${names.slice(0, MAX_NAMED).join(', ')} and ${names.length - MAX_NAMED} more`
 }
 
 function iso(timeMs: number): string {
