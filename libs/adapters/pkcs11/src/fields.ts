@@ -1,9 +1,8 @@
-import { allocateKeyBytes } from '@sealwright/secret'
+import { joinBytes, textBytes } from '@sealwright/bytes'
 
 /** Bytes to be written one after another. Nothing is copied before {@link join}, so that a secret stands in one place only. */
 export type Part = Uint8Array | readonly Part[]
 
-const encoder = new TextEncoder()
 const decoder = new TextDecoder('utf-8', { fatal: true })
 
 /** Bytes of another layout than the one we know. */
@@ -13,14 +12,7 @@ export class FieldError extends Error {
 
 /** All parts in one array of its own, to be wiped by the caller where there is a secret among them. */
 export function join(part: Part): Uint8Array {
-  const pieces = flatten(part)
-  const joined = allocateKeyBytes(pieces.reduce((length, piece) => length + piece.byteLength, 0))
-  let offset = 0
-  for (const piece of pieces) {
-    joined.set(piece, offset)
-    offset += piece.byteLength
-  }
-  return joined
+  return joinBytes(flatten(part))
 }
 
 function flatten(part: Part): readonly Uint8Array[] {
@@ -49,7 +41,7 @@ export function sized(bytes: Uint8Array): Part {
 
 /** Length (2) ‖ UTF-8. */
 export function text(value: string): Part {
-  return sized(encoder.encode(value))
+  return sized(textBytes(value))
 }
 
 /** Count (2) ‖ entries. */

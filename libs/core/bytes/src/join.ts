@@ -4,7 +4,10 @@ const UINT32_BYTES = 4
 /**
  * All of them one behind another.
  *
- * @returns A fresh array, in memory outside the JavaScript heap: where a part is secret, the caller wipes it.
+ * V8 keeps arrays of up to 64 bytes on its heap, and leaves a copy there as soon as somebody asks for their `buffer`, as `DataView` and
+ * `node:crypto` do: a copy of a key that nobody can wipe.
+ *
+ * @returns A fresh array, outside any shared pool and outside the JavaScript heap: where a part is secret, the caller wipes it.
  */
 export function joinBytes(parts: readonly Uint8Array[]): Uint8Array {
   const joined = new Uint8Array(new ArrayBuffer(parts.reduce((sum, part) => sum + part.byteLength, 0)))

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
 import { type KeyVersion, type KmsProvider } from './backend.ts'
-import { lengthPrefixed, textBytes } from '@sealwright/bytes'
+import { lengthPrefixed, textBytes, uint32 } from '@sealwright/bytes'
 
 /** Length of a lineage, in bytes. */
 export const LINEAGE_BYTES = 16
@@ -8,7 +8,6 @@ export const LINEAGE_BYTES = 16
 const DOMAIN = textBytes('sealwright kms v2 key id v1')
 /** Tells everybody whose key id it is, and of which format. */
 const PREFIX = 'sealwright.v1.'
-const VERSION_BYTES = 4
 /** The highest number that a version can have: what four bytes hold. */
 export const MAX_KEY_VERSION = 0xffff_ffff
 
@@ -28,8 +27,6 @@ export interface KeyIdentity extends Pick<KeyVersion, 'version' | 'lineage'> {
  * @see docs/formats/kms-ciphertext.md §2
  */
 export function keyIdOf({ provider, clusterId, lineage, version }: KeyIdentity): string {
-  const number = new Uint8Array(VERSION_BYTES)
-  new DataView(number.buffer).setUint32(0, version)
-  const fields = [DOMAIN, textBytes(provider), textBytes(clusterId), lineage, number]
+  const fields = [DOMAIN, textBytes(provider), textBytes(clusterId), lineage, uint32(version)]
   return PREFIX + hash('sha256', lengthPrefixed(fields), 'base64url')
 }

@@ -2,7 +2,7 @@ import { createCipheriv, createDecipheriv, createHmac, hkdfSync } from 'node:cry
 
 import { allocateKeyBytes, Secret } from '@sealwright/secret'
 
-import { textBytes } from '@sealwright/bytes'
+import { joinBytes, textBytes } from '@sealwright/bytes'
 import { xWingDecapsulate, xWingEncapsulate } from './x-wing.ts'
 
 /** Length of the authentication tag, in bytes. */
@@ -51,8 +51,8 @@ export function keySchedule(input: {
   readonly aeadId: number
 }): KeySchedule {
   const { sharedSecret, info, kemId, aeadId } = input
-  const suiteId = joined([textBytes('HPKE'), uint16(kemId), uint16(KDF_HKDF_SHA256), uint16(aeadId)])
-  const context = joined([
+  const suiteId = joinBytes([textBytes('HPKE'), uint16(kemId), uint16(KDF_HKDF_SHA256), uint16(aeadId)])
+  const context = joinBytes([
     Uint8Array.of(MODE_BASE),
     labeledExtract(suiteId, 'psk_id_hash', NOTHING),
     labeledExtract(suiteId, 'info_hash', info),
@@ -66,7 +66,7 @@ export function keySchedule(input: {
             DIGEST,
             labeled(suiteId, 'secret', NOTHING),
             salt,
-            joined([uint16(byteLength), labeled(suiteId, label, context)]),
+            joinBytes([uint16(byteLength), labeled(suiteId, label, context)]),
             byteLength,
           ),
         ),
@@ -102,7 +102,7 @@ export function hpkeSeal(input: {
   key.fill(0)
   const ciphertext = input.plaintext.reveal(bytes => cipher.update(bytes))
   cipher.final()
-  return { enc, ciphertext: Uint8Array.from([...ciphertext, ...cipher.getAuthTag()]) }
+  return { enc, ciphertext: joinBytes([ciphertext, cipher.getAuthTag()]) }
 }
 
 /**
@@ -154,13 +154,9 @@ function labeledExtract(suiteId: Uint8Array, label: string, ikm: Uint8Array): Ui
 
 /** What RFC 9180 §4 puts before each input. */
 function labeled(suiteId: Uint8Array, label: string, input: Uint8Array): Uint8Array {
-  return joined([textBytes('HPKE-v1'), suiteId, textBytes(label), input])
+  return joinBytes([textBytes('HPKE-v1'), suiteId, textBytes(label), input])
 }
 
 function uint16(number: number): Uint8Array {
   return Uint8Array.of(number >> 8, number & 0xff)
-}
-
-function joined(parts: readonly Uint8Array[]): Uint8Array {
-  return Uint8Array.from(parts.flatMap(part => [...part]))
 }

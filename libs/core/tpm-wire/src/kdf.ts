@@ -1,8 +1,7 @@
+import { textBytes } from '@sealwright/bytes'
 import { createHash, createHmac } from 'node:crypto'
 
 import { concat, u32 } from './writer.ts'
-
-const encoder = new TextEncoder()
 
 /** SHA-256 over the parts, one after another. 32 bytes. */
 export function sha256(...parts: readonly Uint8Array[]): Uint8Array {
@@ -62,7 +61,7 @@ function counterMode(bits: number, block: (counter: Uint8Array) => Uint8Array): 
 }
 
 function terminated(label: string): Uint8Array {
-  return concat(encoder.encode(label), Uint8Array.of(0))
+  return concat(textBytes(label), Uint8Array.of(0))
 }
 
 /** The same memory as a plain array: a copy would be one more to wipe. */

@@ -1,3 +1,4 @@
+import { joinBytes } from '@sealwright/bytes'
 import { TpmWireError } from './errors.ts'
 
 /** The largest value of a 16-bit size field (Part 2, clause 10.4.1). */
@@ -23,20 +24,9 @@ export function u8(value: number): Uint8Array {
   return uint(value, 1, 0xff)
 }
 
-/**
- * Puts byte strings one after another, in a fresh array outside any shared pool and outside the JavaScript heap.
- *
- * V8 keeps arrays of up to 64 bytes on its heap, and leaves a copy there as soon as somebody asks for their `buffer`, as
- * `DataView` and `node:crypto` do: a copy of a key that nobody can wipe.
- */
+/** As {@link joinBytes}: where a part is secret, the caller wipes what is returned. */
 export function concat(...parts: readonly Uint8Array[]): Uint8Array {
-  const joined = new Uint8Array(new ArrayBuffer(parts.reduce((total, part) => total + part.byteLength, 0)))
-  let offset = 0
-  for (const part of parts) {
-    joined.set(part, offset)
-    offset += part.byteLength
-  }
-  return joined
+  return joinBytes(parts)
 }
 
 /**
