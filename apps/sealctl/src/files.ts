@@ -1,5 +1,5 @@
 import { createReadStream } from 'node:fs'
-import { openNewFile as takeNewName } from '@sealwright/durable-file'
+import { NotFlushedError, openNewFile as takeNewName } from '@sealwright/durable-file'
 import { errorCodeOf } from '@sealwright/system-error'
 import { type CommandContext } from './context.ts'
 import { SealctlError } from './errors.ts'
@@ -48,7 +48,7 @@ export async function* readPieces({ stdin }: Pick<CommandContext, 'stdin'>, path
 
 /** A file of ours that is there already and has nothing in it. Disposing of it takes it away unless it was filled. */
 export interface NewFile extends AsyncDisposable {
-  /** Writes all of it or nothing, and has the disk keep it. @throws {@link SealctlError} `SEALCTL_OUTPUT_UNUSABLE`. */
+  /** Writes all of it or nothing, and has the disk keep it: the message says if it is written, and the disk may lose it. @throws {@link SealctlError} `SEALCTL_OUTPUT_UNUSABLE`. */
   fill(bytes: Uint8Array): Promise<void>
 }
 
@@ -79,8 +79,8 @@ async function unusableUnless<T>(path: string, work: () => Promise<T>): Promise<
   try {
     return await work()
   } catch (cause) {
-    throw new SealctlError('SEALCTL_OUTPUT_UNUSABLE', `cannot write ${path} (${errorCodeOf(cause) ?? 'no code'})`, {
-      cause,
-    })
+    const what =
+      cause instanceof NotFlushedError ? cause.message : `cannot write ${path} (${errorCodeOf(cause) ?? 'no code'})`
+    throw new SealctlError('SEALCTL_OUTPUT_UNUSABLE', what, { cause })
   }
 }

@@ -1,2 +1,2 @@
 export { type NewFile, openNewFile } from './new-file.ts'
-export { replaceFile, type ReplaceFileOptions, syncFolder } from './replace-file.ts'
+export { NotFlushedError, replaceFile, type ReplaceFileOptions, syncFolder } from './replace-file.ts'

@@ -1,14 +1,14 @@
-import { dirname } from 'node:path'
-import { createFile, removeIfPossible } from './temporary-file.ts'
-import { putInPlace, syncFolder } from './replace-file.ts'
+import { type FileHandle, lstat } from 'node:fs/promises'
+import { hasErrorCode } from '@sealwright/system-error'
+import { flushNames, putInPlace } from './replace-file.ts'
+import { createFile, removeIfPossible, removeLeftovers } from './temporary-file.ts'
 
 /** A name that is taken, by an empty file. Disposing of it gives the name up unless it was filled. */
 export interface NewFile extends AsyncDisposable {
   /**
-   * Puts the content there: all of it or nothing, and on the disk once it returns. If only the folder cannot be flushed at the very end
-   * (`EIO`), it throws and the content is there, to stay: a power cut may still take it away.
+   * Puts the content there: all of it or nothing, and on the disk once it returns.
    *
-   * @throws what the system says.
+   * @throws {@link NotFlushedError}: the content is there, to stay. What the system says: `EEXIST` if somebody has put another file there.
    */
   fill(bytes: Uint8Array | string): Promise<void>
 }
@@ -22,16 +22,40 @@ export interface NewFile extends AsyncDisposable {
  * @throws what the system says: `EEXIST` if anything is there.
  */
 export async function openNewFile(path: string, { mode }: { readonly mode: number }): Promise<NewFile> {
-  await (await createFile(path, mode)).close()
+  await removeLeftovers(path)
+  // Open until the end, so that no other file can have its inode.
+  const taken = await createFile(path, mode)
   let isFilled = false
   return {
     async fill(bytes) {
-      await putInPlace(path, bytes, { mode })
+      await putInPlace(path, bytes, { mode, prove: () => assertNobodyElses(path, taken) })
       isFilled = true
-      await syncFolder(dirname(path))
+      await flushNames(path)
     },
     async [Symbol.asyncDispose]() {
-      if (!isFilled) await removeIfPossible(path)
+      try {
+        if (!isFilled && (await whoseIs(path, taken)) === 'ours') await removeIfPossible(path)
+      } catch {
+        // Nobody can tell whose it is: it stays, and what has failed before is what the caller must hear.
+      } finally {
+        await taken.close()
+      }
     },
+  }
+}
+
+async function assertNobodyElses(path: string, taken: FileHandle): Promise<void> {
+  if ((await whoseIs(path, taken)) === 'others')
+    throw Object.assign(new Error(`another file is at ${path} by now`), { code: 'EEXIST' })
+}
+
+async function whoseIs(path: string, taken: FileHandle): Promise<'nobodys' | 'others' | 'ours'> {
+  const own = await taken.stat({ bigint: true })
+  try {
+    const there = await lstat(path, { bigint: true })
+    return there.dev === own.dev && there.ino === own.ino ? 'ours' : 'others'
+  } catch (cause) {
+    if (hasErrorCode(cause, 'ENOENT')) return 'nobodys'
+    throw cause
   }
 }

@@ -8,6 +8,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
   symlinkSync,
   utimesSync,
@@ -222,13 +223,39 @@ describe('a new file', () => {
     const source = `
       import { openNewFile } from ${JSON.stringify(join(import.meta.dirname, 'index.ts'))}
       await using file = await openNewFile(${JSON.stringify(path)}, { mode: 0o600 })
-      await file.fill('shares').then(() => 'filled', error => error.code).then(ended => process.stdout.write(ended))`
+      await file.fill('shares').then(() => 'filled', error => error.name + ' ' + error.code).then(ended => process.stdout.write(ended))`
     // Names may be made and renamed in it; open(2) for the flush needs the right to read it, which root has by a capability.
     chmodSync(folder.path, 0o300)
     const asWhom = isRoot ? ['setpriv', '--bounding-set', '-all', '--inh-caps', '-all', '--'] : []
     const ended = execFileSync('env', [...asWhom, process.execPath, '--input-type=module', '--eval', source])
     chmodSync(folder.path, 0o700)
-    expect([ended.toString(), content()]).toEqual(['EACCES', 'shares'])
+    expect([ended.toString(), content()]).toEqual(['NotFlushedError EACCES', 'shares'])
+    expect(names()).toEqual(['state.json'])
+  })
+
+  it.each(['fill', 'dispose'])('is never one that somebody has put in its place meanwhile: %s', async step => {
+    const file = await openNewFile(path, { mode: MODE })
+    rmSync(path)
+    writeFileSync(path, 'precious')
+    if (step === 'fill') await expect(file.fill('shares')).rejects.toMatchObject({ code: 'EEXIST' })
+    await file[Symbol.asyncDispose]()
+    expect(content()).toBe('precious')
+    expect(names()).toEqual(['state.json'])
+  })
+
+  it('is made all the same where somebody has removed the empty one', async () => {
+    await using file = await openNewFile(path, { mode: MODE })
+    rmSync(path)
+    await file.fill('shares')
+    expect(content()).toBe('shares')
+  })
+
+  it('takes away what an earlier writer of the same name left when it was killed, an hour later', async () => {
+    const leftover = `${path}.0123456789abcdef.tmp`
+    writeFileSync(leftover, 'half')
+    utimesSync(leftover, 0, 0)
+    await using file = await openNewFile(path, { mode: MODE })
+    await file.fill('shares')
     expect(names()).toEqual(['state.json'])
   })
 
@@ -240,7 +267,9 @@ describe('a new file', () => {
 
   it('is had by one alone, where many want it', async () => {
     const outcomes = await Promise.allSettled(Array.from({ length: 20 }, () => openNewFile(path, { mode: MODE })))
-    expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(1)
+    const won = outcomes.flatMap(outcome => (outcome.status === 'fulfilled' ? [outcome.value] : []))
+    for (const file of won) await file[Symbol.asyncDispose]()
+    expect(won).toHaveLength(1)
   })
 })
 

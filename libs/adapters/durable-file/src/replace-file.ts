@@ -1,6 +1,7 @@
 import { constants } from 'node:fs'
 import { open, readFile, rename } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { errorCodeOf } from '@sealwright/system-error'
 import { createFile, removeIfPossible, removeLeftovers, temporaryPath } from './temporary-file.ts'
 
 /** How {@link replaceFile} writes. */
@@ -22,11 +23,10 @@ export interface ReplaceFileOptions {
  * Writes a file anew, whatever was there: written beside it, flushed, proven, renamed into its place. Killed anywhere, the old or the
  * new one is there, whole; once it returns, a power cut does not take the new one away.
  *
- * After a failure the temporary file is gone and the old file is there, but for one case: if the folder cannot be flushed at the very end
- * (`EIO`), the new one is there, and a power cut may bring the old one back.
+ * After a failure the temporary file is gone and the old file is there, but for one case, which has an error of its own.
  *
  * @param path - its folder must exist. A link there is replaced, not followed.
- * @throws what the system, `prove` or `signal` says.
+ * @throws {@link NotFlushedError}: the new file is there. What the system, `prove` or `signal` says: the old one is.
  */
 export async function replaceFile(
   path: string,
@@ -35,7 +35,19 @@ export async function replaceFile(
 ): Promise<void> {
   await removeLeftovers(path)
   await putInPlace(path, bytes, options)
-  await syncFolder(dirname(path))
+  await flushNames(path)
+}
+
+/** The file is there, whole; but its folder could not be flushed (`EIO`), so that a power cut may bring back what was there before. */
+export class NotFlushedError extends Error {
+  override readonly name = 'NotFlushedError'
+  /** What the system says. */
+  readonly code: string | undefined
+
+  constructor(path: string, cause: unknown) {
+    super(`${path} is written, and a power cut may undo it (${errorCodeOf(cause) ?? 'no code'})`, { cause })
+    this.code = errorCodeOf(cause)
+  }
 }
 
 /** The same up to the rename: nothing is tidied up, and the folder is not flushed yet. If it throws, the new file is not there. */
@@ -60,6 +72,15 @@ export async function putInPlace(
   } catch (cause) {
     await removeIfPossible(written)
     throw cause
+  }
+}
+
+/** @throws {@link NotFlushedError}. */
+export async function flushNames(path: string): Promise<void> {
+  try {
+    await syncFolder(dirname(path))
+  } catch (cause) {
+    throw new NotFlushedError(path, cause)
   }
 }
 

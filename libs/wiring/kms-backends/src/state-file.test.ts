@@ -12,6 +12,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { createServer } from 'node:net'
+import { umask } from 'node:process'
 import { kmsStatePath, readKmsState, type StateTrust, writeKmsState } from './index.ts'
 
 const STATE: KmsState = {
@@ -75,6 +76,16 @@ describe('the file in which a node remembers its key', () => {
     expect(await readKmsState(directory)).toEqual(STATE)
     expect(readdirSync(directory)).toEqual(['kms-state.json'])
     expect([statSync(directory).mode & 0o777, statSync(path).mode & 0o777]).toEqual([0o700, 0o600])
+  })
+
+  it('can be read again by its user alone, whatever the umask when its folder was made', async () => {
+    const former = umask(0o177)
+    try {
+      await writeKmsState(directory, STATE)
+    } finally {
+      umask(former)
+    }
+    expect(statSync(directory).mode & 0o777).toBe(0o700)
   })
 
   it('is not there either where its folder is a file', async () => {

@@ -1,5 +1,5 @@
 import { constants, type Stats } from 'node:fs'
-import { mkdir, open, stat } from 'node:fs/promises'
+import { chmod, mkdir, open, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { replaceFile } from '@sealwright/durable-file'
 import {
@@ -74,7 +74,9 @@ export async function readKmsState(directory: string, trust: StateTrust = {}): P
  * @throws {@link KmsStateFileError} `KMS_STATE_UNSAFE` for the folder; what the file system says.
  */
 export async function writeKmsState(directory: string, state: KmsState): Promise<void> {
-  await mkdir(directory, { recursive: true, mode: FOLDER_MODE })
+  const made = await mkdir(directory, { recursive: true, mode: FOLDER_MODE })
+  // Whatever the umask, which is another one for a moment while a socket is made.
+  if (made !== undefined) await chmod(directory, FOLDER_MODE)
   if (mayBeWrittenByOthers(await stat(directory))) throw unsafe(`others may write into ${directory}`)
   await replaceFile(kmsStatePath(directory), encodeState(state), { mode: FILE_MODE })
 }

@@ -68,7 +68,7 @@ function addVerifyRotation(kms: Command, session: Session): void {
     )
     .option(
       '--encryption-config <file>',
-      'the EncryptionConfiguration of kube-apiserver: ends with 0 only if all that it has this plugin encrypt is encrypted by it. Without --retire that alone is asked',
+      'the EncryptionConfiguration of kube-apiserver: ends with 0 only if all that it has this plugin encrypt is encrypted by it. Without --retire that alone is asked. With --leaving: only if it encrypts nothing new any more',
     )
     .option(
       '--with <file>',
@@ -88,7 +88,7 @@ function addVerifyRotation(kms: Command, session: Session): void {
       'verify-rotation',
       'verify-rotation --retire 3 --output rotation-3.json',
       'verify-rotation --encryption-config /etc/kubernetes/encryption/config.yaml',
-      'verify-rotation --leaving',
+      'verify-rotation --leaving --encryption-config /etc/kubernetes/encryption/config.yaml',
       'verify-rotation --retire 3 --etcd https://10.0.0.7:2379 --with rotation-3.json --output rotation-3-all.json',
       'verify-rotation --etcd https://10.0.0.5:2379 --cacert ca.crt --cert client.crt --key client.key',
     ],

@@ -1,6 +1,6 @@
 import { link, lstat } from 'node:fs/promises'
 import { connect } from 'node:net'
-import { replaceFile } from '@sealwright/durable-file'
+import { NotFlushedError, replaceFile } from '@sealwright/durable-file'
 import { type KmsConfig } from '@sealwright/kms-config'
 import { adoptKey, encodeState, type KmsState, keyIdOf, type SampledVersion } from '@sealwright/kms-v2'
 import { errorCodeOf, hasErrorCode } from '@sealwright/system-error'
@@ -97,11 +97,11 @@ async function replaceState(
     })
   } catch (cause) {
     signal.throwIfAborted()
-    throw new KmsCommandError(
-      'KMS_COMMAND_STATE_UNUSABLE',
-      `${path} cannot be written anew (${errorCodeOf(cause) ?? 'no code'}): it is as it was`,
-      { cause },
-    )
+    const what =
+      cause instanceof NotFlushedError
+        ? cause.message
+        : `${path} cannot be written anew (${errorCodeOf(cause) ?? 'no code'}): it is as it was`
+    throw new KmsCommandError('KMS_COMMAND_STATE_UNUSABLE', what, { cause })
   }
 }
 

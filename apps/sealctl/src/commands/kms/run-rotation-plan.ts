@@ -7,6 +7,7 @@ import { type KeyFacts, readKeyFacts } from './key-facts.ts'
 import { type KmsCall } from './kms-command.ts'
 import { loadKmsConfig } from './load-config.ts'
 import { settleMsOf } from './settle.ts'
+import { iso } from './words.ts'
 
 /** One step of a rotation. */
 export interface Step {
@@ -218,8 +219,4 @@ function stateOf({ clusterId, active, pending, versions }: KeyFacts, nowMs: numb
 function duration(ms: number): string {
   const seconds = Math.ceil(ms / MS_PER_SECOND)
   return seconds < 2 * SECONDS_PER_MINUTE ? `${seconds} s` : `${Math.ceil(seconds / SECONDS_PER_MINUTE)} min`
-}
-
-function iso(timeMs: number): string {
-  return new Date(timeMs).toISOString()
 }

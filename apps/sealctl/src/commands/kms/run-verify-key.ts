@@ -21,6 +21,7 @@ import { type KmsCall } from './kms-command.ts'
 import { loadKmsConfig } from './load-config.ts'
 import { readPluginState } from './plugin-state.ts'
 import { pluginClient } from './plugin/client.ts'
+import { iso } from './words.ts'
 
 /** As many as a seed of kube-apiserver has. */
 const SAMPLE_BYTES = 32
@@ -214,8 +215,4 @@ function jsonOf(key: KeyFacts, trials: ReadonlyMap<number, Trial>, plugin: Plugi
     })),
     ...{ plugin, ...findings },
   }
-}
-
-function iso(timeMs: number): string {
-  return new Date(timeMs).toISOString()
 }

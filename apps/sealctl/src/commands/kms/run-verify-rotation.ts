@@ -77,14 +77,15 @@ export async function runVerifyRotation(call: KmsCall<VerifyRotationOptions>): P
 
 /** Whether anything is left that needs the plugin, which is to be taken away. */
 async function verifyLeaving({ options, context }: KmsCall<VerifyRotationOptions>): Promise<CommandResult> {
-  const { retire, encryptionConfig, output, with: others } = options
-  if (retire !== undefined || encryptionConfig !== undefined || output !== undefined || others.length > 0) {
-    throw usageError('--leaving asks another question: leave --retire, --encryption-config, --output and --with out')
+  const { retire, output, prefix, with: others } = options
+  if (retire !== undefined || output !== undefined || others.length > 0) {
+    throw usageError('--leaving asks another question: leave --retire, --output and --with out')
   }
   const config = await loadKmsConfig(options.config)
+  const encryption = await encryptionToCheck(options, config)
   const key = await readKeyFacts(config, { nowMs: context.now().getTime(), signal: context.signal })
   const scan = await scanEtcd(key, options, context)
-  const verdict = judgeLeaving(scan.tally, options)
+  const verdict = judgeLeaving(scan.tally, { prefix, encryption })
   const mayLeave = verdict.reasons.length === 0
   return {
     text: renderScan({ scan, verdict, key, verbose: options.verbose, question: { kind: 'leaving' } }),

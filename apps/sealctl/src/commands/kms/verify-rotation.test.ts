@@ -281,6 +281,12 @@ describe('sealctl kms verify-rotation', () => {
     const { stdout } = await verify(['--leaving', '--json'])
     expect(JSON.parse(stdout)).toMatchObject({ mayLeave: true, reasons: [], objects: 2 })
     expect((await verify(['--leaving', '--retire', '1'])).stderr).toMatch(/SEALCTL_USAGE: --leaving asks another/)
+
+    const path = folder.join('encryption.yaml')
+    await runHere(['kms', 'encryption-config', '--config', configPath, '--output', path])
+    const early = await verify(['--leaving', '--encryption-config', path])
+    expect(early).toMatchObject({ exitCode: 2, stderr: '' })
+    expect(early.stdout).toContain(`no: ${path}: the plugin still encrypts what is new of secrets, configmaps: --leave`)
   })
 
   it('shows on a terminal how far it is', async () => {

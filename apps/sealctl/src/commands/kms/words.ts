@@ -32,3 +32,8 @@ export function renderFailures(failures: ReadonlyMap<string, SealFailure>): read
     ({ name, code, message }) => plain(`${name} was not reached and is caught up later: ${code}: ${message}`) + '\n',
   )
 }
+
+/** @param timeMs - since 1970. */
+export function iso(timeMs: number): string {
+  return new Date(timeMs).toISOString()
+}

@@ -1,7 +1,7 @@
 import { constants } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { sameBytes } from '@sealwright/bytes'
-import { openNewFile, replaceFile } from '@sealwright/durable-file'
+import { NotFlushedError, openNewFile, replaceFile } from '@sealwright/durable-file'
 import { decodePcrPolicies, encodePcrPolicies, MAX_PCR_POLICIES_BYTES, type PcrPolicy } from '@sealwright/pcr-policies'
 import { hasErrorCode } from '@sealwright/system-error'
 import { SignedPolicyError } from './error.ts'
@@ -115,11 +115,11 @@ function isSame(one: Uint8Array | undefined, other: Uint8Array | undefined): boo
 }
 
 function notWritten(path: string, cause: unknown): SignedPolicyError {
-  return new SignedPolicyError(
-    'POLICIES_FILE_NOT_WRITTEN',
-    `cannot write ${path}, and it was left as it was: check disk and permissions (${reasonOf(cause)})`,
-    { cause },
-  )
+  const what =
+    cause instanceof NotFlushedError
+      ? cause.message
+      : `cannot write ${path}, and it was left as it was: check disk and permissions (${reasonOf(cause)})`
+  return new SignedPolicyError('POLICIES_FILE_NOT_WRITTEN', what, { cause })
 }
 
 function reasonOf(cause: unknown): string {

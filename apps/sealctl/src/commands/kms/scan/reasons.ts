@@ -1,4 +1,6 @@
+import { pluginAt } from '../encryption/rules.ts'
 import { type Group } from './tally.ts'
+import { type EncryptionToCheck } from './verdict.ts'
 
 /** What no look at one etcd can show. */
 export const OTHER_ETCDS =
@@ -46,4 +48,11 @@ export function ungroupedReasons(ungrouped: number): readonly string[] {
 /** @param prefix - what was looked at; empty: everything. */
 export function prefixReasons(prefix: string): readonly string[] {
   return prefix === '' ? [] : [`only keys that begin with ${prefix} were looked at: what else there is nobody has seen`]
+}
+
+/** One, where the plugin is not in the file at all. */
+export function wrongFileReasons({ path, rules, endpoint }: EncryptionToCheck): readonly string[] {
+  const isOurs = pluginAt(endpoint)
+  if (rules.some(({ providers }) => providers.some(isOurs))) return []
+  return [`${path}: no provider has the endpoint ${endpoint}: is it the right file?`]
 }

@@ -4,7 +4,7 @@ import { findingOf } from './finding.ts'
 import { judgeLeaving } from './leaving.ts'
 import { keyedResource, labelOf } from './resource.ts'
 import { openTally, type Tally } from './tally.ts'
-import { judge, type VerdictOptions } from './verdict.ts'
+import { type EncryptionToCheck, judge, type VerdictOptions } from './verdict.ts'
 
 const bytes = (text: string): Uint8Array => Buffer.from(text)
 const MINUTE_MS = 60_000
@@ -270,23 +270,28 @@ describe('the verdict', () => {
   })
 })
 
-describe('the verdict on an EncryptionConfiguration', () => {
-  const endpoint = 'unix:///run/sealwright/kms/kms.sock'
-  const KMS = `{kms: {apiVersion: v2, name: sealwright, endpoint: '${endpoint}'}}`
-  const IDENTITY = '{identity: {}}'
+const endpoint = 'unix:///run/sealwright/kms/kms.sock'
+const KMS = `{kms: {apiVersion: v2, name: sealwright, endpoint: '${endpoint}'}}`
+const IDENTITY = '{identity: {}}'
 
+interface EntryText {
+  readonly resources: string
+  readonly providers?: string
+}
+
+/** A configuration that has these entries. */
+function encryptionOf(entries: readonly EntryText[]): EncryptionToCheck {
+  const list = entries.map(
+    ({ resources, providers = `${KMS}, ${IDENTITY}` }) => `  - {resources: [${resources}], providers: [${providers}]}`,
+  )
+  const head = 'apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\nresources:\n'
+  return { path: 'f', rules: parseEncryptionFile(`${head}${list.join('\n')}\n`, 'f').rules, endpoint }
+}
+
+describe('the verdict on an EncryptionConfiguration', () => {
   /** What is said of these objects, where the configuration has these entries. */
-  function reasonsFor(
-    entries: readonly { readonly resources: string; readonly providers?: string }[],
-    objects: Readonly<Record<string, Uint8Array>>,
-  ): readonly string[] {
-    const list = entries.map(
-      ({ resources, providers = `${KMS}, ${IDENTITY}` }) =>
-        `  - {resources: [${resources}], providers: [${providers}]}`,
-    )
-    const head = 'apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\nresources:\n'
-    const { rules } = parseEncryptionFile(`${head}${list.join('\n')}\n`, 'f')
-    const encryption = { path: 'f', rules, endpoint }
+  function reasonsFor(entries: readonly EntryText[], objects: Readonly<Record<string, Uint8Array>>): readonly string[] {
+    const encryption = encryptionOf(entries)
     const { reasons, warnings } = verdictOf(tallyOf(objects), keyOf(2), { version: 0, encryption })
     // What is a reason is no warning beside.
     expect(warnings.filter(text => text.includes('clear'))).toEqual([])
@@ -331,12 +336,8 @@ describe('the verdict on an EncryptionConfiguration', () => {
   })
 
   it('is no for an etcd with nothing of it, whatever the records of others say: they do not say what is in clear', () => {
-    const { rules } = parseEncryptionFile(
-      `apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\nresources: [{resources: [secrets], providers: [${KMS}]}]\n`,
-      'f',
-    )
     const elsewhere = [keyOf(2).active.keyId]
-    const encryption = { path: 'f', rules, endpoint }
+    const encryption = encryptionOf([{ resources: 'secrets', providers: KMS }])
     const events = tallyOf({ '/registry/events/a/1': PLAIN })
     const reasons = [expect.stringContaining('nothing at all is encrypted by this key')]
     expect(verdictOf(events, keyOf(2), { version: 1, elsewhere, encryption }).reasons).toEqual(reasons)
@@ -440,5 +441,34 @@ describe('the verdict on taking the plugin away', () => {
   it('is no where nothing, or not everything, was looked at', () => {
     expect(reasonsOf({})).toEqual([expect.stringContaining('is it the right etcd')])
     expect(reasonsOf({ [at]: PLAIN }, '/registry/secrets')).toEqual([expect.stringContaining('nobody has seen')])
+  })
+
+  it('is yes beside a configuration that has the plugin decrypt alone', () => {
+    const encryption = encryptionOf([{ resources: 'secrets', providers: `${IDENTITY}, ${KMS}` }])
+    expect(judgeLeaving(tallyOf({ [at]: PLAIN }), { prefix: '', encryption }).reasons).toEqual([])
+  })
+
+  it.each<[string, readonly EntryText[], string, string]>([
+    [
+      'it still encrypts what is new',
+      [{ resources: 'secrets' }],
+      at,
+      'f: the plugin still encrypts what is new of secrets: --leave decrypt comes before this',
+    ],
+    [
+      'nothing of what it is there for was found',
+      [{ resources: 'secrets, configmaps', providers: `${IDENTITY}, ${KMS}` }],
+      '/registry/events/default/a',
+      'nothing was found of secrets, configmaps, for which f has the plugin: is it the right etcd?',
+    ],
+    [
+      'it is not in the file',
+      [{ resources: 'secrets', providers: IDENTITY }],
+      at,
+      `f: no provider has the endpoint ${endpoint}: is it the right file?`,
+    ],
+  ])('is no where, by the configuration, %s', (_what, entries, path, reason) => {
+    const options = { prefix: '', encryption: encryptionOf(entries) }
+    expect(judgeLeaving(tallyOf({ [path]: PLAIN }), options).reasons).toEqual([reason])
   })
 })

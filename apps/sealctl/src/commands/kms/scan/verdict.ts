@@ -2,8 +2,17 @@ import { type KmsProvider } from '@sealwright/kms-v2'
 import { type EncryptionRule, pluginAt, rulesFor, writtenByOthers } from '../encryption/rules.ts'
 import { type KeyFacts } from '../key-facts.ts'
 import { type Finding } from './finding.ts'
-import { OTHER_ETCDS, prefixReasons, reason, resources, ungroupedReasons, unknownKeyReasons } from './reasons.ts'
+import {
+  OTHER_ETCDS,
+  prefixReasons,
+  reason,
+  resources,
+  ungroupedReasons,
+  unknownKeyReasons,
+  wrongFileReasons,
+} from './reasons.ts'
 import { type Group, type Tally } from './tally.ts'
+import { iso } from '../words.ts'
 
 /** Whether a version, and all that are older, is needed no longer; and whether everything is encrypted that is to be. */
 export interface Verdict {
@@ -129,11 +138,11 @@ function elsewhereReasons({ versions }: KeyFacts, version: number, keyIds: reado
 }
 
 /** What an `EncryptionConfiguration` has the plugin encrypt, and is not encrypted by it. */
-function encryptionReasons(groups: readonly Group[], { path, rules, endpoint }: EncryptionToCheck): readonly string[] {
+function encryptionReasons(groups: readonly Group[], encryption: EncryptionToCheck): readonly string[] {
+  const wrongFile = wrongFileReasons(encryption)
+  if (wrongFile.length > 0) return wrongFile
+  const { path, rules, endpoint } = encryption
   const isOurs = pluginAt(endpoint)
-  if (!rules.some(({ providers }) => providers.some(isOurs))) {
-    return [`${path}: no provider has the endpoint ${endpoint}: is it the right file?`]
-  }
   const isCovered = ({ seen }: Group): boolean => rulesFor(rules, seen).some(({ providers }) => providers.some(isOurs))
   const covered = groups.filter(isCovered)
   const begun = new Set(covered.flatMap(({ finding, resource }) => (finding.kind === 'ours' ? [resource] : [])))
@@ -220,8 +229,4 @@ function cautionsOf(
         ]
       : []),
   ]
-}
-
-function iso(timeMs: number): string {
-  return new Date(timeMs).toISOString()
 }
