@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { copyFile, readFile, rename, writeFile } from 'node:fs/promises'
-import { type ProgramResult, runProgramToEnd } from '@sealwright/testing-cluster'
+import { type ProgramResult } from '@sealwright/testing-cluster'
 import {
   createPluginNode,
   type PluginNode,
@@ -17,6 +17,7 @@ import {
   startApiServer,
   startEtcd,
 } from '@sealwright/testing-kubernetes'
+import { kmsSealctl } from './kms-sealctl.ts'
 import { sharedScope } from './test-scope.ts'
 
 // One story in the order of its tests: a cluster with two API servers goes by the files that `sealctl kms encryption-config` makes, from its
@@ -53,19 +54,11 @@ async function startNode(name: string): Promise<Node> {
   await plugin.start()
   await plugin.waitUntilReady()
   const file = `${directory}/encryption.yaml`
-  expect(await sealctl(plugin, 'encryption-config', '--last', '--output', file)).toMatchObject({ exitCode: 0 })
+  expect(await kmsSealctl(plugin, 'encryption-config', '--last', '--output', file)).toMatchObject({ exitCode: 0 })
   // As an operator has it. The tests do not wait for the minute after which the file is looked at.
   const args = [`--encryption-provider-config=${file}`, '--encryption-provider-config-automatic-reload=true']
   const api = scope.use(await startApiServer({ directory, name: `${name}-api`, identity, etcd, args }))
   return { plugin, api, file }
-}
-
-async function sealctl(
-  { configPath }: PluginNode,
-  command: string,
-  ...args: readonly string[]
-): Promise<ProgramResult> {
-  return await runProgramToEnd('sealctl', ['kms', command, '--config', configPath, ...args])
 }
 
 const pathOf = (resource: Resource, name = ''): string => `/api/v1/namespaces/default/${resource}/${name}`
@@ -93,7 +86,7 @@ async function exchange(): Promise<void> {
 /** One round: on one node after another the file is changed, and its API server goes by it. */
 async function roll(...args: readonly string[]): Promise<void> {
   for (const { plugin, api, file } of nodes) {
-    const made = await sealctl(plugin, 'encryption-config', ...args, '--from', file, '--output', `${file}.new`)
+    const made = await kmsSealctl(plugin, 'encryption-config', ...args, '--from', file, '--output', `${file}.new`)
     expect(made).toMatchObject({ exitCode: 0, stderr: '' })
     await rename(`${file}.new`, file)
     await api.restart()
@@ -116,7 +109,7 @@ async function rewrite(resource: Resource): Promise<void> {
 /** How many objects of a resource etcd holds by our plugin, and in another way. */
 async function stored(resource: Resource): Promise<{ readonly ours: number; readonly others: number }> {
   const [{ plugin }] = nodes
-  const { stdout } = await sealctl(plugin, 'verify-rotation', '--etcd', etcd.endpoint, '--json')
+  const { stdout } = await kmsSealctl(plugin, 'verify-rotation', '--etcd', etcd.endpoint, '--json')
   const { groups } = JSON.parse(stdout) as {
     readonly groups: readonly { readonly resource: string; readonly kind: string; readonly objects: number }[]
   }
@@ -129,7 +122,7 @@ async function stored(resource: Resource): Promise<{ readonly ours: number; read
 
 async function mayGo(): Promise<ProgramResult> {
   const [{ plugin, file }] = nodes
-  return await sealctl(plugin, 'verify-rotation', '--etcd', etcd.endpoint, '--encryption-config', file)
+  return await kmsSealctl(plugin, 'verify-rotation', '--etcd', etcd.endpoint, '--encryption-config', file)
 }
 
 describe('encryption-config, step by step on two API servers', () => {
@@ -146,7 +139,16 @@ describe('encryption-config, step by step on two API servers', () => {
   it('refuses what kube-apiserver would not survive: one more resource at once, or the plugin in two entries', async () => {
     const [{ plugin, api, file }, other] = nodes
     const at = `${file}.at-once`
-    const made = await sealctl(plugin, 'encryption-config', '--resource', 'configmaps', '--from', file, '--output', at)
+    const made = await kmsSealctl(
+      plugin,
+      'encryption-config',
+      '--resource',
+      'configmaps',
+      '--from',
+      file,
+      '--output',
+      at,
+    )
     expect(made).toMatchObject({
       ...{ exitCode: 1, stderr: expect.stringContaining('first --last --resource configmaps') as string },
     })
@@ -196,7 +198,7 @@ describe('encryption-config, step by step on two API servers', () => {
       expect(await stored(resource)).toMatchObject({ ours: 0 })
     }
     const [{ plugin }] = nodes
-    const { exitCode, stdout } = await sealctl(plugin, 'verify-rotation', '--etcd', etcd.endpoint)
+    const { exitCode, stdout } = await kmsSealctl(plugin, 'verify-rotation', '--etcd', etcd.endpoint)
     expect({ exitCode, stdout }).toEqual({
       exitCode: 2,
       stdout: expect.stringContaining('nothing at all is encrypted by this key') as string,

@@ -1,5 +1,5 @@
 import { readFile, rename } from 'node:fs/promises'
-import { type ProgramResult, runProgramToEnd } from '@sealwright/testing-cluster'
+import { type ProgramResult } from '@sealwright/testing-cluster'
 import {
   createPluginNode,
   etcdKeyOf,
@@ -18,6 +18,7 @@ import {
   startEtcd,
 } from '@sealwright/testing-kubernetes'
 import { waitUntil } from '@sealwright/testing-rig'
+import { kmsSealctl } from './kms-sealctl.ts'
 import { sharedScope } from './test-scope.ts'
 
 // One story: a cluster moves to another key by a second plugin, as the runbook says, and the first one goes.
@@ -48,7 +49,7 @@ beforeAll(async () => {
   first = await plugin('first', bao.backend())
   second = await plugin('second', bao.backend({ keyName: SECOND_KEY }))
   file = scope.folder.join('encryption.yaml')
-  expect(await sealctl(first, 'encryption-config', '--output', file)).toMatchObject({ exitCode: 0 })
+  expect(await kmsSealctl(first, 'encryption-config', '--output', file)).toMatchObject({ exitCode: 0 })
   api = scope.use(
     await startApiServer({
       ...{ directory: scope.folder.join('api'), etcd },
@@ -58,23 +59,15 @@ beforeAll(async () => {
   )
 }, 300_000)
 
-async function sealctl(
-  { configPath }: PluginNode,
-  command: string,
-  ...args: readonly string[]
-): Promise<ProgramResult> {
-  return await runProgramToEnd('sealctl', ['kms', command, '--config', configPath, ...args])
-}
-
 async function change(plugin: PluginNode, ...args: readonly string[]): Promise<void> {
-  const made = await sealctl(plugin, 'encryption-config', ...args, '--from', file, '--output', `${file}.new`)
+  const made = await kmsSealctl(plugin, 'encryption-config', ...args, '--from', file, '--output', `${file}.new`)
   expect(made).toMatchObject({ exitCode: 0, stderr: '' })
   await rename(`${file}.new`, file)
   await api.restart()
 }
 
 async function mayGo(): Promise<ProgramResult> {
-  return await sealctl(second, 'verify-rotation', '--etcd', etcd.endpoint, '--encryption-config', file)
+  return await kmsSealctl(second, 'verify-rotation', '--etcd', etcd.endpoint, '--encryption-config', file)
 }
 
 async function providerOf(name: string): Promise<string | undefined> {

@@ -1,11 +1,11 @@
 import { readFile, stat, writeFile } from 'node:fs/promises'
 import { parseKmsConfig } from '@sealwright/kms-config'
 import { temporaryFolder } from '@sealwright/testing-rig'
-import { parse } from 'yaml'
 import { runHere } from '../../../testing/run-here.ts'
 import { EXAMPLE_CONFIG } from '../files/example-config.ts'
 import { renderEncryptionConfig } from '../files/encryption-config.ts'
 import { changeEncryptionFile, type EncryptionChange } from './change.ts'
+import { listOf, refused } from '../testing/encryption-file.ts'
 import { parseEncryptionFile } from './file.ts'
 
 const ENDPOINT = 'unix:///run/sealwright/kms/kms.sock'
@@ -51,16 +51,6 @@ function changed(text: string, change: Partial<EncryptionChange> = {}): string {
   const options = { stage: 'first', endpoint: ENDPOINT, name: undefined, resources: [], ...change } as const
   return changeEncryptionFile(parseEncryptionFile(text, 'c'), options, 'c').text
 }
-
-function listOf(text: string): unknown {
-  return (parse(text) as { readonly resources: unknown }).resources
-}
-
-const refused = (message: RegExp): Error =>
-  expect.objectContaining({
-    code: 'KMS_COMMAND_ENCRYPTION_CONFIG',
-    message: expect.stringMatching(message) as string,
-  }) as Error
 
 describe('a change of the present EncryptionConfiguration', () => {
   it('leads step by step from keys in a file to the plugin, and loses none of them', () => {

@@ -1,7 +1,7 @@
 import { parseKmsConfig } from '@sealwright/kms-config'
-import { parse } from 'yaml'
 import { renderEncryptionConfig, ROUNDS_REMARK } from '../files/encryption-config.ts'
 import { EXAMPLE_CONFIG } from '../files/example-config.ts'
+import { listOf, refused } from '../testing/encryption-file.ts'
 import { parseEncryptionFile } from './file.ts'
 import { leaveEncryptionFile, type LeavingStep } from './leave.ts'
 
@@ -22,16 +22,6 @@ const entry = (resources: readonly string[], ...providers: readonly object[]): E
 function left(text: string, step: LeavingStep): string {
   return leaveEncryptionFile(parseEncryptionFile(text, 'c'), { step, endpoint: ENDPOINT }, 'c').text
 }
-
-function listOf(text: string): unknown {
-  return (parse(text) as { readonly resources: unknown }).resources
-}
-
-const refused = (message: RegExp): Error =>
-  expect.objectContaining({
-    code: 'KMS_COMMAND_ENCRYPTION_CONFIG',
-    message: expect.stringMatching(message) as string,
-  }) as Error
 
 describe('the way out of an EncryptionConfiguration', () => {
   it('leads back to identity step by step', () => {
