@@ -13,8 +13,10 @@ const testSources = new Map(
 function errorCodes(): readonly string[] {
   const sources = files.filter(path => /^(apps|libs)\/.*\.ts$/.test(path) && !path.startsWith('libs/testing/'))
   return sources.flatMap(path => {
-    const [, union] = /^export type \w*ErrorCode =\n((?: {2}\| '.*\n)+)/m.exec(readText(path)) ?? []
-    return [...(union ?? '').matchAll(/^ {2}\| '(\w+)'/gm)].flatMap(([, code]) => code ?? [])
+    const unions = readText(path).matchAll(/^export type \w*ErrorCode =((?:\n {2}\|)? '.*\n(?: {2}\| '.*\n)*)/gm)
+    return [...unions].flatMap(([, union = '']) =>
+      [...union.matchAll(/^(?: {2}\|)? '(\w+)'/gm)].flatMap(([, code]) => code ?? []),
+    )
   })
 }
 
