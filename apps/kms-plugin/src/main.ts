@@ -8,7 +8,8 @@ import { runPlugin } from './plugin.ts'
 const DEFAULT_CONFIG = '/etc/sealwright/kms.yaml'
 
 const EXIT_CODES_HELP = `
-Exit codes: 0 stopped by a signal, 1 unexpected error, 2 configuration, 7 another plugin or file is in the way.
+Exit codes: 0 stopped by a signal, 1 unexpected error, 2 configuration, 7 a folder is missing or not safe, or another
+plugin or file is in the way.
 Signals: SIGTERM and SIGINT end the plugin once the calls that are under way have been answered; SIGHUP makes it try seals again that
 waited for an operator.`
 
@@ -30,7 +31,10 @@ async function run(configPath: string, signal: AbortSignal): Promise<void> {
     })
   } catch (error) {
     // Told to stop while it was starting: that is how it should end, too.
-    if (signal.aborted) return
+    if (signal.aborted) {
+      log.info(failureOf(error), 'told to stop, and ended what was under way')
+      return
+    }
     log.fatal(failureOf(error), 'plugin ends')
     throw error
   }

@@ -96,6 +96,9 @@ export function pluginMetrics(): PluginMetrics {
         case 'seal-failed':
           seals.inc({ seal: event.sealName, result: 'failed' })
           return
+        case 'store-taken':
+          store.set(1)
+          return
         case 'store-not-taken':
           store.set(0)
           return

@@ -97,11 +97,16 @@ export async function runPlugin({ config, pkcs11Program, log, signal, onReload }
       return error.message
     }
   }
+  let isServing = false
+  const readyz = (): string => {
+    const health = healthz()
+    return health === 'ok' && !isServing ? 'KMS_NOT_READY: the socket is not there yet, or no more' : health
+  }
   resources.use(
     await openStatusApi({
       path: config.statusSocket,
       onFailure: report.statusFailed,
-      healthz,
+      readyz,
       metrics: {
         contentType: metrics.contentType,
         text: () => {
@@ -133,7 +138,9 @@ export async function runPlugin({ config, pkcs11Program, log, signal, onReload }
   if (signal.aborted) return
   const { path, mode, userId, groupId } = config.socket
   const server = await serveKmsV2({
-    ...{ service, path, mode, listen: listenOnUnixSocket, now: () => performance.now() },
+    ...{ service, path, mode, now: () => performance.now() },
+    // Seeds come over it in clear.
+    listen: (listener, options) => listenOnUnixSocket(listener, { ...options, closedFolder: true }),
     ...(userId === undefined && groupId === undefined
       ? {}
       : { owner: { ...(userId === undefined ? {} : { userId }), ...(groupId === undefined ? {} : { groupId }) } }),
@@ -143,8 +150,10 @@ export async function runPlugin({ config, pkcs11Program, log, signal, onReload }
     },
     onFailure: report.serverFailed,
   })
+  isServing = true
   log.info({ path }, 'serves')
   await toldToStop
+  isServing = false
   log.info('stops')
   await server.drain({ timeoutMs: DRAIN_TIMEOUT_MS })
 }

@@ -103,6 +103,7 @@ export function pluginReporter(log: Logger, now: () => number): PluginReporter {
         case 'opened': {
           const { kind, tookMs, ...fields } = event
           repeats.clear('seal ')
+          repeats.clear('store')
           log.info({ ...fields, tookMs: Math.round(tookMs) }, `keyring ${kind}`)
           return
         }
@@ -126,6 +127,10 @@ export function pluginReporter(log: Logger, now: () => number): PluginReporter {
             reasonOf(event.cause),
             'the store has changed and was not taken over: the next start is at risk',
           )
+          return
+        case 'store-taken':
+          repeats.clear('store')
+          log.info('the store has again the keyring that is in use')
           return
         case 'store-not-locked':
           logSeldom('error', 'lock', reasonOf(event.cause), 'the store cannot be locked')

@@ -7,29 +7,29 @@ const PLAIN_TEXT = 'text/plain; charset=utf-8'
 
 export interface StatusApiOptions {
   readonly path: string
-  /** `ok`, or what is wrong: as kube-apiserver hears it. */
-  readonly healthz: () => string
+  /** `ok`, or why calls are not answered well. */
+  readonly readyz: () => string
   readonly metrics: { readonly contentType: string; readonly text: () => Promise<string> }
   /** Told of a bug behind an answer; the caller hears 500. */
   readonly onFailure: (cause: unknown) => void
 }
 
 /**
- * `/healthz` (this program runs), `/readyz` (200 while the backend works, else 503 and why) and `/metrics`, on a Unix socket of mode
+ * `/healthz` (this program runs), `/readyz` (200 while it serves and the backend works, else 503 and why) and `/metrics`, on a Unix socket of mode
  * 0600. Disposing of it cuts all connections and removes the socket.
  *
  * Three paths that take nothing need no framework: one costs 10 MiB in each control-plane node.
  *
  * @throws {UnixSocketError} any of its codes.
  */
-export async function openStatusApi({ path, healthz, metrics, onFailure }: StatusApiOptions): Promise<AsyncDisposable> {
+export async function openStatusApi({ path, readyz, metrics, onFailure }: StatusApiOptions): Promise<AsyncDisposable> {
   const answer = async (url: string): Promise<Answer> => {
     switch (url) {
       case '/healthz':
         return { status: 200, contentType: PLAIN_TEXT, text: 'ok\n' }
       case '/readyz': {
-        const health = healthz()
-        return { status: health === 'ok' ? 200 : 503, contentType: PLAIN_TEXT, text: `${health}\n` }
+        const readiness = readyz()
+        return { status: readiness === 'ok' ? 200 : 503, contentType: PLAIN_TEXT, text: `${readiness}\n` }
       }
       case '/metrics':
         return { status: 200, contentType: metrics.contentType, text: await metrics.text() }

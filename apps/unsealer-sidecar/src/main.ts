@@ -35,7 +35,10 @@ async function run(configPath: string, signal: AbortSignal): Promise<void> {
     })
   } catch (error) {
     // Told to stop while it was starting: that is how it should end, too.
-    if (signal.aborted) return
+    if (signal.aborted) {
+      log.info(failureOf(error), 'told to stop, and ended what was under way')
+      return
+    }
     log.fatal(failureOf(error), 'agent ends')
     throw error
   }

@@ -28,7 +28,7 @@ export async function openNewFile(path: string, { mode }: { readonly mode: numbe
   let isFilled = false
   return {
     async fill(bytes) {
-      await putInPlace(path, bytes, { mode, prove: () => assertNobodyElses(path, taken) })
+      await putInPlace(path, bytes, { mode, beforeRename: () => assertNobodyElses(path, taken) })
       isFilled = true
       await flushNames(path)
     },

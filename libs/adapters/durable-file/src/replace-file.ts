@@ -50,11 +50,16 @@ export class NotFlushedError extends Error {
   }
 }
 
+interface PutOptions extends ReplaceFileOptions {
+  /** The last that is called before the file takes its place. If it throws, that does not happen. */
+  readonly beforeRename?: () => Promise<void>
+}
+
 /** The same up to the rename: nothing is tidied up, and the folder is not flushed yet. If it throws, the new file is not there. */
 export async function putInPlace(
   path: string,
   bytes: Uint8Array | string,
-  { mode, owner, prove, signal }: ReplaceFileOptions,
+  { mode, owner, prove, signal, beforeRename }: PutOptions,
 ): Promise<void> {
   signal?.throwIfAborted()
   const written = temporaryPath(path)
@@ -68,6 +73,7 @@ export async function putInPlace(
     }
     if (prove !== undefined) await prove(await readFile(written))
     signal?.throwIfAborted()
+    await beforeRename?.()
     await rename(written, path)
   } catch (cause) {
     await removeIfPossible(written)

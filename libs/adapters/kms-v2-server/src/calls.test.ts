@@ -221,8 +221,7 @@ describe('a call that its provider does not answer', () => {
 
 describe('what the server tells of its calls', () => {
   it('is how each went, once', async () => {
-    const message = GOOD_FRAME.length - FRAME_HEADER_BYTES
-    const { body } = await encrypt()
+    await encrypt()
     await encrypt({ parts: [GOOD_FRAME.subarray(0, -1)] })
     await rawCall(session, { path: '/unknown', parts: [GOOD_FRAME] })
     expect(served.calls).toEqual([
@@ -230,11 +229,9 @@ describe('what the server tells of its calls', () => {
         method: 'Encrypt',
         status: 'OK',
         durationMs: expect.any(Number) as number,
-        requestBytes: message,
-        responseBytes: body.length - FRAME_HEADER_BYTES,
         cause: undefined,
       },
-      expect.objectContaining({ method: 'Encrypt', status: 'INVALID_ARGUMENT', requestBytes: 0, responseBytes: 0 }),
+      expect.objectContaining({ method: 'Encrypt', status: 'INVALID_ARGUMENT' }),
     ])
     for (const { durationMs } of served.calls) expect(durationMs).toBeGreaterThan(0)
     expect(served.failures).toEqual([])

@@ -282,6 +282,28 @@ describe('a request that does not come to its end', () => {
   })
 })
 
+describe('a call for which there is no room', () => {
+  it('is refused, and no timer of its deadline is left', async () => {
+    const other = await serveAlso(memoryProvider(), { maxCallBytes: 0 })
+    const session = rawSession(other.path)
+    const headers = { 'grpc-timeout': '1000S' }
+    const call = { path: ENCRYPT, headers, parts: [], ends: false }
+    const before = timers()
+    const answers = Array.from({ length: 50 }, () => rawCall(session, call))
+    await waitUntil(() => other.calls.length >= 30, { what: 'calls to be refused', timeoutMs: WAIT_MS })
+    session.destroy()
+    await Promise.all(answers)
+    expect(new Set(other.calls.map(({ status }) => status))).toContain('RESOURCE_EXHAUSTED')
+    // To wait takes some, too.
+    await waitUntil(() => timers() < before + 10, { what: 'their timers to be gone', timeoutMs: WAIT_MS })
+  })
+})
+
+/** Those that keep this process from its end. */
+function timers(): number {
+  return process.getActiveResourcesInfo().filter(kind => kind === 'Timeout').length
+}
+
 describe('very many calls', () => {
   it.each([
     ['of one connection', 1, 3000],

@@ -1,4 +1,4 @@
-import { existsSync, linkSync, renameSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, linkSync, readdirSync, renameSync, statSync, unlinkSync, writeFileSync } from 'node:fs'
 import { chmod, chown, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { connect, createServer, type Server } from 'node:net'
 import { execFile, spawnSync } from 'node:child_process'
@@ -213,6 +213,20 @@ describe('listening for another user or group', () => {
     expect(await read(path)).toBe('hello')
   })
 
+  it('gives away no older socket that somebody has given the name of the fresh one', async () => {
+    const [path, precious] = [join(folder, 's'), join(folder, 'precious')]
+    await listenOnUnixSocket(newServer(), { path: precious })
+    const server = newServer()
+    server.once('listening', () => {
+      const made = readdirSync(folder).find(name => name.endsWith('.new')) ?? ''
+      unlinkSync(join(folder, made))
+      linkSync(precious, join(folder, made))
+    })
+    const listening = listenOnUnixSocket(server, { path, mode: 0o666, owner: { groupId: ours.groupId } })
+    await expect(listening).rejects.toMatchObject({ code: 'SOCKET_OWNER_REFUSED' })
+    expect((await ownership(precious)).mode).toBe(0o600)
+  })
+
   it('gives away no other file that comes into its place, and removes nothing', async () => {
     const path = join(folder, 's')
     const server = newServer()
@@ -277,6 +291,19 @@ describe('listening for another user or group', () => {
     await (isRoot ? chown(path, userId, -1) : chmod(path, 0))
     expect(await listenElsewhere(path, owner)).toBe('SOCKET_IN_USE')
     expect((await stat(path)).uid).toBe(userId)
+  })
+})
+
+describe('a socket over which clients send what is secret', () => {
+  it('is in no folder that others may write, whoever it is for', async () => {
+    const path = join(folder, 's')
+    await chmod(folder, 0o770)
+    const listening = listenOnUnixSocket(newServer(), { path, closedFolder: true })
+    await expect(listening).rejects.toMatchObject({ code: 'SOCKET_FOLDER_UNUSABLE' })
+    await listenOnUnixSocket(newServer(), { path })
+    await chmod(folder, 0o755)
+    await listenOnUnixSocket(newServer(), { path: `${path}2`, closedFolder: true })
+    expect(await read(`${path}2`)).toBe('hello')
   })
 })
 

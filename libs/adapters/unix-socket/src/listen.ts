@@ -23,6 +23,11 @@ export interface ListenOptions {
    * program left behind is stale: it takes that for the moment of a knock.
    */
   readonly owner?: SocketOwner
+  /**
+   * Whether a folder is refused in which others than root, this user and `owner` may put a socket of theirs in its place: for a socket over which
+   * clients send what is secret. Default: only with an `owner`.
+   */
+  readonly closedFolder?: boolean
 }
 
 /** A socket that a server listens on. */
@@ -41,7 +46,7 @@ export interface ListeningSocket {
  * @throws {@link UnixSocketError} any of its codes. The server is closed then.
  */
 export async function listenOnUnixSocket(server: Server, options: ListenOptions): Promise<ListeningSocket> {
-  const { path } = options
+  const { path, owner, closedFolder = owner !== undefined } = options
   if (Buffer.byteLength(path) > MAX_PATH_BYTES) {
     throw new UnixSocketError(
       'SOCKET_PATH_TOO_LONG',
@@ -50,7 +55,7 @@ export async function listenOnUnixSocket(server: Server, options: ListenOptions)
   }
   try {
     await using place = await openPlace(path)
-    if (options.owner !== undefined) assertClosedFolder(place, options.owner)
+    if (closedFolder) assertClosedFolder(place, owner ?? {})
     await using claim = await claimPlace(place)
     await removeLeftovers(place, claim)
     return await listenAlone(server, place, options)

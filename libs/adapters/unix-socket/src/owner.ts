@@ -54,6 +54,11 @@ export function assertClosedFolder(
   }
 }
 
+/** Whether it can only be a socket of this user's that was just made: another name of an older one would give that away. */
+function isOwnAlone(status: BigIntStats): boolean {
+  return status.isSocket() && status.nlink === 1n && Number(status.uid) === process.geteuid?.()
+}
+
 /**
  * Gives a socket to its group, then the mode that it is to have, then to its user. Until then it has to be closed to all but its maker.
  * Root needs no other capability than CAP_CHOWN for it.
@@ -62,7 +67,7 @@ export function assertClosedFolder(
  */
 export async function giveSocket(socket: HeldFile, { owner: { userId, groupId }, mode, path }: Gift): Promise<void> {
   try {
-    if (!socket.status.isSocket()) throw new Error('another file is in its place')
+    if (!isOwnAlone(socket.status)) throw new Error('another file is in its place')
     // The user comes last: root without CAP_FOWNER changes the mode of no file that is not its own any more.
     await chown(socket.path, UNCHANGED, groupId ?? UNCHANGED)
     await chmod(socket.path, mode)

@@ -26,7 +26,7 @@ export interface KeyObservation {
 
 /**
  * A key in versions that somebody else keeps. Each function may throw `KmsError`: `KMS_BACKEND_UNAVAILABLE`, `KMS_BACKEND_REFUSED`,
- * `KMS_BACKEND_BROKEN`, `KMS_KEY_GONE`, `KMS_DEADLINE_EXCEEDED`, `KMS_CANCELLED`.
+ * `KMS_BACKEND_BROKEN`, `KMS_KEY_GONE`, `KMS_VERSION_RETIRED`, `KMS_DEADLINE_EXCEEDED`, `KMS_CANCELLED`, `KMS_STOPPING`.
  */
 export interface KmsBackend extends AsyncDisposable {
   readonly provider: KmsProvider
@@ -46,7 +46,7 @@ export interface KmsBackend extends AsyncDisposable {
    * Decrypts what `encrypt` made by the same version with the same associated data.
    *
    * @returns the caller's, who wipes it.
-   * @throws besides: `KMS_CIPHERTEXT_REFUSED`, `KMS_VERSION_RETIRED`.
+   * @throws besides: `KMS_CIPHERTEXT_REFUSED`.
    */
   readonly decrypt: (
     options: { readonly version: number; readonly wrapped: Uint8Array; readonly associatedData: Uint8Array },

@@ -1,12 +1,6 @@
 export { adoptKey } from './adopt-key.ts'
 export { type KeyObservation, type KeyVersion, type KmsBackend, type KmsProvider } from './backend.ts'
-export {
-  BINDING_ANNOTATION,
-  type KmsCiphertext,
-  MAX_CIPHERTEXT_BYTES,
-  MAX_WRAPPED_BYTES,
-  parseCiphertext,
-} from './ciphertext.ts'
+export { type KmsCiphertext, MAX_CIPHERTEXT_BYTES, parseCiphertext } from './ciphertext.ts'
 export {
   type GrpcStatus,
   grpcStatusOf,

@@ -1,11 +1,15 @@
 import { hasErrorCode } from '@sealwright/system-error'
 import { RigError } from './error.ts'
+import { standsStill } from './proc.ts'
 
 /** Process groups that must not outlive us, by the pid of their leader. */
 const groups = new Set<number>()
 
 /** Signals after which Node would end us without an `exit` event. */
 const ENDING_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+
+/** Of SIGSTOP: the kernel takes microseconds, unless a device holds a thread. */
+const STOP_TIMEOUT_MS = 5_000
 
 let watching = false
 
@@ -29,9 +33,19 @@ export function signalGroup(leaderPid: number, signal: NodeJS.Signals): void {
   sendSignal(-leaderPid, signal)
 }
 
-/** Sends `signal` to one process. Harmless when it has ended. */
+/**
+ * Sends `signal` to one process. Harmless when it has ended. After SIGSTOP it stands still: by itself the signal lets threads that run on another
+ * processor go on for a moment, and answer what was to find nobody.
+ *
+ * @throws {@link RigError} `RIG_TIMEOUT` if it does not stop.
+ */
 export function signalProcess(pid: number, signal: NodeJS.Signals): void {
   sendSignal(pid, signal)
+  if (signal !== 'SIGSTOP') return
+  const deadlineMs = performance.now() + STOP_TIMEOUT_MS
+  while (!standsStill(pid)) {
+    if (performance.now() >= deadlineMs) throw new RigError('RIG_TIMEOUT', `process ${pid} does not stop`)
+  }
 }
 
 function sendSignal(target: number, signal: NodeJS.Signals): void {

@@ -36,10 +36,36 @@ export function processGroup(groupId: number): readonly ProcessInfo[] {
   return findProcesses(process => process.groupId === groupId)
 }
 
+/** Whether no thread of the process runs: all are stopped, or it has ended. */
+export function standsStill(pid: number): boolean {
+  const folder = `/proc/${pid}/task`
+  return namesIn(folder).every(thread =>
+    /^[TtZX]?$/.test(stateIn(readOrEmpty(() => readFileSync(`${folder}/${thread}/stat`, 'utf8')))),
+  )
+}
+
+function namesIn(folder: string): readonly string[] {
+  try {
+    return readdirSync(folder)
+  } catch (error) {
+    if (hasErrorCode(error, 'ENOENT', 'ESRCH')) return []
+    throw error
+  }
+}
+
+/** Empty of what is gone. */
+function stateIn(stat: string): string {
+  return fieldsOf(stat)[0] ?? ''
+}
+
+/** proc(5): `pid (name) state ppid pgrp …`, where the name may itself hold spaces and brackets. @returns from the state on. */
+function fieldsOf(stat: string): readonly string[] {
+  return stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+}
+
 function readProcess(pid: number): ProcessInfo | undefined {
   const stat = readOrEmpty(() => readFileSync(`/proc/${pid}/stat`, 'utf8'))
-  // proc(5): `pid (name) state ppid pgrp …`, where the name may itself hold spaces and brackets.
-  const [state, parentPid, groupId] = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  const [state, parentPid, groupId] = fieldsOf(stat)
   if (state === undefined || state === '' || state === 'Z' || state === 'X') return undefined
   return {
     pid,

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
 import { readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
@@ -40,6 +41,22 @@ async function shell(script: string, options: { name?: string; stopTimeoutMs?: n
 const quickly = (what: string) => ({ what, timeoutMs: 5000 })
 
 describe('startProcess', () => {
+  it('stands still, with all of its threads, once it was sent SIGSTOP', async () => {
+    const busy = "require('node:worker_threads').isMainThread"
+    const source = `if (${busy}) for (let i = 0; i < 4; i += 1) new (require('node:worker_threads').Worker)(__filename); for (;;) ;`
+    const path = folder.join('busy.cjs')
+    await writeFile(path, source)
+    const process = await shell(`exec ${globalThis.process.execPath} ${path}`)
+    const states = () =>
+      readdirSync(`/proc/${process.pid}/task`).map(thread =>
+        readFileSync(`/proc/${process.pid}/task/${thread}/stat`, 'utf8').replace(/^.*\) (.).*$/s, '$1'),
+      )
+    await waitUntil(() => states().filter(state => state === 'R').length >= 2, quickly('its threads to run'))
+    process.kill('SIGSTOP')
+    expect(new Set(states())).toEqual(new Set(['T']))
+    process.kill('SIGKILL')
+  })
+
   it('writes both outputs to a private log and tells how the process ended', async () => {
     const process = await shell('echo out; echo err >&2; exit 3')
     expect(await process.exited).toEqual({ code: 3, signal: null })

@@ -12,7 +12,8 @@ export { type RestoredVersions, restoreVersions } from './keyring-restore.ts'
 export { type RetiredVersions, type RetirementProof, retireVersions } from './keyring-retire.ts'
 export { type RotatedKeyring, rotateKeyring } from './keyring-rotate.ts'
 export { findStored, readStored, type StoredKeyring } from './keyring-store.ts'
-export { assertNotForked, clusterIdBytes, type KeyringNode, type WrittenKeyring } from './keyring-unlock.ts'
+export { assertNotForked, type KeyringNode, type WrittenKeyring } from './keyring-unlock.ts'
+export { supportOf } from './keyring-versions.ts'
 export {
   encodeRotationVerification,
   type EtcdLookedAt,

@@ -13,6 +13,7 @@ import {
   waitUntil,
 } from '@sealwright/testing-rig'
 import { readTpmStatus } from '@sealwright/tpm'
+import { readStored } from './keyring-store.ts'
 import {
   ASSOCIATED_DATA,
   backendConfig,
@@ -147,6 +148,25 @@ describe('a backend over a keyring', () => {
     await backend[Symbol.asyncDispose]()
     expect(await late.ensure(signal)).toBe(true)
     await late[Symbol.asyncDispose]()
+  })
+})
+
+describe('a backend that only looks', () => {
+  it('works beside the plugin that has the store, and gives no seal a record', async () => {
+    await initialised(configured())
+    const plugin = started()
+    await plugin.look()
+    const wrapped = await plugin.encryptText(1, 'seed')
+    const { bytes } = await readStored(folder.join('store'))
+
+    const seals = [tpmFields(swtpm.socketPath), tpmFields(swtpm.socketPath, { name: 'second', priority: 2 })]
+    const looking = used.use(runningBackend(backendConfig(folder.join('store'), seals), { looksOnly: true }))
+    for (let times = 0; times < 3; times += 1) expect(await looking.lookCode()).toBe('none')
+    expect(await looking.decryptText(1, wrapped)).toBe('seed')
+    await looking[Symbol.asyncDispose]()
+    expect((await readStored(folder.join('store'))).bytes).toEqual(bytes)
+    expect(looking.events.map(({ kind }) => kind)).toEqual(['opened'])
+    expect(await plugin.decryptText(1, wrapped)).toBe('seed')
   })
 })
 

@@ -17,6 +17,8 @@ const TEND_INTERVAL_MS = 60_000
 export interface KeyringBackendContext extends Pick<SealContext, 'pkcs11Program'> {
   /** Told of what happens. Must not throw. */
   readonly onKeyringEvent?: (event: KeyringEvent) => void
+  /** For a look beside the plugin of this node, which has the store for itself: nothing is locked, and nothing written. Default: no. */
+  readonly looksOnly?: boolean
 }
 
 /** What a backend over a keyring can do beside its port. */
@@ -46,7 +48,7 @@ interface Held extends KeyringVersions {
  */
 export function keyringBackend(
   config: KeyringBackendConfig,
-  { onKeyringEvent: onEvent = () => undefined, pkcs11Program }: KeyringBackendContext,
+  { onKeyringEvent: onEvent = () => undefined, pkcs11Program, looksOnly = false }: KeyringBackendContext,
 ): KmsBackend & KeyringAbilities {
   const storePath = config.store
   const opener = keyringOpener(config, { pkcs11Program }, onEvent)
@@ -56,7 +58,9 @@ export function keyringBackend(
   const stopped = new AbortController()
   let held: Held | undefined
   let opening: Promise<Held> | undefined
-  /** Bytes of the store that were looked at, and not taken over. */
+  /** Whether what is held is what the store has, as far as it could be looked at. */
+  let isStoreTaken = true
+  /** Bytes of the store that no seal would make usable: they are not tried again. */
   let notTaken: Uint8Array | undefined
   let refreshing: Promise<void> | undefined
   let tending: Promise<void> | undefined
@@ -75,6 +79,7 @@ export function keyringBackend(
     const { open, sealName } = await opener.open(stored.keyring, signal)
     if (held !== undefined) assertSucceeds(held.open, open)
     const next = hold({ stored, open, ...keyringVersions(open, held?.held) })
+    isStoreTaken = true
     const versions = next.observation.versions.map(({ version }) => version)
     const { revision } = stored.keyring
     onEvent({ kind: 'opened', sealName, tookMs: performance.now() - startedAtMs, revision, versions })
@@ -82,6 +87,7 @@ export function keyringBackend(
   }
 
   const lockStore = async (signal: AbortSignal): Promise<void> => {
+    if (looksOnly) return
     try {
       await lock.ensure(signal)
     } catch (error) {
@@ -98,25 +104,36 @@ export function keyringBackend(
       await lockStore(signal)
       return await inTurn(() => openStored(stored, signal))
     } catch (error) {
-      if (stopped.signal.aborted)
-        throw new KmsError('KMS_STOPPING', 'the KMS plugin is being stopped', { cause: error })
-      signal.throwIfAborted()
+      if (signal.aborted) throw new KmsError('KMS_STOPPING', 'the KMS plugin is being stopped', { cause: error })
       throw unusableStore(error)
     }
   }
 
+  /** Somebody has put back what is held. */
+  const takenAgain = (): void => {
+    notTaken = undefined
+    if (isStoreTaken) return
+    isStoreTaken = true
+    onEvent({ kind: 'store-taken' })
+  }
+
   const refresh = async (now: Held, signal: AbortSignal): Promise<void> => {
-    let bytes: Uint8Array | undefined
+    let tried: Uint8Array | undefined
     try {
       const stored = await readStored(storePath)
-      bytes = stored.bytes
-      if (isSame(bytes, now.stored.bytes) || isSame(bytes, notTaken)) return
+      if (isSame(stored.bytes, now.stored.bytes)) {
+        takenAgain()
+        return
+      }
+      if (isSame(stored.bytes, notTaken)) return
       await lockStore(signal)
+      tried = stored.bytes
       await inTurn(() => openStored(stored, signal))
     } catch (error) {
       if (signal.aborted) return
+      isStoreTaken = false
       // What a seal may still open is tried again at the next look.
-      if (!(error instanceof KmsError)) notTaken = bytes
+      if (!(error instanceof KmsError)) notTaken = tried
       onEvent({ kind: 'store-not-taken', cause: error })
     }
   }
@@ -163,16 +180,18 @@ export function keyringBackend(
     provider: 'keyring',
     async observe({ signal }) {
       if (held === undefined) {
-        const limit = AbortSignal.any([signal, stopped.signal])
-        opening ??= openFirst(limit).finally(() => {
+        // Not under the signal of this call: others may wait for the same, each as long as it likes.
+        opening ??= openFirst(stopped.signal).finally(() => {
           opening = undefined
         })
         const { observation } = await beforeAborted(opening, signal)
         return observation
       }
       const { observation } = held
-      refreshLater(held)
-      tendLater(held)
+      if (!looksOnly) {
+        refreshLater(held)
+        tendLater(held)
+      }
       return observation
     },
     async encrypt({ version, plaintext, associatedData }, { signal }) {
@@ -200,8 +219,9 @@ export function keyringBackend(
       stopped.abort()
       await Promise.allSettled([opening, refreshing, tending])
       held = undefined
-      await opener[Symbol.asyncDispose]()
-      await lock[Symbol.asyncDispose]()
+      await using rest = new AsyncDisposableStack()
+      rest.use(lock)
+      rest.use(opener)
     },
   }
 }

@@ -12,9 +12,11 @@ import {
   type TemporaryFolder,
   waitUntil,
 } from '@sealwright/testing-rig'
+import { keyringOpener } from './keyring-opener.ts'
 import { retireVersions } from './keyring-retire.ts'
 import { rotateKeyring } from './keyring-rotate.ts'
 import { readStored } from './keyring-store.ts'
+import { tendKeyring } from './keyring-tender.ts'
 import {
   backendConfig,
   CLUSTER,
@@ -170,6 +172,21 @@ describe('a backend with several seals', () => {
     const later = started()
     await later.look()
     expect(await later.decryptText(1, wrapped)).toBe('seed')
+  })
+
+  it('goes on looking after a seal that waits for an operator, until its PIN file is mended', async () => {
+    const pinFile = folder.join('pin')
+    await writeFile(pinFile, '00000000', { mode: 0o600 })
+    await initialised(configured([tpm()]))
+    await using opener = keyringOpener(configured([tpm(), token1({ pinFile })]), PROGRAMS, () => undefined)
+    const [storePath, stored] = [folder.join('store'), await readStored(folder.join('store'))]
+    const { open } = await opener.open(stored.keyring, signal)
+    const tend = () =>
+      tendKeyring({ storePath, stored, open }, { opener, onEvent: () => undefined }, signal).then(({ kind }) => kind)
+    expect([await tend(), await tend()]).toEqual(['try-again', 'try-again'])
+    await writeFile(pinFile, token.pin, { mode: 0o600 })
+    expect(await tend()).toBe('tended')
+    expect(await recordsBySeal()).toEqual({ tpm: [1], hsm: [1] })
   })
 
   it('catches a seal up that was down when a version was made and the older one retired; then that one opens alone', async () => {

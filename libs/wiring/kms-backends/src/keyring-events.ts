@@ -15,6 +15,8 @@ export type KeyringEvent =
   | { readonly kind: 'pin-refused'; readonly sealName: string; readonly cause: unknown }
   /** The store has changed and was not taken over: what is open goes on. The next start is at risk. */
   | { readonly kind: 'store-not-taken'; readonly cause: unknown }
+  /** The store has again what is open. */
+  | { readonly kind: 'store-taken' }
   /** Another program may use the store beside this one. */
   | { readonly kind: 'store-not-locked'; readonly cause: unknown }
   /** Devices of this node have got records that they lacked. */

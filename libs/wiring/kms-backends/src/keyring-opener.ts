@@ -181,7 +181,8 @@ export function keyringOpener(
       pins.forget()
     },
     async [Symbol.asyncDispose]() {
-      for (const seal of all) await seal[Symbol.asyncDispose]()
+      await using rest = new AsyncDisposableStack()
+      for (const seal of all) rest.use(seal)
     },
   }
 }

@@ -13,6 +13,7 @@ import { openKeyringStore } from '@sealwright/node-seals'
 import { startSwtpm, type Swtpm, temporaryFolder, type TemporaryFolder, waitUntil } from '@sealwright/testing-rig'
 import { retireVersions, type RetireOptions } from './keyring-retire.ts'
 import { rotateKeyring } from './keyring-rotate.ts'
+import { type KeyringEvent } from './keyring-events.ts'
 import { readStored } from './keyring-store.ts'
 import { changeKeyring } from './keyring-unlock.ts'
 import {
@@ -102,6 +103,17 @@ function lookUntilNotTaken(backend: Running) {
       return backend.told('store-not-taken')[0]
     },
     { ...WAIT, what: 'the store not to be taken over' },
+  )
+}
+
+/** Looks until it has told of this so often. */
+async function lookUntilTold(backend: Running, kind: KeyringEvent['kind'], times: number): Promise<void> {
+  await waitUntil(
+    async () => {
+      await backend.look()
+      return backend.told(kind).length >= times
+    },
+    { ...WAIT, what: kind },
   )
 }
 
@@ -324,7 +336,14 @@ describe('a store that changes beneath a backend', () => {
     expect(told.cause).toMatchObject({ code: 'STORE_KEYRING_INVALID' })
     expect(await backend.decryptText(1, await backend.encryptText(1, 'goes on'))).toBe('goes on')
     await writeFile(path(), bytes, { mode: 0o600 })
+    await lookUntilTold(backend, 'store-taken', 1)
+    // The same again is news again.
+    await writeFile(path(), bytes.subarray(0, 100), { mode: 0o600 })
+    await lookUntilTold(backend, 'store-not-taken', backend.told('store-not-taken').length + 1)
+    await writeFile(path(), bytes, { mode: 0o600 })
+    await lookUntilTold(backend, 'store-taken', 2)
     expect(await backend.lookCode()).toBe('none')
+    expect(backend.told('store-taken')).toHaveLength(2)
   })
 
   it('is not taken over from another cluster, though its seal opens it', async () => {

@@ -43,7 +43,10 @@ export async function tendKeyring(
   const held = new Set(open.generations.filter(({ key }) => key !== undefined).map(({ number }) => number))
   const keyIds = keyring.generations.filter(({ number }) => held.has(number)).map(({ keyId }) => keyId)
   const seals = await opener.willing()
-  if (!mayNeedTending(keyring, seals, keyIds)) return { kind: 'nothing-to-do' }
+  if (!mayNeedTending(keyring, seals, keyIds)) {
+    // One that is not willing now may lack something: its PIN file has to be mended first.
+    return { kind: seals.length === opener.sealNames.length ? 'nothing-to-do' : 'try-again' }
+  }
 
   const note = (sealName: string, failure: SealFailure): void => {
     opener.noteFailure(sealName, failure)

@@ -18,6 +18,7 @@ export interface KeyringVersions {
   /** By number: to be handed on when the keyring is opened anew. */
   readonly held: ReadonlyMap<number, HeldVersion>
   readonly observation: KeyObservation
+  /** @throws {KmsError} `KMS_VERSION_RETIRED`, `KMS_KEY_GONE`. */
   readonly encrypt: (version: number, plaintext: Secret, associatedData: Uint8Array) => Uint8Array
   /** @throws {KmsError} `KMS_CIPHERTEXT_REFUSED`, `KMS_VERSION_RETIRED`, `KMS_KEY_GONE`. */
   readonly decrypt: (version: number, wrapped: Uint8Array, associatedData: Uint8Array) => Secret
@@ -38,12 +39,12 @@ export function keyringVersions(
     if (state === 'retired' || !isKnown) held.delete(number)
     if (state !== 'retired' && !isKnown && key !== undefined) held.set(number, { id, key: new MessageKeys(key) })
   }
-  const retiredUpTo = open.generations.reduce((last, { number, state }) => (state === 'retired' ? number : last), 0)
+  const support = supportOf(open.generations)
 
   const requireHeld = (version: number): HeldVersion => {
     const found = held.get(version)
     if (found !== undefined) return found
-    if (version <= retiredUpTo) {
+    if (version < support.oldestEncryptable) {
       throw new KmsError(
         'KMS_VERSION_RETIRED',
         'this version of the key was retired, and decrypts no more: sealctl kms keyring restore takes that back',
@@ -58,9 +59,7 @@ export function keyringVersions(
       versions: open.generations
         .filter(({ key }) => key !== undefined)
         .map(({ number, id, notBeforeMs }) => ({ version: number, lineage: id, createdAtMs: notBeforeMs })),
-      // Versions that were taken back may be older than one that stays retired.
-      oldestDecryptable: open.generations.find(({ state }) => state !== 'retired')?.number ?? retiredUpTo + 1,
-      oldestEncryptable: retiredUpTo + 1,
+      ...support,
     },
     encrypt: (version, plaintext, associatedData) => {
       const { id, key } = requireHeld(version)
@@ -80,6 +79,18 @@ export function keyringVersions(
         throw refusedCiphertext(error)
       }
     },
+  }
+}
+
+/** What the versions of a keyring are still good for, in the order of their numbers. */
+export function supportOf(
+  generations: readonly Pick<KmsGeneration, 'number' | 'state'>[],
+): Pick<KeyObservation, 'oldestDecryptable' | 'oldestEncryptable'> {
+  const retiredUpTo = generations.reduce((last, { number, state }) => (state === 'retired' ? number : last), 0)
+  return {
+    // Versions that were taken back may be older than one that stays retired.
+    oldestDecryptable: generations.find(({ state }) => state !== 'retired')?.number ?? retiredUpTo + 1,
+    oldestEncryptable: retiredUpTo + 1,
   }
 }
 

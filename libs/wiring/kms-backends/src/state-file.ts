@@ -1,5 +1,5 @@
 import { constants, type Stats } from 'node:fs'
-import { chmod, mkdir, open, stat } from 'node:fs/promises'
+import { mkdir, open, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { replaceFile } from '@sealwright/durable-file'
 import {
@@ -38,7 +38,7 @@ export interface StateTrust {
 
 const FOLDER_MODE = 0o700
 const FILE_MODE = 0o600
-const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK, S_IWGRP, S_IWOTH } = constants
+const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, S_IWGRP, S_IWOTH } = constants
 /** Without O_NONBLOCK a pipe in its place would hang the reader. */
 const FILE_ITSELF = O_RDONLY | O_NOFOLLOW | O_NONBLOCK
 
@@ -75,10 +75,16 @@ export async function readKmsState(directory: string, trust: StateTrust = {}): P
  */
 export async function writeKmsState(directory: string, state: KmsState): Promise<void> {
   const made = await mkdir(directory, { recursive: true, mode: FOLDER_MODE })
-  // Whatever the umask, which is another one for a moment while a socket is made.
-  if (made !== undefined) await chmod(directory, FOLDER_MODE)
+  if (made !== undefined) await openToItsUser(directory)
   if (mayBeWrittenByOthers(await stat(directory))) throw unsafe(`others may write into ${directory}`)
   await replaceFile(kmsStatePath(directory), encodeState(state), { mode: FILE_MODE })
+}
+
+/** Whatever the umask was when it was made, which is another one for a moment while a socket is made. */
+async function openToItsUser(directory: string): Promise<void> {
+  await using folder = await open(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
+  if (belongsToOthers(await folder.stat())) throw unsafe(`others may write into ${directory}`)
+  await folder.chmod(FOLDER_MODE)
 }
 
 function mayBeWrittenByOthers(status: Stats, trustedUserId?: number): boolean {

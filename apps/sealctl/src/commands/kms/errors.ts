@@ -24,3 +24,13 @@ export class KmsCommandError extends Error {
     this.code = code
   }
 }
+
+/** `KMS_PLUGIN_REFUSED`, and the gRPC status by which. */
+export class PluginRefusal extends KmsCommandError {
+  readonly status: string
+
+  constructor(status: string, message: string) {
+    super('KMS_PLUGIN_REFUSED', message)
+    this.status = status
+  }
+}

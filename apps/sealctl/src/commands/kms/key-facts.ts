@@ -1,5 +1,5 @@
 import { type KmsConfig } from '@sealwright/kms-config'
-import { kmsBackend, readStored } from '@sealwright/kms-backends'
+import { kmsBackend, readStored, supportOf } from '@sealwright/kms-backends'
 import {
   activeVersion,
   type KeyLife,
@@ -37,6 +37,11 @@ export interface KeyFacts {
   readonly oldestEncryptable: number
 }
 
+/** Whether the backend decrypts by a version no more. */
+export function isRetired({ versions, oldestDecryptable }: KeyFacts, version: number): boolean {
+  return version < oldestDecryptable || versions.some(each => each.version === version && each.phase === 'retired')
+}
+
 /**
  * Asks the backend of a configuration for its key, by the configuration's own login. Of a keyring what its store lists is taken: no device
  * is asked.
@@ -48,7 +53,7 @@ export async function readKeyFacts(
   { nowMs, signal }: { readonly nowMs: number; readonly signal: AbortSignal },
 ): Promise<KeyFacts> {
   const { backend } = config
-  if (backend.type === 'keyring') return factsOf(config, await observeStore(backend.store), nowMs)
+  if (backend.type === 'keyring') return await factsOfStore(config, backend.store, nowMs)
   await using opened = await kmsBackend(backend, SEAL_CONTEXT)
   return factsOf(config, await opened.observe({ signal }), nowMs)
 }
@@ -81,13 +86,16 @@ export function factsOf(config: KmsConfig, observation: KeyObservation, nowMs: n
 }
 
 /** What a keyring lists, which nothing has proven yet. */
-async function observeStore(path: string): Promise<KeyObservation> {
-  const { keyring } = await readStored(path)
-  const chain = kmsChain(keyring)
-  const retiredUpTo = chain.reduce((last, { number, state }) => (state === 'retired' ? number : last), 0)
-  return {
-    versions: chain.map(({ number, id, notBeforeMs }) => ({ version: number, lineage: id, createdAtMs: notBeforeMs })),
-    oldestDecryptable: retiredUpTo + 1,
-    oldestEncryptable: retiredUpTo + 1,
-  }
+async function factsOfStore(config: KmsConfig, path: string, nowMs: number): Promise<KeyFacts> {
+  const chain = kmsChain((await readStored(path)).keyring)
+  const versions = chain.map(({ number, id, notBeforeMs }) => ({
+    ...{ version: number, lineage: id, createdAtMs: notBeforeMs },
+  }))
+  const facts = factsOf(config, { versions, ...supportOf(chain) }, nowMs)
+  // One that stays retired may be newer than one that was taken back.
+  const retired = new Set(chain.flatMap(({ number, state }) => (state === 'retired' ? [number] : [])))
+  const [first, ...others] = facts.versions
+  const withState = (version: VersionFacts): VersionFacts =>
+    retired.has(version.version) ? { ...version, phase: 'retired' } : version
+  return { ...facts, versions: [withState(first), ...others.map(withState)] }
 }

@@ -299,7 +299,7 @@ describe('sealctl kms doctor', () => {
     ['no rule for Secrets', rule(['configmaps'], '- identity: {}'), of('failed', 'no rule is about Secrets')],
     ['another socket', rule(['secrets'], kmsProvider({ endpoint: 'unix:///other' })), of('failed', 'has the endpoint')],
     ['version 1', rule(['secrets'], kmsProvider({ apiVersion: 'v1' })), of('failed', 'apiVersion v1')],
-    ['identity before it', rule(['secrets'], `- identity: {}\n${kmsProvider()}`), of('failed', 'identity is first')],
+    ['identity before it', rule(['secrets'], `- identity: {}\n${kmsProvider()}`), of('note', 'identity is first')],
     ['another provider before it', rule(['*.'], `- aescbc: {}\n${kmsProvider()}`), of('warning', 'number 2')],
     ['too short a time', rule(['secrets'], kmsProvider({ timeout: '2s' })), of('warning', 'waits 2000 ms')],
     ['a time that is none', rule(['secrets'], kmsProvider({ timeout: 'soon' })), of('failed', 'cannot be read')],
@@ -463,13 +463,19 @@ describe('sealctl kms rotation-plan', () => {
 })
 
 describe('the same commands with a keyring', () => {
-  it('look at its store, and try its versions by a seal', async () => {
+  /** One that a transit key opens. */
+  async function configureKeyring(): Promise<string> {
     const { addresses, ...connection } = bao.backend() as { readonly addresses: readonly string[] }
     const seal = { ...connection, name: 'bao', type: 'transit', priority: 1, address: addresses[0] }
     const path = await configure({ backend: { type: 'keyring', store: folder.join('n/store'), seals: [seal] } })
     expect(await kms(['keyring', 'init', '--single-way-in', '--label', 'node-a', '--config', path])).toMatchObject({
       ...{ exitCode: 0, stderr: '' },
     })
+    return path
+  }
+
+  it('look at its store, and try its versions by a seal', async () => {
+    const path = await configureKeyring()
     const { checks } = await doctor(path)
     expect(checks.get('keyring-store')).toMatchObject(of('passed', '1 version, 1 encrypts'))
     const { stdout } = await kms(['verify-key', '--config', path])
@@ -477,5 +483,14 @@ describe('the same commands with a keyring', () => {
     expect((await kms(['rotation-plan', '--config', path])).stdout).toContain(
       `sealctl kms keyring rotate --config ${path}\n`,
     )
+  })
+
+  it('verify-key works beside the plugin, which has the store for itself', async () => {
+    const path = await configureKeyring()
+    await startPlugin(path)
+    const verified = await kms(['verify-key', '--config', path])
+    expect(verified).toMatchObject({ exitCode: 0, stderr: '' })
+    expect(verified.stdout).toMatch(/\nplugin +version 1, ok\n/)
+    expect(verified.stdout).toMatch(/\n1 +active +\S+ +\S+ +encrypts and decrypts +sealwright\.v1\./)
   })
 })

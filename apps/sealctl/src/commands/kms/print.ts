@@ -10,7 +10,7 @@ type ExampleArgument = Pick<PrintOptions, 'example'>
 
 interface StaticPodArguments extends ExampleArgument {
   readonly image: string
-  readonly name: string
+  readonly name?: string
 }
 
 /** Adds the commands that print a file for this configuration. They ask nobody. */
@@ -70,14 +70,14 @@ function addStaticPod(kms: Command, session: Session): void {
     .command('static-pod')
     .description('Prints the manifest of a static pod, which the kubelet starts without an API server.')
     .requiredOption('--image <name@sha256:hex>', 'the plugin’s image, by its digest')
-    .option('--name <name>', 'of the pod: another one for a second plugin on the same node', 'sealwright-kms')
+    .option('--name <name>', 'of the pod, for a second plugin on the same node; left out: sealwright-kms')
     .addOption(exampleOption())
   kmsCommand<StaticPodArguments>(command, session, {
     examples: ['static-pod --image registry.example.org/sealwright/kms-plugin@sha256:5f1c… > sealwright-kms.yaml'],
     load: async () => {
       const { renderStaticPod } = await import('./files/static-pod.ts')
       return await printing<StaticPodArguments>((config, { image, name }, configPath) =>
-        renderStaticPod(config, { image, name, configPath }),
+        renderStaticPod(config, { image, configPath, ...(name === undefined ? {} : { name }) }),
       )
     },
   })

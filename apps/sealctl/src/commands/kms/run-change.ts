@@ -1,11 +1,9 @@
-import { readFile } from 'node:fs/promises'
 import {
   parseRotationVerification,
   type RetirementProof,
   retireVersions,
   rotateKeyring,
 } from '@sealwright/kms-backends'
-import { errorCodeOf } from '@sealwright/system-error'
 import { type CommandResult } from '../../command.ts'
 import { type CommandContext } from '../../context.ts'
 import { SealctlError } from '../../errors.ts'
@@ -16,6 +14,7 @@ import { type RetireOptions, type RotateOptions } from './keyring.ts'
 import { renderVersions, versionsOf } from './keyring-view.ts'
 import { type KmsCall } from './kms-command.ts'
 import { openKmsNode } from './open-kms-node.ts'
+import { readTextFile, RECORD_ADVICE } from './read-text-file.ts'
 import { describeEtcd, failuresOf, KEEP_A_COPY, renderFailures } from './words.ts'
 
 const MS_PER_MINUTE = 60_000
@@ -90,7 +89,10 @@ async function proofOf(
     )
   }
   if (verified !== undefined) {
-    return { kind: 'verification', verification: parseRotationVerification(await readText(verified)) }
+    return {
+      kind: 'verification',
+      verification: parseRotationVerification(await readTextFile(verified, RECORD_ADVICE)),
+    }
   }
   await confirmName(context, {
     name: version,
@@ -132,14 +134,4 @@ async function confirmEveryNode(
     given: everyNodeVerified ? EVERY_NODE : undefined,
     option: '--every-node-verified',
   })
-}
-
-async function readText(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8')
-  } catch (cause) {
-    throw new SealctlError('SEALCTL_INPUT_UNREADABLE', `cannot read ${path} (${errorCodeOf(cause) ?? 'no code'})`, {
-      cause,
-    })
-  }
 }

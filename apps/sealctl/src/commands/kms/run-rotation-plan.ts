@@ -4,6 +4,7 @@ import { plain } from '../../render/plain.ts'
 import { withoutSlashes } from './files/policy.ts'
 import { DEFAULT_HAND_OUT_MINUTES } from './keyring.ts'
 import { type KeyFacts, readKeyFacts } from './key-facts.ts'
+import { namedConfig } from './files/named-config.ts'
 import { type KmsCall } from './kms-command.ts'
 import { loadKmsConfig } from './load-config.ts'
 import { settleMsOf } from './settle.ts'
@@ -63,7 +64,7 @@ export function stepsOf(
   const next = isUnderWay ? (pending ?? active).version : active.version + 1
   const settledAtMs = isUnderWay ? (pending ?? active).encryptsFromMs + settleMsOf(config) : undefined
   const isSettled = settledAtMs !== undefined && settledAtMs <= nowMs
-  const named = configPath === '/etc/sealwright/kms.yaml' ? '' : ` --config ${configPath}`
+  const named = namedConfig(configPath)
   const ownSteps = stepsOfBackend(config, { next, named, newestNow: key.versions.at(-1)?.version ?? active.version })
   const waitMs = ownSteps.waitMs + settleMsOf(config)
   return [

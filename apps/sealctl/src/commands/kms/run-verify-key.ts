@@ -53,7 +53,7 @@ interface Findings {
 export async function runVerifyKey({ options, context }: KmsCall<object>): Promise<CommandResult> {
   const { signal } = context
   const config = await loadKmsConfig(options.config)
-  await using backend = await kmsBackend(config.backend, SEAL_CONTEXT)
+  await using backend = await kmsBackend(config.backend, { ...SEAL_CONTEXT, looksOnly: true })
   const key = factsOf(config, await backend.observe({ signal }), context.now().getTime())
   const trials = new Map<number, Trial>()
   for (const version of key.versions) trials.set(version.version, await tryVersion(backend, key, version, signal))

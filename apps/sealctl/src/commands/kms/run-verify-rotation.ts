@@ -9,14 +9,13 @@ import { type CommandResult } from '../../command.ts'
 import { usageError } from '../../errors.ts'
 import { EXIT_CODES } from '../../exit-codes.ts'
 import { openNewFile } from '../../files.ts'
+import { askWhatEncryptsHere } from './encrypting-here.ts'
 import { readEncryptionFile } from './encryption/file.ts'
 import { KmsCommandError } from './errors.ts'
 import { type KeyFacts, readKeyFacts } from './key-facts.ts'
 import { type KmsCall } from './kms-command.ts'
 import { loadKmsConfig } from './load-config.ts'
-import { readPluginState } from './plugin-state.ts'
-import { pluginClient } from './plugin/client.ts'
-import { readTextFile } from './read-text-file.ts'
+import { readTextFile, RECORD_ADVICE } from './read-text-file.ts'
 import { judgeLeaving } from './scan/leaving.ts'
 import { renderScan } from './scan/render.ts'
 import { type Scan, scanEtcd, type ScanOptions } from './scan/scan.ts'
@@ -32,9 +31,6 @@ export interface VerifyRotationOptions extends ScanOptions {
   readonly leaving: boolean
 }
 
-/** Of the plugin, for its Status. */
-const PLUGIN_TIMEOUT_MS = 3_000
-
 /** `sealctl kms verify-rotation`. */
 export async function runVerifyRotation(call: KmsCall<VerifyRotationOptions>): Promise<CommandResult> {
   const { options, context } = call
@@ -48,7 +44,7 @@ export async function runVerifyRotation(call: KmsCall<VerifyRotationOptions>): P
   const nowMs = context.now().getTime()
   const key = await readKeyFacts(config, { nowMs, signal: context.signal })
   assertExists(version, key)
-  const encryptingHere = await versionEncryptingHere(config, key, context.signal)
+  const encryptingHere = await askWhatEncryptsHere(config, key, context.signal)
   await using file = wanted === undefined ? undefined : await openNewFile(wanted)
   const scan = await scanEtcd(key, options, context)
   const record = recordOf(scan, key, records)
@@ -83,7 +79,8 @@ async function verifyLeaving({ options, context }: KmsCall<VerifyRotationOptions
   }
   const config = await loadKmsConfig(options.config)
   const encryption = await encryptionToCheck(options, config)
-  const key = await readKeyFacts(config, { nowMs: context.now().getTime(), signal: context.signal })
+  const { signal } = context
+  const key = await readKeyFacts(config, { nowMs: context.now().getTime(), signal })
   const scan = await scanEtcd(key, options, context)
   const verdict = judgeLeaving(scan.tally, { prefix, encryption })
   const mayLeave = verdict.reasons.length === 0
@@ -119,29 +116,11 @@ async function readRecords(
 ): Promise<readonly RotationVerification[]> {
   return await Promise.all(
     paths.map(async path => {
-      const record = parseRotationVerification(await readTextFile(path, 'name a file that --output wrote'))
+      const record = parseRotationVerification(await readTextFile(path, RECORD_ADVICE))
       if (record.clusterId === clusterId) return record
       throw usageError(`${path} is of the cluster ${record.clusterId}, and this one is ${clusterId}`)
     }),
   )
-}
-
-/** By which version the plugin of this node encrypts: as it answers, else as it remembers. */
-async function versionEncryptingHere(
-  config: KmsConfig,
-  { versions }: KeyFacts,
-  signal: AbortSignal,
-): Promise<number | undefined> {
-  using client = pluginClient({ socketPath: config.socket.path, timeoutMs: PLUGIN_TIMEOUT_MS, signal })
-  try {
-    const { keyId } = await client.status()
-    return versions.find(each => each.keyId === keyId)?.version
-  } catch (error) {
-    if (!(error instanceof KmsCommandError)) throw error
-  }
-  const found = await readPluginState(config)
-  const remembered = found.kind === 'read' ? found.state.life.versions : []
-  return remembered.find(({ phase }) => phase === 'active')?.version
 }
 
 /** @throws {@link KmsCommandError} `KMS_COMMAND_VERSION_UNKNOWN`. */

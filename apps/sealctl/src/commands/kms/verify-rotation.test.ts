@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { readFile, stat, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http2'
 import { join } from 'node:path'
 import { parseRotationVerification } from '@sealwright/kms-backends'
@@ -118,7 +118,9 @@ describe('sealctl kms verify-rotation', () => {
       etcds: [{ clusterId: expect.stringMatching(/^[0-9a-f]{1,16}$/) as unknown, endpoints: [etcd.endpoint] }],
     })
     expect(done.stdout).toContain('\nCAUTION: etcds that are not named here were not looked at')
-    expect(done.stdout).toContain('\nCAUTION: the plugins of other nodes were not asked. On EVERY control-plane node')
+    expect(done.stdout).toContain(
+      '\nCAUTION: no plugin answers here, and those of other nodes were not asked. On EVERY control-plane node',
+    )
     expect(keyIds).toEqual([expect.stringMatching(/^sealwright\.v1\./)])
     expect((await stat(output)).mode & 0o777).toBe(0o600)
     // It is never written over.
@@ -186,6 +188,31 @@ describe('sealctl kms verify-rotation', () => {
     const { exitCode, stdout } = await verify(['--config', path])
     expect(exitCode).toBe(2)
     expect(stdout).toContain('no: the plugin of this node still encrypts by version 1, and not by 2')
+  })
+
+  it('is told that nobody knows by what the plugin of this node encrypts', async () => {
+    await etcd.put('/registry/secrets/default/a', await byVersion(2))
+    const [path, socketPath] = [folder.join('another.yaml'), folder.join('kms.sock')]
+    const stateDirectory = folder.join('another-state')
+    const config = JSON.parse(await readFile(configPath, 'utf8')) as object
+    await writeFile(path, JSON.stringify({ ...config, socket: { path: socketPath }, stateDirectory }), { mode: 0o600 })
+    const args = ['--config', path, '--etcd', etcd.endpoint]
+    {
+      await using plugin = await startPlugin(socketPath, 'sealwright.v1.of-another-key')
+      expect(plugin).toBeDefined()
+      for (const question of [[], ['--retire', '1']]) {
+        const { exitCode, stdout } = await verify([...args, ...question])
+        expect(exitCode).toBe(2)
+        expect(stdout).toContain(
+          'no: the plugin of this node encrypts by sealwright.v1.of-another-key, which is no version that this key has',
+        )
+      }
+    }
+    await mkdir(stateDirectory, { mode: 0o700 })
+    await writeFile(join(stateDirectory, 'kms-state.json'), 'damaged', { mode: 0o600 })
+    const { exitCode, stdout } = await verify(args)
+    expect(exitCode).toBe(2)
+    expect(stdout).toContain('no: the plugin of this node does not answer, and')
   })
 
   it('records what is by this plugin alone: another one has nothing to do with it', async () => {

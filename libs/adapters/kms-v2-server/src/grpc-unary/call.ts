@@ -1,6 +1,6 @@
 import { constants, type ServerHttp2Stream } from 'node:http2'
 import { type HeldMemory } from './call-memory.ts'
-import { FRAME_HEADER_BYTES, RequestReader } from './frame.ts'
+import { RequestReader } from './frame.ts'
 import { parseGrpcTimeout } from './grpc-timeout.ts'
 import { type CallReport, type UnaryCall, type UnaryMethod, type UnaryService } from './method.ts'
 import { GRPC_STATUS, type GrpcStatusName, percentEncode, type Refusal } from './status.ts'
@@ -44,7 +44,6 @@ export class ActiveCall<Name extends string> implements UnaryCall {
   readonly #startedAtMs: number
   readonly #held: HeldMemory
   readonly #reader: RequestReader
-  #requestBytes = 0
   /** Whether the request has come to its end. */
   #isWhole = false
   /** Since the turn is over in which its headers came, and its request is not there. */
@@ -88,6 +87,7 @@ export class ActiveCall<Name extends string> implements UnaryCall {
 
   /** Ends the call when the time in its header `grpc-timeout` is over. */
   limitTime(header: string): void {
+    if (this.#state !== 'open') return
     const timeoutMs = parseGrpcTimeout(header)
     if (timeoutMs === null) this.#refuse(BAD_TIMEOUT)
     else if (timeoutMs < MIN_TIME_MS) this.#expire()
@@ -126,7 +126,6 @@ export class ActiveCall<Name extends string> implements UnaryCall {
       this.#refuse(message)
       return
     }
-    this.#requestBytes = message.byteLength
     try {
       const frame = this.#method.handle(message, this)
       if (frame instanceof Uint8Array) this.#answer(frame)
@@ -148,7 +147,7 @@ export class ActiveCall<Name extends string> implements UnaryCall {
     if (answersWithSecret) stream.end(frame, () => frame.fill(0))
     else stream.end(frame)
     this.#held.resize(frame.byteLength)
-    this.#report('OK', frame.byteLength - FRAME_HEADER_BYTES)
+    this.#report('OK')
   }
 
   readonly #fail = (cause: unknown): void => {
@@ -162,14 +161,14 @@ export class ActiveCall<Name extends string> implements UnaryCall {
     if (!this.#finish('answered')) return
     sendRefusal(this.#stream, refusal)
     this.#held.resize(0)
-    this.#report(refusal.status, 0, cause)
+    this.#report(refusal.status, cause)
   }
 
   readonly #expire = (): void => {
     if (!this.#finish('abandoned')) return
     sendRefusal(this.#stream, EXPIRED)
     this.#held.resize(0)
-    this.#report(EXPIRED.status, 0)
+    this.#report(EXPIRED.status)
     this.#aborter?.abort()
   }
 
@@ -177,7 +176,7 @@ export class ActiveCall<Name extends string> implements UnaryCall {
     this.#held.release()
     if (!this.#finish('abandoned')) return
     this.#aborter?.abort()
-    this.#report('CANCELLED', 0)
+    this.#report('CANCELLED')
   }
 
   /** @returns whether it was not over yet, and can still be answered. */
@@ -194,14 +193,12 @@ export class ActiveCall<Name extends string> implements UnaryCall {
     return true
   }
 
-  #report(status: GrpcStatusName, responseBytes: number, cause?: unknown): void {
+  #report(status: GrpcStatusName, cause?: unknown): void {
     const { onCall, now } = this.#context
     onCall?.({
       method: this.#method.name,
       status,
       durationMs: now() - this.#startedAtMs,
-      requestBytes: this.#requestBytes,
-      responseBytes,
       cause,
     })
   }

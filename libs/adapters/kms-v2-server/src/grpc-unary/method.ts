@@ -33,9 +33,6 @@ export interface CallReport<Name extends string> {
   readonly status: GrpcStatusName
   /** From the request's headers to the answer. */
   readonly durationMs: number
-  /** Of the messages, without their frames. */
-  readonly requestBytes: number
-  readonly responseBytes: number
   /** What the handler threw, if it did. */
   readonly cause: unknown
 }

@@ -4,7 +4,7 @@ import { type KeyringBackendConfig, type KmsConfig, parseKmsConfig } from '@seal
 import { type KeyObservation, KmsError, type KmsBackend } from '@sealwright/kms-v2'
 import { type ConfiguredSeal, configuredSeals } from '@sealwright/node-seals'
 import { Secret } from '@sealwright/secret'
-import { type KeyringAbilities, keyringBackend } from '../keyring-backend.ts'
+import { type KeyringAbilities, keyringBackend, type KeyringBackendContext } from '../keyring-backend.ts'
 import { type KeyringEvent } from '../keyring-events.ts'
 import { type HandedShares, initKeyring, type WantedShares } from '../keyring-init.ts'
 import { readStored } from '../keyring-store.ts'
@@ -105,9 +105,12 @@ export interface Running extends KmsBackend, KeyringAbilities {
 
 export const ASSOCIATED_DATA = new TextEncoder().encode('associated data')
 
-export function runningBackend(config: KeyringBackendConfig): Running {
+export function runningBackend(
+  config: KeyringBackendConfig,
+  context: Pick<KeyringBackendContext, 'looksOnly'> = {},
+): Running {
   const events: KeyringEvent[] = []
-  const backend = keyringBackend(config, { ...PROGRAMS, onKeyringEvent: event => events.push(event) })
+  const backend = keyringBackend(config, { ...PROGRAMS, ...context, onKeyringEvent: event => events.push(event) })
   const call = { signal }
   return {
     ...backend,

@@ -4,7 +4,7 @@ import { dirname } from 'node:path'
 import { type KmsConfig } from '@sealwright/kms-config'
 import { randomKeyBytes, Secret } from '@sealwright/secret'
 import { errorCodeOf } from '@sealwright/system-error'
-import { KmsCommandError } from '../errors.ts'
+import { KmsCommandError, PluginRefusal } from '../errors.ts'
 import { pluginClient, type PluginClient } from '../plugin/client.ts'
 import { readPluginState } from '../plugin-state.ts'
 import { type Check, failed, note, passed, skipped, warning, wordsOf } from './check.ts'
@@ -119,7 +119,8 @@ async function checkDamage(client: PluginClient, request: Parameters<PluginClien
     opened.wipe()
   } catch (error) {
     if (!(error instanceof KmsCommandError)) throw error
-    if (error.message.includes('INVALID_ARGUMENT')) return passed('damage-refused', 'a flipped bit is refused')
+    if (error instanceof PluginRefusal && error.status === 'INVALID_ARGUMENT')
+      return passed('damage-refused', 'a flipped bit is refused')
     return failed('damage-refused', error.message, 'a flipped bit should be INVALID_ARGUMENT: report it')
   }
   return failed('damage-refused', 'a flipped bit is decrypted', 'stop using this plugin, and report it')

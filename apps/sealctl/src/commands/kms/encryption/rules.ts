@@ -134,7 +134,7 @@ export function rulesOf<Rule extends Pick<EncryptionRule, 'resources'>>(
 }
 
 /** By what kube-apiserver stores a resource: the first provider of its entries; undefined: in clear, since nothing is said of it. */
-export function writerOf(rules: readonly EncryptionRule[], resource: string): EncryptionProvider | undefined {
+function writerOf(rules: readonly EncryptionRule[], resource: string): EncryptionProvider | undefined {
   return rulesOf(rules, resource)[0]?.providers[0]
 }
 

@@ -1,5 +1,5 @@
 import { type KmsConfig, type TransitBackendConfig } from '@sealwright/kms-config'
-import { DEFAULT_CONFIG } from '../kms-command.ts'
+import { namedConfig } from './named-config.ts'
 
 /** A rule of a policy: a path, and the one thing that may be done there. */
 interface Rule {
@@ -22,7 +22,7 @@ export function rulesOf({ mountPath, keyName }: Pick<TransitBackendConfig, 'moun
 }
 
 /** How the policy and the role are called. */
-export function policyNameOf({ clusterId }: Pick<KmsConfig, 'clusterId'>): string {
+function policyNameOf({ clusterId }: Pick<KmsConfig, 'clusterId'>): string {
   return `sealwright-kms-${clusterId}`
 }
 
@@ -54,12 +54,11 @@ export function renderPolicy(config: KmsConfig, backend: TransitBackendConfig, c
 function setUpCommands(config: KmsConfig, backend: TransitBackendConfig, configPath: string): readonly string[] {
   const { keyName, namespace } = backend
   const mount = withoutSlashes(backend.mountPath)
-  const named = configPath === DEFAULT_CONFIG ? '' : ` --config ${shellWord(configPath)}`
   return [
     ...(namespace === undefined ? [] : [`export BAO_NAMESPACE=${namespace}`]),
     `bao secrets enable -path=${mount} transit`,
     `bao write -f ${mount}/keys/${keyName} type=aes256-gcm96`,
-    `sealctl kms policy openbao${named} | bao policy write ${policyNameOf(config)} -`,
+    `sealctl kms policy openbao${namedConfig(configPath)} | bao policy write ${policyNameOf(config)} -`,
     ...loginCommands(config, backend),
   ]
 }
@@ -100,11 +99,6 @@ function loginCommands(config: KmsConfig, { auth }: TransitBackendConfig): reado
         `bao write auth/${withoutSlashes(auth.mountPath)}/certs/${auth.role ?? policy} certificate=@CA.pem allowed_common_names=NAME ${token}`,
       ]
   }
-}
-
-/** A path as a shell takes it. */
-function shellWord(text: string): string {
-  return /^[\w./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`
 }
 
 /** Slashes around a mount path do not count. */

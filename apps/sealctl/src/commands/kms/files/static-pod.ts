@@ -7,7 +7,7 @@ import { assertOwnFolders, foldersOf } from './paths.ts'
 /** Stands where an image has to be named. */
 export const IMAGE_PLACEHOLDER = `registry.example.org/sealwright/kms-plugin@sha256:${'0'.repeat(64)}`
 
-export const DEFAULT_POD_NAME = 'sealwright-kms'
+const DEFAULT_POD_NAME = 'sealwright-kms'
 
 /** A name of Kubernetes, short enough to have that of a node behind it. */
 const NAME = /^[a-z0-9](?:[a-z0-9-]{0,51}[a-z0-9])?$/

@@ -3,7 +3,7 @@ import { createConnection } from 'node:net'
 import { type DecryptRequest, type EncryptResponse } from '@sealwright/kms-v2'
 import { type Secret } from '@sealwright/secret'
 import { errorCodeOf } from '@sealwright/system-error'
-import { KmsCommandError } from '../errors.ts'
+import { KmsCommandError, PluginRefusal } from '../errors.ts'
 import {
   decodeDecryptResponse,
   decodeEncryptResponse,
@@ -131,7 +131,8 @@ function messageIn(method: string, headers: IncomingHttpHeaders, body: Uint8Arra
   if (!Number.isInteger(status)) throw notKms(`${method}: what answers speaks no gRPC`)
   if (status !== 0) {
     const said = decoded(String(headers['grpc-message'] ?? '')).slice(0, MAX_QUOTED_CHARS)
-    throw new KmsCommandError('KMS_PLUGIN_REFUSED', `${method}: ${STATUS_NAMES[status] ?? `status ${status}`}: ${said}`)
+    const name = STATUS_NAMES[status] ?? `status ${status}`
+    throw new PluginRefusal(name, `${method}: ${name}: ${said}`)
   }
   if (body.byteLength < FRAME_HEADER_BYTES || body[0] !== 0) throw notKms(`${method}: no whole message`)
   const length = new DataView(body.buffer, body.byteOffset).getUint32(1)

@@ -1,6 +1,14 @@
 import { isWrittenBy, pluginAt, rulesFor } from '../encryption/rules.ts'
 import { type Finding } from './finding.ts'
-import { OTHER_ETCDS, prefixReasons, reason, ungroupedReasons, unknownKeyReasons, wrongFileReasons } from './reasons.ts'
+import {
+  everyApiServerBy,
+  OTHER_ETCDS,
+  prefixReasons,
+  reason,
+  ungroupedReasons,
+  unknownKeyReasons,
+  wrongFileReasons,
+} from './reasons.ts'
 import { type Group, type Tally } from './tally.ts'
 import { type EncryptionToCheck, type Verdict } from './verdict.ts'
 
@@ -31,7 +39,12 @@ export function judgeLeaving(
       ...(encryption === undefined ? [] : encryptionReasons(groups, encryption)),
     ],
     warnings: [],
-    cautions: [OTHER_ETCDS],
+    cautions: [
+      OTHER_ETCDS,
+      encryption === undefined
+        ? 'whether the plugin still encrypts what is new was not asked: name the file of kube-apiserver with --encryption-config'
+        : everyApiServerBy(encryption),
+    ],
   }
 }
 

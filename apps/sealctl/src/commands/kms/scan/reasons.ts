@@ -6,6 +6,11 @@ import { type EncryptionToCheck } from './verdict.ts'
 export const OTHER_ETCDS =
   'etcds that are not named here were not looked at: those of --etcd-servers-overrides, of API servers beside this one, of virtual clusters that have this plugin. Look through each'
 
+/** What no look at one file, on one node, can show. */
+export function everyApiServerBy({ path }: EncryptionToCheck): string {
+  return `other API servers were not asked: EVERY one must have gone by ${path}, as it is here, before this look began; one that goes by an older file writes as that says`
+}
+
 /** One sentence of some groups; none if there are none. */
 export function reason(groups: readonly Group[], what: string, more = ''): readonly string[] {
   return groups.length === 0 ? [] : [`${count(groups)} ${what}: ${resources(groups)}${more}`]

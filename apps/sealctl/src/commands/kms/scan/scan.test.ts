@@ -117,7 +117,9 @@ describe('the verdict', () => {
     expect(verdict).toEqual({ version: 1, reasons: [], warnings: [] })
     expect(cautions).toEqual([
       expect.stringMatching(/^etcds that are not named here were not looked at: those of --etcd-servers-overrides/),
-      expect.stringMatching(/^the plugins of other nodes were not asked. On EVERY control-plane node .* version 2 /),
+      expect.stringMatching(
+        /^no plugin answers here, and those of other nodes were not asked. On EVERY control-plane node .* version 2 /,
+      ),
       expect.stringContaining('before identity goes, name the file with --encryption-config'),
     ])
   })
@@ -149,9 +151,25 @@ describe('the verdict', () => {
   })
 
   it('keeps the version that the plugin of this node still encrypts by', () => {
-    expect(verdictOf(tallyOf(ALL_NEW), keyOf(2), { encryptingHere: 1 }).reasons).toEqual([
-      'the plugin of this node still encrypts by version 1, and not by 2: see sealctl kms verify-key',
-    ])
+    expect(
+      verdictOf(tallyOf(ALL_NEW), keyOf(2), { encryptingHere: { kind: 'by-version', version: 1 } }).reasons,
+    ).toEqual(['the plugin of this node still encrypts by version 1, and not by 2: see sealctl kms verify-key'])
+  })
+
+  it('is no, whatever was asked, where nobody knows by what the plugin of this node encrypts', () => {
+    const encryptingHere = { kind: 'by-another', why: 'it encrypts by x, which is no version' } as const
+    for (const version of [0, 1]) {
+      expect(verdictOf(tallyOf(ALL_NEW), keyOf(2), { version, encryptingHere }).reasons).toEqual([
+        'it encrypts by x, which is no version: see sealctl kms verify-key',
+      ])
+    }
+  })
+
+  it('speaks of the other nodes alone where the plugin of this one has said by what it encrypts', () => {
+    const encryptingHere = { kind: 'by-version', version: 2 } as const
+    expect(verdictOf(tallyOf(ALL_NEW), keyOf(2), { encryptingHere }).cautions[1]).toMatch(
+      /^the plugins of other nodes were not asked/,
+    )
   })
 
   it('waits until no API server can write by the version before any more', () => {
@@ -425,7 +443,10 @@ describe('the verdict on taking the plugin away', () => {
     expect(reasonsOf({ [at]: PLAIN })).toEqual([])
     expect(reasonsOf({ [at]: kmsObject('aws', 'arn:1', bytes('x')) })).toEqual([])
     expect(reasonsOf({ [at]: bytes('k8s:enc:aescbc:v1:k1:x') })).toEqual([])
-    expect(judgeLeaving(tallyOf({ [at]: PLAIN }), { prefix: '' }).cautions).toHaveLength(1)
+    expect(judgeLeaving(tallyOf({ [at]: PLAIN }), { prefix: '' }).cautions).toEqual([
+      expect.stringContaining('etcds that are not named here'),
+      expect.stringContaining('name the file of kube-apiserver with --encryption-config'),
+    ])
   })
 
   it.each([
@@ -445,7 +466,9 @@ describe('the verdict on taking the plugin away', () => {
 
   it('is yes beside a configuration that has the plugin decrypt alone', () => {
     const encryption = encryptionOf([{ resources: 'secrets', providers: `${IDENTITY}, ${KMS}` }])
-    expect(judgeLeaving(tallyOf({ [at]: PLAIN }), { prefix: '', encryption }).reasons).toEqual([])
+    const { reasons, cautions } = judgeLeaving(tallyOf({ [at]: PLAIN }), { prefix: '', encryption })
+    expect(reasons).toEqual([])
+    expect(cautions[1]).toMatch(/^other API servers were not asked: EVERY one must have gone by f, as it is here/)
   })
 
   it.each<[string, readonly EntryText[], string, string]>([

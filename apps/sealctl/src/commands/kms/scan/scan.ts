@@ -1,4 +1,4 @@
-import { openEtcd } from '@sealwright/etcd'
+import { type EtcdOptions, type EtcdReader, openEtcd } from '@sealwright/etcd'
 import { type EtcdLookedAt } from '@sealwright/kms-backends'
 import { type CommandContext, write } from '../../../context.ts'
 import { type KeyFacts } from '../key-facts.ts'
@@ -32,12 +32,13 @@ export async function scanEtcd(key: KeyFacts, options: ScanOptions, context: Com
   const progress = openProgress(context)
   let seen: { readonly clusterId: string; readonly revision: number } = { clusterId: '', revision: 0 }
   const reached = await etcdOptions(options)
-  await using etcd = openEtcd(reached)
+  await using etcd = openAndWipe(reached)
+  let objects = 0
   try {
     for await (const { entries, total, clusterId, revision } of etcd.scan(Buffer.from(options.prefix), { signal })) {
-      for (const entry of entries) keeper.add(entry)
+      for (const entry of entries) objects = keeper.add(entry)
       seen = { clusterId, revision }
-      await progress.show(keeper.tally().objects, total)
+      await progress.show(objects, total)
     }
   } finally {
     await progress.end()
@@ -46,6 +47,15 @@ export async function scanEtcd(key: KeyFacts, options: ScanOptions, context: Com
   const endpoints = reached.endpoints.map(endpoint => new URL(endpoint).origin)
   const { clusterId, revision } = seen
   return { tally: keeper.tally(), etcd: { clusterId, endpoints }, revision, startedAtMs }
+}
+
+/** It has a copy of the private key of its own. */
+function openAndWipe(options: EtcdOptions): EtcdReader {
+  try {
+    return openEtcd(options)
+  } finally {
+    options.clientCertificate?.privateKeyPem.wipe()
+  }
 }
 
 /** Shows on a terminal how far a scan is. */

@@ -22,13 +22,14 @@ export interface Tally {
   /** By how many kinds there are; those beyond the limit are only counted in `ungrouped`. */
   readonly groups: readonly Group[]
   readonly objects: number
-  /** Encrypted in some way, and in no group: there are too many kinds. */
+  /** In no group: there are too many kinds. */
   readonly ungrouped: number
 }
 
 /** Counts one object after another. */
 export interface TallyKeeper {
-  readonly add: (entry: EtcdEntry) => void
+  /** @returns how many there are now. */
+  readonly add: (entry: EtcdEntry) => number
   readonly tally: () => Tally
 }
 
@@ -52,13 +53,14 @@ export function openTally(key: KeyFacts, { examples: maxExamples }: { readonly e
       if (group === undefined) {
         if (groups.size >= MAX_GROUPS) {
           ungrouped += 1
-          return
+          return objects
         }
         group = { resource, seen, finding, objects: 0, examples: [] }
         groups.set(label, group)
       }
       group.objects += 1
       if (group.examples.length < maxExamples) group.examples.push(Buffer.from(path).toString())
+      return objects
     },
     tally: () => ({ groups: [...groups.values()], objects, ungrouped }),
   }

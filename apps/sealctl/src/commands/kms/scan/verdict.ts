@@ -1,8 +1,10 @@
 import { type KmsProvider } from '@sealwright/kms-v2'
 import { type EncryptionRule, pluginAt, rulesFor, writtenByOthers } from '../encryption/rules.ts'
-import { type KeyFacts } from '../key-facts.ts'
+import { type EncryptsHere } from '../encrypting-here.ts'
+import { isRetired, type KeyFacts } from '../key-facts.ts'
 import { type Finding } from './finding.ts'
 import {
+  everyApiServerBy,
   OTHER_ETCDS,
   prefixReasons,
   reason,
@@ -35,8 +37,8 @@ export interface VerdictOptions {
   readonly settleMs: number
   /** Name of the provider in the `EncryptionConfiguration`, if it was given. */
   readonly provider?: string | undefined
-  /** By which version the plugin of this node encrypts, where it has said so. */
-  readonly encryptingHere?: number | undefined
+  /** By which version the plugin of this node encrypts. Default: nothing is known of it. */
+  readonly encryptingHere?: EncryptsHere
   /** What was looked at; empty: everything. */
   readonly prefix: string
   /** Of the `EncryptionConfiguration` that was named: what it has this plugin encrypt has to be. */
@@ -52,6 +54,8 @@ export interface EncryptionToCheck {
   /** Of the plugin. */
   readonly endpoint: string
 }
+
+const NOTHING_KNOWN: EncryptsHere = { kind: 'nothing-known' }
 
 type OurGroup = Group & { readonly finding: Extract<Finding, { kind: 'ours' }> }
 
@@ -78,7 +82,7 @@ export function judge({ groups, objects, ungrouped }: Tally, key: KeyFacts, opti
     ),
     ...elsewhereReasons(key, version, elsewhere),
     ...reason(
-      ours.filter(({ finding }) => finding.version < key.oldestDecryptable),
+      ours.filter(({ finding }) => isRetired(key, finding.version)),
       `encrypted by a version that the backend does not decrypt by any more, which NOBODY CAN READ until it does again (${TAKING_BACK[key.provider]})`,
     ),
     ...reason(
@@ -108,12 +112,14 @@ export function judge({ groups, objects, ungrouped }: Tally, key: KeyFacts, opti
 function versionReasons(
   { active, pending }: KeyFacts,
   version: number,
-  { scannedAtMs, settleMs, encryptingHere = active.version }: VerdictOptions,
+  { scannedAtMs, settleMs, encryptingHere = NOTHING_KNOWN }: VerdictOptions,
 ): readonly string[] {
+  if (encryptingHere.kind === 'by-another') return [`${encryptingHere.why}: see sealctl kms verify-key`]
   if (version === 0) return []
-  if (encryptingHere < active.version && version >= encryptingHere) {
+  const here = encryptingHere.kind === 'by-version' ? encryptingHere.version : active.version
+  if (here < active.version && version >= here) {
     return [
-      `the plugin of this node still encrypts by version ${encryptingHere}, and not by ${active.version}: see sealctl kms verify-key`,
+      `the plugin of this node still encrypts by version ${here}, and not by ${active.version}: see sealctl kms verify-key`,
     ]
   }
   if (version >= active.version) {
@@ -211,18 +217,18 @@ function warningsOf(
 function cautionsOf(
   { active }: KeyFacts,
   version: number,
-  { encryption, elsewhere }: VerdictOptions,
+  { encryption, elsewhere, encryptingHere = NOTHING_KNOWN }: VerdictOptions,
 ): readonly string[] {
   return [
     `${OTHER_ETCDS}, and bring the records together (--output, --with)`,
     ...(version === 0
       ? []
       : [
-          `the plugins of other nodes were not asked. On EVERY control-plane node sealctl kms verify-key has to name version ${active.version} as the plugin’s, and has to have done so for 3 minutes before this look began: a plugin that does not reach its backend goes on with the version before for as long as that lasts`,
+          `${encryptingHere.kind === 'nothing-known' ? 'no plugin answers here, and those of other nodes were' : 'the plugins of other nodes were'} not asked. On EVERY control-plane node sealctl kms verify-key has to name version ${active.version} as the plugin’s, and has to have done so for 3 minutes before this look began: a plugin that does not reach its backend goes on with the version before for as long as that lasts`,
         ]),
     ...(encryption === undefined
       ? ['what may still be in clear was not asked: before identity goes, name the file with --encryption-config']
-      : []),
+      : [everyApiServerBy(encryption)]),
     ...(encryption !== undefined && elsewhere.length > 0
       ? [
           'the records do not say what is in clear in the other etcds: before identity goes, ask each with --encryption-config',
