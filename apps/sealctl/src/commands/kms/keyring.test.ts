@@ -5,6 +5,8 @@ import { encodeRotationVerification, readStored } from '@sealwright/kms-backends
 import { kmsChain } from '@sealwright/keyring'
 import { startSwtpm, type Swtpm, temporaryFolder, type TemporaryFolder } from '@sealwright/testing-rig'
 import { runHere, type World } from '../../testing/run-here.ts'
+import { isRetired, readKeyFacts } from './key-facts.ts'
+import { loadKmsConfig } from './load-config.ts'
 
 /** A control-plane node with a TPM of its own. */
 interface TestNode extends AsyncDisposable {
@@ -246,6 +248,28 @@ describe('sealctl kms keyring rotate and retire', () => {
     ])
     expect(Number((await a.json(['show'])).revision)).toBeGreaterThan(Number(revision))
     expect(await a.json(['restore', keptAs])).toMatchObject({ exitCode: 4, code: 'KMS_KEYRING_VERSION' })
+  })
+
+  it('knows which versions decrypt where a later one stays retired', async () => {
+    const rotate = () => a.json(['rotate', '--hand-out', '0'])
+    const retire = (version: string) =>
+      a.json(['retire', version, '--i-have-verified', '--confirm', version, '--every-node-verified'])
+    await initialised()
+    await rotate()
+    const { keptAs } = await retire('1')
+    await rotate()
+    await rotate()
+    await retire('3')
+    expect(await a.json(['restore', String(keptAs)])).toMatchObject({ exitCode: 0, restored: [1, 2] })
+
+    const config = await loadKmsConfig(a.configure())
+    const key = await readKeyFacts(config, { nowMs: Date.now(), signal: new AbortController().signal })
+    expect(key.versions.map(({ version, phase }) => [version, phase, isRetired(key, version)])).toEqual([
+      [1, 'retiring', false],
+      [2, 'retiring', false],
+      [3, 'retired', true],
+      [4, 'active', false],
+    ])
   })
 
   it('retires no version that the plugin of this node encrypts by, whatever is said', async () => {
