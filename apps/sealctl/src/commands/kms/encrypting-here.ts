@@ -12,9 +12,9 @@ const PLUGIN_TIMEOUT_MS = 3_000
 export type EncryptsHere =
   | { readonly kind: 'by-version'; readonly version: number }
   /** It does not answer, and has not encrypted by any key yet: there may be no plugin here. */
-  | { readonly kind: 'nothing-known' }
-  /** It encrypts, and not by a version that the key has: nobody can say by what. */
-  | { readonly kind: 'by-another'; readonly why: string }
+  | { readonly kind: 'no-plugin-seen' }
+  /** It encrypts by what is no version of this key, or nobody can say by what. */
+  | { readonly kind: 'unclear'; readonly why: string }
 
 /** Asks the plugin of this node; if it does not answer, what it remembers. */
 export async function askWhatEncryptsHere(
@@ -27,15 +27,15 @@ export async function askWhatEncryptsHere(
   const found = await readPluginState(config)
   switch (found.kind) {
     case 'none':
-      return { kind: 'nothing-known' }
+      return { kind: 'no-plugin-seen' }
     case 'unusable':
       return {
-        kind: 'by-another',
+        kind: 'unclear',
         why: `the plugin of this node does not answer, and ${found.path} does not say by what it encrypts (${found.message})`,
       }
     case 'read': {
       const active = activeIn(found.state)
-      if (active === undefined) return { kind: 'nothing-known' }
+      if (active === undefined) return { kind: 'no-plugin-seen' }
       const { provider, clusterId } = found.state
       return knownBy(key, keyIdOf({ ...active, provider, clusterId }), `by ${found.path} this node encrypts`)
     }
@@ -45,7 +45,7 @@ export async function askWhatEncryptsHere(
 function knownBy({ versions }: KeyFacts, keyId: string, whoEncrypts: string): EncryptsHere {
   const known = versions.find(each => each.keyId === keyId)
   if (known !== undefined) return { kind: 'by-version', version: known.version }
-  return { kind: 'by-another', why: `${whoEncrypts} by ${keyId}, which is no version that this key has` }
+  return { kind: 'unclear', why: `${whoEncrypts} by ${keyId}, which is no version that this key has` }
 }
 
 async function keyIdOfPlugin({ socket }: KmsConfig, signal: AbortSignal): Promise<string | undefined> {

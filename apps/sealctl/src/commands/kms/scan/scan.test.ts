@@ -157,7 +157,7 @@ describe('the verdict', () => {
   })
 
   it('is no, whatever was asked, where nobody knows by what the plugin of this node encrypts', () => {
-    const encryptingHere = { kind: 'by-another', why: 'it encrypts by x, which is no version' } as const
+    const encryptingHere = { kind: 'unclear', why: 'it encrypts by x, which is no version' } as const
     for (const version of [0, 1]) {
       expect(verdictOf(tallyOf(ALL_NEW), keyOf(2), { version, encryptingHere }).reasons).toEqual([
         'it encrypts by x, which is no version: see sealctl kms verify-key',

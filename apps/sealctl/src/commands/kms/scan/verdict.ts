@@ -37,7 +37,7 @@ export interface VerdictOptions {
   readonly settleMs: number
   /** Name of the provider in the `EncryptionConfiguration`, if it was given. */
   readonly provider?: string | undefined
-  /** By which version the plugin of this node encrypts. Default: nothing is known of it. */
+  /** By which version the plugin of this node encrypts. Default: there is no plugin here to ask. */
   readonly encryptingHere?: EncryptsHere
   /** What was looked at; empty: everything. */
   readonly prefix: string
@@ -55,7 +55,7 @@ export interface EncryptionToCheck {
   readonly endpoint: string
 }
 
-const NOTHING_KNOWN: EncryptsHere = { kind: 'nothing-known' }
+const NO_PLUGIN_SEEN: EncryptsHere = { kind: 'no-plugin-seen' }
 
 type OurGroup = Group & { readonly finding: Extract<Finding, { kind: 'ours' }> }
 
@@ -112,9 +112,9 @@ export function judge({ groups, objects, ungrouped }: Tally, key: KeyFacts, opti
 function versionReasons(
   { active, pending }: KeyFacts,
   version: number,
-  { scannedAtMs, settleMs, encryptingHere = NOTHING_KNOWN }: VerdictOptions,
+  { scannedAtMs, settleMs, encryptingHere = NO_PLUGIN_SEEN }: VerdictOptions,
 ): readonly string[] {
-  if (encryptingHere.kind === 'by-another') return [`${encryptingHere.why}: see sealctl kms verify-key`]
+  if (encryptingHere.kind === 'unclear') return [`${encryptingHere.why}: see sealctl kms verify-key`]
   if (version === 0) return []
   const here = encryptingHere.kind === 'by-version' ? encryptingHere.version : active.version
   if (here < active.version && version >= here) {
@@ -217,14 +217,14 @@ function warningsOf(
 function cautionsOf(
   { active }: KeyFacts,
   version: number,
-  { encryption, elsewhere, encryptingHere = NOTHING_KNOWN }: VerdictOptions,
+  { encryption, elsewhere, encryptingHere = NO_PLUGIN_SEEN }: VerdictOptions,
 ): readonly string[] {
   return [
     `${OTHER_ETCDS}, and bring the records together (--output, --with)`,
     ...(version === 0
       ? []
       : [
-          `${encryptingHere.kind === 'nothing-known' ? 'no plugin answers here, and those of other nodes were' : 'the plugins of other nodes were'} not asked. On EVERY control-plane node sealctl kms verify-key has to name version ${active.version} as the plugin’s, and has to have done so for 3 minutes before this look began: a plugin that does not reach its backend goes on with the version before for as long as that lasts`,
+          `${encryptingHere.kind === 'no-plugin-seen' ? 'no plugin answers here, and those of other nodes were' : 'the plugins of other nodes were'} not asked. On EVERY control-plane node sealctl kms verify-key has to name version ${active.version} as the plugin’s, and has to have done so for 3 minutes before this look began: a plugin that does not reach its backend goes on with the version before for as long as that lasts`,
         ]),
     ...(encryption === undefined
       ? ['what may still be in clear was not asked: before identity goes, name the file with --encryption-config']
