@@ -30,7 +30,7 @@ describe('a second agent', () => {
     const before = await storeEntries(node.storePath)
     const second = await startAnotherAgent(scope, configPath)
     expect(await endOf(second)).toEqual({ code: IN_THE_WAY_EXIT_CODE, signal: null })
-    expect(second.logTail()).toContain(`unsealer-sidecar: STORE_IN_USE: another agent holds ${node.storePath}`)
+    expect(second.logTail()).toContain(`unsealer-sidecar: STORE_IN_USE: another program holds ${node.storePath}`)
     expect(readdirSync(scope.folder.path)).not.toContain('control-2.sock')
     await expect(storeEntries(node.storePath)).resolves.toEqual(before)
     await expectSealWorks(node, rootToken)

@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto'
 import { pipeline } from 'node:stream'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { createGzip } from 'node:zlib'
 import { readRaftSnapshot } from './read-raft-snapshot.ts'
 import { signal } from './testing/read.ts'
@@ -7,6 +9,7 @@ import { entryOf, members, metaJson, tarOf } from './testing/write-snapshot.ts'
 
 const MIB = 1_024 * 1_024
 const COUNT = 512
+const LOOK_EVERY = 16
 const MAX_GROWTH_BYTES = 128 * MIB
 
 /** Keys that ascend, values of a mebibyte. */
@@ -37,17 +40,22 @@ function* archive(): Generator<Uint8Array> {
 }
 
 it('is constant however long the snapshot is', async () => {
+  // What is garbage by now does not count, however late a busy machine collects it.
+  setFlagsFromString('--expose-gc')
+  const collectGarbage = runInNewContext('gc') as () => void
   const used = (): number => {
+    collectGarbage()
     const { heapUsed, arrayBuffers } = process.memoryUsage()
     return heapUsed + arrayBuffers
   }
   const before = used()
-  let mostBytes = 0
+  let [mostBytes, looks] = [0, 0]
   const input = pipeline(archive, createGzip({ level: 1 }), () => undefined)
   const { entryCount, metadata } = await readRaftSnapshot(input, {
     signal,
     wants: () => {
-      mostBytes = Math.max(mostBytes, used() - before)
+      if (looks % LOOK_EVERY === 0) mostBytes = Math.max(mostBytes, used() - before)
+      looks += 1
       return false
     },
   })

@@ -19,7 +19,7 @@ export type StoreErrorCode =
   | 'STORE_DISK_FULL' // no space, no inode or no quota left
   | 'STORE_PERMISSION_DENIED' // we may not write here
   | 'STORE_WRITE_FAILED' // any other failure of a write; the message says what is in the store now
-  | 'STORE_IN_USE' // another agent holds the store
+  | 'STORE_IN_USE' // another agent or KMS plugin holds the store
   | 'STORE_LOCK_TIMEOUT' // the writer lock did not become free in time
   | 'STORE_LOCK_FAILED' // the `flock` program failed in a way we do not know
   | 'STORE_TOOL_MISSING' // there is no `flock` program

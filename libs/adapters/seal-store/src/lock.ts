@@ -50,7 +50,7 @@ export async function lockFolder(folder: Folder, name: StoreLockName, options: L
         if (name === 'agent') {
           throw new StoreError(
             'STORE_IN_USE',
-            `another agent holds ${folder.path}: ${holder}. Stop it first; one store serves one agent`,
+            `another program holds ${folder.path}: ${holder}. Stop it first; one store serves one agent or KMS plugin`,
           )
         }
       }

@@ -88,7 +88,7 @@ async function strangerError(
 ): Promise<TpmError> {
   const endorsementKeyName = await readEndorsementKeyName(tpm)
   const remedy =
-    'open by another seal and enrol this TPM anew (sealctl init --seal NAME, or bootstrap-init --new-tpm with the seal key); the blob is kept'
+    'open by another seal and enrol this TPM anew (sealctl init --seal NAME, or bootstrap-init --new-tpm with the seal key; of a KMS plugin: sealctl kms keyring enroll, or recover --shares); the blob is kept'
   if (expectedEndorsementKeyName === undefined || endorsementKeyName === undefined) {
     return new TpmError(
       'TPM_REPLACED',

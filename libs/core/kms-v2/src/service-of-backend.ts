@@ -112,7 +112,8 @@ export function kmsV2Service(options: ServiceOptions): KmsV2Service {
     const { ciphertext, keyId, annotations } = request
     const { version, lineage, header, wrapped, ...made } = parseCiphertext(ciphertext)
     // Before the annotations: where the configuration names another cluster, this is what tells.
-    if (made.provider !== provider || keyIdOf({ provider, clusterId, lineage, version }) !== keyId) throw unknownKeyId()
+    if (made.provider !== provider || keyIdOf({ provider, clusterId, lineage, version }) !== keyId)
+      throw unknownKeyId(provider)
     const place = { clusterId, keyId }
     assertBound(place, ciphertext, annotations)
 
@@ -122,9 +123,9 @@ export function kmsV2Service(options: ServiceOptions): KmsV2Service {
         throw retired(provider)
       case 'never-seen':
         options.onSurprise?.()
-        throw unknownKeyId()
+        throw unknownKeyId(provider)
       case 'not-ours':
-        throw unknownKeyId()
+        throw unknownKeyId(provider)
       case 'present':
       case 'absent':
     }
@@ -237,9 +238,16 @@ function retired(provider: KmsProvider): KmsError {
   )
 }
 
-function unknownKeyId(): KmsError {
+/** What else than a mistake may be behind it. */
+const NOT_KNOWN_YET: Readonly<Record<KmsProvider, string>> = {
+  transit: '',
+  keyring:
+    'where another node was rotated and this one was not brought it, sealctl kms keyring export there and import here; else ',
+}
+
+function unknownKeyId(provider: KmsProvider): KmsError {
   return new KmsError(
     'KMS_KEY_ID_UNKNOWN',
-    'no key of this provider in this cluster has this key id: check cluster id and key in the configuration of the KMS plugin; if they are right, the data is damaged',
+    `no key of this provider in this cluster has this key id: ${NOT_KNOWN_YET[provider]}check cluster id and key in the configuration of the KMS plugin; if they are right, the data is damaged`,
   )
 }

@@ -175,7 +175,7 @@ describe('a backend that is not open', () => {
     const backend = started()
     await expect(backend.look()).rejects.toMatchObject({
       code: 'KMS_BACKEND_REFUSED',
-      message: expect.stringContaining('sealctl kms keyring init') as unknown,
+      message: expect.stringContaining('sealctl kms keyring recover or import') as unknown,
       cause: expect.objectContaining({ code: 'KMS_KEYRING_MISSING' }) as unknown,
     })
     await initialised(configured())

@@ -17,7 +17,7 @@ export function notOpened(failures: SealFailures): KmsError {
   return [...failures.values()].some(({ kind }) => kind === 'transient')
     ? new KmsError(
         'KMS_BACKEND_UNAVAILABLE',
-        'no seal opens the keyring of the KMS plugin: a device or server is not there; this ends by itself once it is back',
+        'no seal opens the keyring of the KMS plugin: a device or server is not there, or takes no PIN for a while; this ends by itself, see its log',
         { cause },
       )
     : new KmsError(
@@ -32,7 +32,7 @@ export function unusableStore(error: unknown): unknown {
   if (error instanceof KmsKeyringError && error.code === 'KMS_KEYRING_MISSING') {
     return new KmsError(
       'KMS_BACKEND_REFUSED',
-      'this node has no keyring for its KMS plugin: sealctl kms keyring init on the first node of the cluster, import on all others',
+      'this node has no keyring for its KMS plugin. Was there one: sealctl kms keyring recover or import. A further node is let in (enroll), and init is for the very first one of a new cluster',
       { cause: error },
     )
   }

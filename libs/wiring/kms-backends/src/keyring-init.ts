@@ -18,6 +18,7 @@ import {
   recordForShares,
 } from '@sealwright/node-seals'
 import { randomKeyBytes, Secret } from '@sealwright/secret'
+import { type KeyringBackendConfig } from '@sealwright/kms-config'
 import { createShareSet, encodeShare, type Share } from '@sealwright/shamir'
 import { StoreError } from '@sealwright/seal-store'
 import { KmsKeyringError } from './keyring-error.ts'
@@ -69,6 +70,7 @@ export async function initKeyring(input: InitInput, signal: AbortSignal): Promis
       'no seal of the configuration opens without people: the KMS plugin could not start by itself. Add a TPM, a token or a transit key',
     )
   }
+  assertIsFirst(config)
   await assertNone(config.store)
   await using store = await openKeyringStore(config.store, { create: true })
   // A program that runs with this store, and waits for its first keyring, must not get this one.
@@ -91,6 +93,15 @@ export async function initKeyring(input: InitInput, signal: AbortSignal): Promis
   } finally {
     for (const { value } of made.flatMap(({ shares }) => shares)) value.wipe()
   }
+}
+
+/** A node that has lost its store would get another key, and read nothing of what there is. */
+function assertIsFirst({ clusterId }: Pick<KeyringBackendConfig, 'clusterId'>): void {
+  if (clusterId === undefined) return
+  throw new KmsKeyringError(
+    'KMS_KEYRING_EXISTS',
+    `the configuration names a keyring that was made before (backend.clusterId ${clusterId}), and no other one was made: bring it here by sealctl kms keyring recover --keyring FILE or import, or let this node in (enroll). Only for a new one that has nothing to do with it take clusterId out`,
+  )
 }
 
 async function assertNone(storePath: string): Promise<void> {

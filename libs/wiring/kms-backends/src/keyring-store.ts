@@ -19,7 +19,7 @@ export async function readStored(path: string): Promise<StoredKeyring> {
   if (stored !== undefined) return stored
   throw new KmsKeyringError(
     'KMS_KEYRING_MISSING',
-    `${path} holds no keyring: make one with sealctl kms keyring init, or bring that of another node with sealctl kms keyring import`,
+    `${path} holds no keyring. Was there one: sealctl kms keyring recover or import. A further node is let in (enroll), and init is for the very first one of a new cluster`,
   )
 }
 

@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { encodeState, keyIdOf, KMS_STATE_FILE, observeKey } from '@sealwright/kms-v2'
 import { encodeRotationVerification, readStored } from '@sealwright/kms-backends'
@@ -124,6 +124,21 @@ describe('sealctl kms keyring init', () => {
     expect(await initialised()).toMatchObject({ exitCode: 4, code: 'KMS_KEYRING_EXISTS' })
     expect(readFileSync(join(a.store, 'keyring'))).toEqual(before)
   })
+
+  it.each(['configuration', 'state of its plugin'])(
+    'is refused where a keyring was lost that the %s knows of',
+    async by => {
+      const { clusterId } = await initialised()
+      const state = await stateOf(a, 1)
+      rmSync(a.store, { recursive: true })
+      if (by === 'configuration') a.configure({ clusterId: String(clusterId) })
+      else writeFileSync(a.statePath, state, { mode: 0o600 })
+      const { exitCode, stderr } = await a.run(['init', '--single-way-in'])
+      expect(exitCode).toBe(4)
+      expect(stderr).toMatch(/^sealctl: KMS_KEYRING_EXISTS: .*sealctl kms keyring recover --keyring FILE/)
+      expect(existsSync(join(a.store, 'keyring'))).toBe(false)
+    },
+  )
 
   it('writes shares for people, who open it alone', async () => {
     a.configure({ seals: [PEOPLE] })

@@ -450,8 +450,8 @@ describe('sealctl kms rotation-plan', () => {
     const path = await configure({ rotation: { activationDelayMs: 300_000 }, backend: bao.backend() })
     const { exitCode, stdout } = await kms(['rotation-plan', '--config', path], new Date(Date.now() + 86_400_000))
     expect(exitCode).toBe(0)
-    expect(stdout).toContain('encrypts by version 3, made ')
-    expect(stdout).toContain('\n\n1. [done] Make a backup of etcd and of OpenBao')
+    expect(stdout).toContain('encrypts by version 3, dated ')
+    expect(stdout).toContain('\n\n1. Have a backup of etcd and of OpenBao from before version 3\n')
     expect(stdout).not.toContain('\\x')
     expect(stdout).toContain('bao write transit/keys/kubernetes/config min_decryption_version=3')
     const json = JSON.parse((await kms(['rotation-plan', '--config', path, '--json'])).stdout) as {

@@ -40,12 +40,17 @@ describe('the plan of a rotation', () => {
 
   it('goes on with a rotation that is under way', () => {
     const waiting = keyOf(2, { newestAgeMs: MINUTE_MS })
-    expect(plan(waiting).map(({ isDone }) => isDone)).toEqual([true, true, false, false, false, false, false])
+    expect(plan(waiting).map(({ isDone }) => isDone)).toEqual([false, true, false, false, false, false, false])
+    expect(plan(waiting)[0]).toMatchObject({
+      what: expect.stringContaining('from before version 2') as string,
+      commands: [],
+    })
+    expect(plan(waiting)[1]?.why).toBe('No node encrypts by it before 2026-01-02T03:08:05.000Z.')
     // Made a minute ago: five until it is active, and 4 min 30 s until every API server has followed.
     expect(plan(waiting)[2]?.what).toBe(
       'Wait until 2026-01-02T03:12:35.000Z, when every API server writes by version 2',
     )
-    expect(plan(keyOf(2)).map(({ isDone }) => isDone)).toEqual([true, true, true, false, false, false, false])
+    expect(plan(keyOf(2)).map(({ isDone }) => isDone)).toEqual([false, true, true, false, false, false, false])
   })
 
   it('retires nothing before every node and etcd were looked at again, whatever has the key', () => {
@@ -85,10 +90,14 @@ describe('the plan of a rotation', () => {
       const commands = commandsOf(keyOf(1), config, '/other.yaml')
       expect(commands).toEqual([
         'etcdctl snapshot save etcd-before-rotation.db',
-        expect.stringMatching(/^sealctl kms keyring export --config \/other.yaml keyring-version-1.bin +# keep it off/),
+        expect.stringMatching(
+          /^sealctl kms keyring export --config \/other.yaml keyring-before-version-2.bin +# keep it off/,
+        ),
         'sealctl kms keyring rotate --config /other.yaml',
-        'sealctl kms keyring export --config /other.yaml keyring.bin',
-        expect.stringMatching(/^sealctl kms keyring import --config \/other.yaml keyring.bin +# on each other/),
+        'sealctl kms keyring export --config /other.yaml keyring-version-2.bin',
+        expect.stringMatching(
+          /^sealctl kms keyring import --config \/other.yaml keyring-version-2.bin +# on each other/,
+        ),
         expect.stringMatching(/^sealctl kms verify-key /),
         'kubectl get secrets --all-namespaces -o json | kubectl replace -f -',
         'sealctl kms verify-rotation --config /other.yaml --retire 1',
@@ -99,15 +108,21 @@ describe('the plan of a rotation', () => {
         expect.stringMatching(/^sealctl kms verify-key /),
         'sealctl kms verify-rotation --config /other.yaml --retire 1 --output rotation-1.json',
         'sealctl kms keyring retire --config /other.yaml 1 --verified rotation-1.json',
+        expect.stringMatching(/^# start the API server of this node anew/),
         'sealctl kms keyring export --config /other.yaml keyring-retired-1.bin',
         expect.stringMatching(/^sealctl kms keyring import .* keyring-retired-1.bin --accept-retired +# on each other/),
       ])
     })
 
+    it('never says that the other nodes have a version: it sees this one alone', () => {
+      const bring = plan(keyOf(2), config).find(({ what }) => what.startsWith('Bring version 2 to every other'))
+      expect(bring).toMatchObject({ isDone: false, why: expect.stringContaining('KMS_KEY_ID_UNKNOWN') as string })
+    })
+
     it('counts the hour in which a version is handed out', () => {
       const steps = plan(keyOf(1), config)
       expect(steps[1]?.why).toContain('no node encrypts by it for 65 min')
-      expect(steps[2]?.what).toBe('Wait about 70 min, until every API server writes by version 2')
+      expect(steps[3]?.what).toBe('Wait about 70 min, until every API server writes by version 2')
     })
   })
 })

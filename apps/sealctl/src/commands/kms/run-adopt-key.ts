@@ -19,7 +19,7 @@ const FILE_MODE = 0o600
 export async function runAdoptKey({ options, context }: KmsCall<AdoptKeyOptions>): Promise<CommandResult> {
   const config = await loadKmsConfig(options.config)
   const { path, state } = await requireState(config)
-  for (const socket of [config.socket.path, config.statusSocket]) await assertNobodyAnswers(socket)
+  if (options.yes) for (const socket of [config.socket.path, config.statusSocket]) await assertNobodyAnswers(socket)
   const keptAs = `${path}.before-adoption-${context
     .now()
     .toISOString()
@@ -115,7 +115,7 @@ function textOf(
   { path, keptAs, isDone }: { readonly path: string; readonly keptAs: string; readonly isDone: boolean },
 ): string {
   return [
-    plain(`${path}: ${isDone ? 'these versions were given up' : 'these versions would be given up'}\n\n`),
+    plain(`${path}: ${isDone ? 'these versions were given up' : 'these versions would be given up'}`) + '\n\n',
     table([
       ['VERSION', 'MADE', 'KEY ID'],
       ...givenUp.map(({ version, createdAt, keyId }) => [String(version), createdAt, keyId]),
@@ -124,7 +124,10 @@ function textOf(
     'The KMS plugin takes the key that the backend has, and encrypts by it. What the versions above encrypted it goes on\n',
     'decrypting as far as the backend can: if their key is gone, every Secret that they encrypted is lost.\n',
     ...(isDone
-      ? [plain(`The old file is kept as ${keptAs}\n`), 'Start the KMS plugin now; do the same on each other node.\n']
+      ? [
+          plain(`The old file is kept as ${keptAs}`) + '\n',
+          'Start the KMS plugin now; do the same on each other node.\n',
+        ]
       : ['Nothing was changed. Bring the old key back if you can. If not: the same with --yes\n']),
   ].join('')
 }

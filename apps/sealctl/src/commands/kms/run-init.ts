@@ -1,12 +1,13 @@
 import { join } from 'node:path'
 import { mkdir } from 'node:fs/promises'
 import { hex } from '@sealwright/bytes'
-import { initKeyring, type WantedShares } from '@sealwright/kms-backends'
+import { initKeyring, KmsKeyringError, kmsStatePath, type WantedShares } from '@sealwright/kms-backends'
 import { type CommandResult } from '../../command.ts'
 import { plain } from '../../render/plain.ts'
 import { handOutShares, OPEN_NOTHING, SHARES_TO_PEOPLE, telling } from '../../shares/hand-out.ts'
 import { prepareCardFolder } from '../../shares/share-cards.ts'
 import { assertSharesHavePlace, assertSharesWanted } from '../init.ts'
+import { encryptingHere } from './encrypting-here.ts'
 import { type InitOptions } from './keyring.ts'
 import { type KmsCall } from './kms-command.ts'
 import { openKmsNode, type OpenKmsNode } from './open-kms-node.ts'
@@ -16,6 +17,7 @@ import { KEEP_A_COPY } from './words.ts'
 export async function runInit({ options, context }: KmsCall<InitOptions>): Promise<CommandResult> {
   const { signal } = context
   await using node = await openKmsNode(options.config, { label: options.label })
+  await assertRemembersNone(node)
   const shares = wantedShares(node, options)
   // Looked at before there are shares that could be lost.
   if (shares.length > 0) assertSharesHavePlace(options, context)
@@ -56,6 +58,19 @@ export async function runInit({ options, context }: KmsCall<InitOptions>): Promi
       '',
     ].join('\n'),
   }
+}
+
+/**
+ * A node whose plugin has encrypted by a keyring has lost it.
+ *
+ * @throws {KmsKeyringError} `KMS_KEYRING_EXISTS`; {@link KmsCommandError} `KMS_COMMAND_STATE_UNUSABLE`.
+ */
+async function assertRemembersNone({ kms }: OpenKmsNode): Promise<void> {
+  if ((await encryptingHere(kms)) === undefined) return
+  throw new KmsKeyringError(
+    'KMS_KEYRING_EXISTS',
+    `the KMS plugin of this node has encrypted by a keyring (${kmsStatePath(kms.stateDirectory)}), and no other one was made: bring that back by sealctl kms keyring recover --keyring FILE, or import. Only for a new one that has nothing to do with it name another stateDirectory`,
+  )
 }
 
 /** One set for each seal of type shamir. */

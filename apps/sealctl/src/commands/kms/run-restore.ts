@@ -25,7 +25,7 @@ export async function runRestore({ options, args, context }: KmsCall<RestoreOpti
         '\n',
       ...remade.map(renderRemade),
       ...renderFailures(failures),
-      'The other nodes have it retired still, and an import from one of them would retire it here again. Take it back there, too:\n',
+      'The other nodes may have it retired still: what one of them exports is refused here without --accept-retired. Take it back there, too:\n',
       '  sealctl kms keyring export FILE      here\n',
       '  sealctl kms keyring restore FILE     on each other node\n',
     ].join(''),

@@ -65,21 +65,35 @@ export function stepsOf(
   const settledAtMs = isUnderWay ? (pending ?? active).encryptsFromMs + settleMsOf(config) : undefined
   const isSettled = settledAtMs !== undefined && settledAtMs <= nowMs
   const named = namedConfig(configPath)
-  const ownSteps = stepsOfBackend(config, { next, named, newestNow: key.versions.at(-1)?.version ?? active.version })
+  const ownSteps = stepsOfBackend(config, { next, named })
   const waitMs = ownSteps.waitMs + settleMsOf(config)
   return [
     {
-      what: `Make a backup of etcd and of ${ownSteps.keptIn}, and note by which versions it can be read`,
-      commands: ['etcdctl snapshot save etcd-before-rotation.db', ownSteps.backUp],
+      what: isUnderWay
+        ? `Have a backup of etcd and of ${ownSteps.keptIn} from before version ${next}`
+        : `Make a backup of etcd and of ${ownSteps.keptIn}, and note by which versions it can be read`,
+      commands: isUnderWay ? [] : ['etcdctl snapshot save etcd-before-rotation.db', ownSteps.backUp],
       why: `A backup of etcd from now needs version ${isUnderWay ? (older.at(-1) ?? active).version : active.version} for as long as you keep it.`,
-      isDone: isUnderWay,
+      isDone: false,
     },
     {
       what: `Make version ${next} of the key`,
       commands: ownSteps.rotate,
-      why: `${ownSteps.rotateNote} no node encrypts by it for ${duration(ownSteps.waitMs)}, so that every node has it by then.`,
+      why: isUnderWay
+        ? `No node encrypts by it before ${iso((pending ?? active).encryptsFromMs)}.`
+        : `${ownSteps.rotateNote} no node encrypts by it for ${duration(ownSteps.waitMs)}, so that every node has it by then.`,
       isDone: isUnderWay,
     },
+    ...(ownSteps.bring.length === 0
+      ? []
+      : [
+          {
+            what: `Bring version ${next} to every other control-plane node before any encrypts by it`,
+            commands: ownSteps.bring,
+            why: 'A node that lacks it cannot read what the others write by it (KMS_KEY_ID_UNKNOWN): bring it there, and that ends. This plan sees this node alone.',
+            isDone: false,
+          },
+        ]),
     {
       what:
         settledAtMs === undefined
@@ -127,6 +141,8 @@ interface BackendSteps {
   readonly backUp: string
   readonly andBackUpAgain: readonly string[]
   readonly rotate: readonly string[]
+  /** To the other nodes; empty where they see it by themselves. */
+  readonly bring: readonly string[]
   readonly rotateNote: string
   /** So long after it was made a version begins to encrypt. */
   readonly waitMs: number
@@ -137,7 +153,6 @@ interface BackendSteps {
 interface StepFacts {
   readonly next: number
   readonly named: string
-  readonly newestNow: number
 }
 
 function stepsOfBackend(config: KmsConfig, facts: StepFacts): BackendSteps {
@@ -149,18 +164,18 @@ function stepsOfBackend(config: KmsConfig, facts: StepFacts): BackendSteps {
   }
 }
 
-function keyringSteps({ rotation }: KmsConfig, { next, named, newestNow }: StepFacts): BackendSteps {
+function keyringSteps({ rotation }: KmsConfig, { next, named }: StepFacts): BackendSteps {
   const record = `rotation-${next - 1}.json`
   return {
     keptIn: 'the keyring',
-    backUp: `sealctl kms keyring export${named} keyring-version-${newestNow}.bin      # keep it off this node`,
+    backUp: `sealctl kms keyring export${named} keyring-before-version-${next}.bin      # keep it off this node`,
     andBackUpAgain: [
       `sealctl kms keyring export${named} keyring-with-version-${next}.bin      # keep it off this node`,
     ],
-    rotate: [
-      `sealctl kms keyring rotate${named}`,
-      `sealctl kms keyring export${named} keyring.bin`,
-      `sealctl kms keyring import${named} keyring.bin      # on each other control-plane node, within the hour`,
+    rotate: [`sealctl kms keyring rotate${named}`],
+    bring: [
+      `sealctl kms keyring export${named} keyring-version-${next}.bin`,
+      `sealctl kms keyring import${named} keyring-version-${next}.bin      # on each other control-plane node`,
     ],
     rotateNote: `Its date is ${DEFAULT_HAND_OUT_MINUTES} min ahead (--hand-out), and then comes the delay of the configuration:`,
     waitMs: DEFAULT_HAND_OUT_MINUTES * MS_PER_MINUTE + rotation.activationDelayMs,
@@ -168,6 +183,7 @@ function keyringSteps({ rotation }: KmsConfig, { next, named, newestNow }: StepF
       verifyKey(named, next),
       `sealctl kms verify-rotation${named} --retire ${next - 1} --output ${record}`,
       `sealctl kms keyring retire${named} ${next - 1} --verified ${record}`,
+      '# start the API server of this node anew, and read all Secrets by it. Only if it can:',
       `sealctl kms keyring export${named} keyring-retired-${next - 1}.bin`,
       `sealctl kms keyring import${named} keyring-retired-${next - 1}.bin --accept-retired      # on each other control-plane node`,
     ],
@@ -188,6 +204,7 @@ function transitSteps(
     backUp: 'bao operator raft snapshot save openbao-before-rotation.snap',
     andBackUpAgain: [],
     rotate: [...namespaceOf(backend), `bao write -f ${key}/rotate`],
+    bring: [],
     rotateNote: 'By the configuration',
     waitMs: rotation.activationDelayMs,
     retire: [
@@ -212,9 +229,9 @@ function namespaceOf({ namespace }: { readonly namespace?: string | undefined })
 function stateOf({ clusterId, active, pending, versions }: KeyFacts, nowMs: number): string {
   const oldest = versions.find(({ phase }) => phase !== 'retired') ?? active
   const ageDays = Math.floor((nowMs - active.createdAtMs) / MS_PER_DAY)
-  const now = `Cluster ${clusterId} encrypts by version ${active.version}, made ${iso(active.createdAtMs)} (${ageDays} days ago), and decrypts from version ${oldest.version} on.`
+  const now = `Cluster ${clusterId} encrypts by version ${active.version}, dated ${iso(active.createdAtMs)} (${ageDays} days ago), and decrypts from version ${oldest.version} on.`
   if (pending === undefined) return now
-  return `${now} Version ${pending.version} was made ${iso(pending.createdAtMs)}, and encrypts from ${iso(pending.encryptsFromMs)} on.`
+  return `${now} Version ${pending.version} is dated ${iso(pending.createdAtMs)}, and encrypts from ${iso(pending.encryptsFromMs)} on.`
 }
 
 function duration(ms: number): string {

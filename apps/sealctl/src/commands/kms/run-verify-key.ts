@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type KmsConfig } from '@sealwright/kms-config'
-import { kmsBackend } from '@sealwright/kms-backends'
+import { kmsBackend, KmsKeyringError } from '@sealwright/kms-backends'
 import {
   describeTrouble,
   type KeyLife,
   type KeyLook,
+  type KeyObservation,
   KmsError,
   type KmsBackend,
   lookAtKey,
@@ -54,7 +55,7 @@ export async function runVerifyKey({ options, context }: KmsCall<object>): Promi
   const { signal } = context
   const config = await loadKmsConfig(options.config)
   await using backend = await kmsBackend(config.backend, { ...SEAL_CONTEXT, looksOnly: true })
-  const key = factsOf(config, await backend.observe({ signal }), context.now().getTime())
+  const key = factsOf(config, await observed(backend, signal), context.now().getTime())
   const trials = new Map<number, Trial>()
   for (const version of key.versions) trials.set(version.version, await tryVersion(backend, key, version, signal))
   const plugin = await askPlugin(config, key, signal)
@@ -64,6 +65,15 @@ export async function runVerifyKey({ options, context }: KmsCall<object>): Promi
     json: jsonOf(key, trials, plugin, { failures, warnings }),
     text: textOf(key, trials, plugin, { failures, warnings }),
     exitCode: failures.length > 0 ? EXIT_CODES.notReady : warnings.length > 0 ? EXIT_CODES.atRisk : EXIT_CODES.done,
+  }
+}
+
+/** What is wrong is told as it is: the words for kube-apiserver name no seal, and send to a log that has nothing of this. */
+async function observed(backend: KmsBackend, signal: AbortSignal): Promise<KeyObservation> {
+  try {
+    return await backend.observe({ signal })
+  } catch (error) {
+    throw error instanceof KmsError && error.cause instanceof KmsKeyringError ? error.cause : error
   }
 }
 

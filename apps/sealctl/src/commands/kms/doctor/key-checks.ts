@@ -44,7 +44,13 @@ export async function checkKeyring(
     const key = await readKeyFacts(config, { nowMs: now.getTime(), signal })
     return [passed('keyring-store', countOf(key)), checkKeyId(keyId, key)]
   } catch (error) {
-    return [failed('keyring-store', wordsOf(error), 'sealctl kms keyring show, and import it from another node')]
+    return [
+      failed(
+        'keyring-store',
+        wordsOf(error),
+        'lost: sealctl kms keyring recover or import; damaged: see the runbook of the keyring (A damaged keyring)',
+      ),
+    ]
   }
 }
 

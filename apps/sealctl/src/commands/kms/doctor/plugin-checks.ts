@@ -17,7 +17,9 @@ const S_IRWXO = 0o007
 const S_IWGO = 0o022
 const PERMISSIONS = 0o777
 const OK = 200
+const MAX_QUOTED_CHARS = 500
 
+const READ_LOG = 'it runs, and refuses: see the checks of the backend below, and the log of the plugin'
 const START_IT = 'start the plugin (systemctl start sealwright-kms, or its static pod), and read its log'
 
 /** What the running plugin of this node does, asked as kube-apiserver asks it. */
@@ -42,7 +44,11 @@ export async function checkPlugin(config: KmsConfig, signal: AbortSignal): Promi
     return {
       keyId: undefined,
       checks: [
-        failed('socket-answers', `${error.code}: ${error.message}`, START_IT),
+        failed(
+          'socket-answers',
+          `${error.code}: ${error.message}`,
+          error instanceof PluginRefusal ? READ_LOG : START_IT,
+        ),
         ...[
           mode,
           skipped('status-ok', silent),
@@ -128,10 +134,14 @@ async function checkDamage(client: PluginClient, request: Parameters<PluginClien
 
 async function checkStatusSocket(path: string, signal: AbortSignal): Promise<Check> {
   try {
-    const status = await new Promise<number>((resolve, reject) => {
+    const { status, text } = await new Promise<{ status: number; text: string }>((resolve, reject) => {
       request({ socketPath: path, path: '/readyz', agent: false, timeout: CALL_TIMEOUT_MS, signal }, response => {
-        response.resume()
-        resolve(response.statusCode ?? 0)
+        let text = ''
+        response.setEncoding('utf8').on('data', (part: string) => (text = (text + part).slice(0, MAX_QUOTED_CHARS)))
+        response.once('end', () => {
+          resolve({ status: response.statusCode ?? 0, text: text.trim() })
+        })
+        response.once('error', reject)
       })
         .once('timeout', function (this: ClientRequest) {
           this.destroy(new Error('no answer'))
@@ -142,8 +152,8 @@ async function checkStatusSocket(path: string, signal: AbortSignal): Promise<Che
     if (status === OK) return passed('status-socket', `${path}: ready`)
     return warning(
       'status-socket',
-      `${path}: /readyz answers ${status}`,
-      'curl --unix-socket PATH http://localhost/readyz says why',
+      `${path}: /readyz answers ${status}: ${text}`,
+      'see the checks of the backend below, and the log of the plugin',
     )
   } catch (error) {
     return warning('status-socket', `${path}: ${errorCodeOf(error) ?? wordsOf(error)}`, START_IT)

@@ -55,6 +55,13 @@ export interface EncryptionToCheck {
   readonly endpoint: string
 }
 
+/** What else than a mistake may be behind what is not of this key. */
+const LOST_REMEDY: Readonly<Record<KmsProvider, string>> = {
+  transit: '',
+  keyring:
+    'was another node rotated, and this one not brought it? sealctl kms keyring export there, import here. Else ',
+}
+
 const NO_PLUGIN_SEEN: EncryptsHere = { kind: 'no-plugin-seen' }
 
 type OurGroup = Group & { readonly finding: Extract<Finding, { kind: 'ours' }> }
@@ -88,7 +95,7 @@ export function judge({ groups, objects, ungrouped }: Tally, key: KeyFacts, opti
     ...reason(
       of(({ kind }) => kind === 'lost'),
       'encrypted by Sealwright, and not by a version of this key',
-      '; check clusterId and the key in the configuration before anything else',
+      `; ${LOST_REMEDY[key.provider]}check clusterId and the key in the configuration before anything else`,
     ),
     ...unknownKeyReasons(groups),
     ...reason(
