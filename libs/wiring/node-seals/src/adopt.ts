@@ -24,6 +24,8 @@ export interface Adopted {
   readonly opens: readonly string[]
   /** Why the others do not, by name: `KEYRING_NO_RECORD` for one that was removed from the keyring. */
   readonly failures: ReadonlyMap<string, SealFailure>
+  /** False: the store had all of it already, and is as it was. */
+  readonly written: boolean
 }
 
 /**
@@ -75,7 +77,8 @@ export async function adoptKeyring(
     for (const seal of candidates) await proveThrough(seal, { former: base.keyring, keyring }, signal)
   }
   const bytes = encodeKeyring(tended.keyring)
-  if (stored !== undefined && sameBytes(stored, bytes)) await prove(tended.keyring)
+  const written = stored === undefined || !sameBytes(stored, bytes)
+  if (!written) await prove(tended.keyring)
   else {
     await store.writeKeyring({
       ...{ bytes, expectedCurrent: stored, signal },
@@ -84,7 +87,7 @@ export async function adoptKeyring(
       },
     })
   }
-  return { keyring: tended.keyring, opens: candidates.map(({ name }) => name), failures }
+  return { keyring: tended.keyring, opens: candidates.map(({ name }) => name), failures, written }
 }
 
 /** A seal that was removed from the cluster is not made again, and is no reason to leave the others out. */

@@ -22,7 +22,7 @@ export interface MemberView {
   readonly memberId: string
   readonly label: string
   readonly state: string
-  /** Of the versions that it has a record of. */
+  /** The versions that it has a record of, oldest first. */
   readonly records: readonly number[]
   /** Whether it opens the newest version, as far as the keyring says. */
   readonly opens: boolean
@@ -47,7 +47,7 @@ export function membersOf(keyring: Keyring): readonly MemberView[] {
     return {
       ...{ seal: seal?.name ?? '', type: seal?.sealType ?? '', memberId: hex(member.memberId) },
       ...{ label: member.label, state: member.state },
-      records: records.flatMap(({ generationId }) => numbers.get(hex(generationId)) ?? []),
+      records: records.flatMap(({ generationId }) => numbers.get(hex(generationId)) ?? []).sort((a, b) => a - b),
       opens: records.length > 0 && leadsToCurrent(keyring, records),
     }
   })

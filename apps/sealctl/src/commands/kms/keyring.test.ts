@@ -6,6 +6,7 @@ import { kmsChain } from '@sealwright/keyring'
 import { startSwtpm, type Swtpm, temporaryFolder, type TemporaryFolder } from '@sealwright/testing-rig'
 import { runHere, type World } from '../../testing/run-here.ts'
 import { isRetired, readKeyFacts } from './key-facts.ts'
+import { membersOf } from './keyring-view.ts'
 import { loadKmsConfig } from './load-config.ts'
 
 /** A control-plane node with a TPM of its own. */
@@ -261,6 +262,9 @@ describe('sealctl kms keyring rotate and retire', () => {
       [1, 'active'],
       [2, 'active'],
     ])
+    const { keyring } = await readStored(a.store)
+    for (const records of [keyring.records, keyring.records.toReversed()])
+      expect(membersOf({ ...keyring, records })).toMatchObject([{ records: [1, 2] }])
     expect(Number((await a.json(['show'])).revision)).toBeGreaterThan(Number(revision))
     expect(await a.json(['restore', keptAs])).toMatchObject({ exitCode: 4, code: 'KMS_KEYRING_VERSION' })
   })
@@ -390,9 +394,12 @@ describe('sealctl kms keyring on a further node', () => {
     expect(await a.json(['export', file])).toMatchObject({ exitCode: 0, output: file })
     expect(statSync(file).mode & 0o777).toBe(0o600)
     expect(await a.json(['export', file])).toMatchObject({ exitCode: 1, code: 'SEALCTL_OUTPUT_UNUSABLE' })
-    expect(await b.json(['import', file])).toMatchObject({ exitCode: 0, opens: ['tpm'] })
+    expect(await b.json(['import', file])).toMatchObject({ exitCode: 0, opens: ['tpm'], written: true })
     expect(await keyIds(b)).toEqual(await keyIds(a))
     expect(await keyIds(b)).toHaveLength(2)
+    const before = readFileSync(join(b.store, 'keyring'))
+    expect(await b.json(['import', file])).toMatchObject({ exitCode: 0, opens: ['tpm'], written: false })
+    expect(readFileSync(join(b.store, 'keyring'))).toEqual(before)
     expect(await b.json(['import', folder.join('nothing')])).toMatchObject({ code: 'LOCAL_INPUT_UNREADABLE' })
   })
 

@@ -45,7 +45,7 @@ export async function runImport({ options, args, context }: KmsCall<ImportOption
 
 /** What people and programs are told of a keyring that this node has taken in. */
 export function adoptedResult(
-  { keyring, opens, failures }: Adopted,
+  { keyring, opens, failures, written }: Adopted,
   node: OpenKmsNode,
   givenUp: GivenUp,
 ): CommandResult {
@@ -54,13 +54,15 @@ export function adoptedResult(
   const failed = [...failures].map(([name, { code, message }]) => ({ name, code, message }))
   return {
     json: {
-      ...{ clusterId, opens, failures: failed, versions, store: node.config.store },
+      ...{ clusterId, opens, failures: failed, versions, store: node.config.store, written },
       ...(givenUp.keptAs === undefined ? {} : { retired: givenUp.versions, keptAs: givenUp.keptAs }),
     },
     text: [
       renderVersions(versions),
       '\n',
-      plain(`${node.config.store} is written: ${opens.join(', ')} of this node ${opensIt(opens)} it, proven just now`),
+      plain(
+        `${node.config.store} ${written ? 'is written' : 'has all of it already'}: ${opens.join(', ')} of this node ${opensIt(opens)} it, proven just now`,
+      ),
       '\n',
       ...failed.map(({ name, code, message }) => plain(`${name} has no record: ${code}: ${message}`) + '\n'),
       ...renderGivenUp(givenUp),
