@@ -8,6 +8,7 @@ import {
   KmsCallError,
   kmsClient,
   type PluginNode,
+  type PluginSettings,
   startTransitOpenBao,
   type TransitOpenBao,
 } from '@sealwright/testing-kms'
@@ -20,6 +21,10 @@ const scope = sharedScope()
 const CALLERS = 32
 const ANSWER_DELAY_MS = 300
 const END_TIMEOUT_MS = 20_000
+/** What is on its way to OpenBao are calls then, and no probes. */
+const QUIET = { probe: { intervalMs: 60_000, retryIntervalMs: 50 } }
+/** A call may take as long as any may. */
+const PATIENT = { deadlineMs: 2_500, patienceMs: 2_500 }
 const OPERATIONS = ['status', 'encrypt', 'decrypt', 'bad-decrypt'] as const
 /** Of calls that wait while no plugin is there. */
 const LOAD = { operation: 'mixed', callers: CALLERS, durationMs: 6_000, timeoutMs: 20_000 } as const
@@ -31,10 +36,10 @@ beforeAll(async () => {
   bao = scope.use(await startTransitOpenBao({ directory: scope.folder.join('bao') }))
 }, 120_000)
 
-async function newPlugin(backend = bao.backend()): Promise<PluginNode> {
+async function newPlugin(backend = bao.backend(), settings: PluginSettings = {}): Promise<PluginNode> {
   plugins += 1
   const name = `plugin-${plugins}`
-  return scope.use(await createPluginNode({ directory: scope.folder.join(name), name, backend }))
+  return scope.use(await createPluginNode({ directory: scope.folder.join(name), name, backend, ...settings }))
 }
 
 /** How each of many calls ends: `OK`, or its code. */
@@ -69,7 +74,7 @@ async function encryptOnce({ socketPath }: PluginNode): Promise<EncryptedSeed> {
 describe('SIGTERM', () => {
   it('lets every call be answered that is under way, removes both sockets, and ends the plugin with 0', async () => {
     const proxy = scope.use(await slowProxy(bao.node.apiAddress, 0))
-    const plugin = await newPlugin(bao.backend({ addresses: [proxy.address] }))
+    const plugin = await newPlugin(bao.backend({ addresses: [proxy.address] }), QUIET)
     await plugin.start()
     const encrypted = await encryptOnce(plugin)
     const decryptsBefore = await callsAnswered(plugin)
@@ -85,6 +90,25 @@ describe('SIGTERM', () => {
     expect(new Set(await answered)).toEqual(new Set(['OK']))
     expect(await plugin.process().exited).toEqual({ code: 0, signal: null })
     expect([plugin.socketPath, plugin.statusSocketPath].filter(existsSync)).toEqual([])
+  })
+
+  it('says that it is not ready as long as it waits for the last call', async () => {
+    const proxy = scope.use(await slowProxy(bao.node.apiAddress, 0))
+    const plugin = await newPlugin(bao.backend({ addresses: [proxy.address], ...PATIENT }), QUIET)
+    await plugin.start()
+    const encrypted = await encryptOnce(plugin)
+    proxy.setDelay(2 * END_TIMEOUT_MS)
+    const answered = decryptAll(plugin, encrypted)
+    await waitUntil(() => proxy.bytesHeldBack() > 0, { what: 'an answer to be held back', timeoutMs: END_TIMEOUT_MS })
+    plugin.kill('SIGTERM')
+    await waitUntil(async () => (await plugin.ask('/readyz')).status === 503, {
+      what: 'it to say so',
+      timeoutMs: END_TIMEOUT_MS,
+    })
+    expect((await plugin.ask('/readyz')).text).toMatch(/^KMS_NOT_READY: the socket is not there/)
+    expect(plugin.process().end()).toBeUndefined()
+    expect(new Set(await answered)).not.toContain('OK')
+    expect(await plugin.process().exited).toEqual({ code: 0, signal: null })
   })
 
   it.each(['SIGTERM', 'SIGINT'] as const)('and a start under load lose no call when %s comes', async signal => {

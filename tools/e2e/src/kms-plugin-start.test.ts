@@ -281,6 +281,17 @@ describe('a configuration that is wrong', () => {
     expect(existsSync(plugin.socketPath)).toBe(false)
   })
 
+  it('by a folder in which others may put a socket of theirs ends it with 7', async () => {
+    const [plugin, folder] = [await newPlugin(), scope.folder.join('open')]
+    await mkdir(folder)
+    await chmod(folder, 0o770)
+    await plugin.configure({ socket: { path: join(folder, 'kms.sock') } })
+    const { exitCode, stderr } = await runProgramToEnd('kms-plugin', ['--config', plugin.configPath])
+    expect(exitCode).toBe(7)
+    expect(stderr).toContain(`kms-plugin: SOCKET_FOLDER_UNUSABLE: ${folder}`)
+    expect(await readdir(folder)).toEqual([])
+  })
+
   it('by a folder of the socket that is not there ends it with 7', async () => {
     const path = scope.folder.join('no-folder.yaml')
     const config = { ...good(), statusSocket: scope.folder.join('absent', 'status.sock') }

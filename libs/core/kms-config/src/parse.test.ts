@@ -91,6 +91,7 @@ describe('the configuration of a KMS plugin', () => {
       'needs tls.certFile and tls.keyFile',
     ],
     ['a mode that lets others in', { ...config, socket: { mode: '0666' } }, 'must give nothing to others'],
+    ['a mode that keeps its owner out', { ...config, socket: { mode: '0060' } }, 'must let its owner read and write'],
     ['a mode that is a number', { ...config, socket: { mode: 600 } }, 'socket.mode'],
     ['a mode that is not octal', { ...config, socket: { mode: '0980' } }, 'must be an octal mode in quotation marks'],
     ['a socket that is no absolute path', { ...config, socket: { path: 'kms.sock' } }, 'must be an absolute path'],

@@ -77,6 +77,7 @@ const socket = v.strictObject({
       text,
       v.regex(OCTAL_MODE, 'must be an octal mode in quotation marks, such as "0600"'),
       v.transform(mode => Number.parseInt(mode, 8)),
+      v.check(mode => (mode & 0o600) === 0o600, 'must let its owner read and write, such as "0600"'),
       v.check(mode => (mode & 0o007) === 0, 'must give nothing to others: whoever connects can decrypt'),
     ),
     '0600',

@@ -70,8 +70,8 @@ export async function initKeyring(input: InitInput, signal: AbortSignal): Promis
       'no seal of the configuration opens without people: the KMS plugin could not start by itself. Add a TPM, a token or a transit key',
     )
   }
-  assertIsFirst(config)
   await assertNone(config.store)
+  assertIsFirst(config)
   await using store = await openKeyringStore(config.store, { create: true })
   // A program that runs with this store, and waits for its first keyring, must not get this one.
   await using lock = agentLock(config.store)

@@ -1,7 +1,8 @@
-import { type EncryptingVersion } from '@sealwright/kms-backends'
+import { type EncryptingVersion, findStored } from '@sealwright/kms-backends'
+import { kmsChain } from '@sealwright/keyring'
 import { type KmsConfig } from '@sealwright/kms-config'
 import { activeVersion, type KeyVersion, keyIdOf, type KmsState } from '@sealwright/kms-v2'
-import { KmsCommandError } from './errors.ts'
+import { KmsCommandError, PluginAbsent } from './errors.ts'
 import { type KeyFacts } from './key-facts.ts'
 import { readPluginState } from './plugin-state.ts'
 import { pluginClient } from './plugin/client.ts'
@@ -11,10 +12,17 @@ const PLUGIN_TIMEOUT_MS = 3_000
 /** By which version of a key the plugin of this node encrypts, as far as that can be found out. */
 export type EncryptsHere =
   | { readonly kind: 'by-version'; readonly version: number }
-  /** It does not answer, and has not encrypted by any key yet: there may be no plugin here. */
+  /** Nobody listens on its socket, and it has not encrypted by any key yet: there may be no plugin here. */
   | { readonly kind: 'no-plugin-seen' }
   /** It encrypts by what is no version of this key, or nobody can say by what. */
   | { readonly kind: 'unclear'; readonly why: string }
+
+/** Who is on the socket of the plugin. */
+type OnSocket =
+  | { readonly kind: 'answers'; readonly keyId: string }
+  /** Somebody is there, and does not say by what it encrypts. */
+  | { readonly kind: 'silent'; readonly why: string }
+  | { readonly kind: 'absent' }
 
 /** Asks the plugin of this node; if it does not answer, what it remembers. */
 export async function askWhatEncryptsHere(
@@ -22,23 +30,24 @@ export async function askWhatEncryptsHere(
   key: KeyFacts,
   signal: AbortSignal,
 ): Promise<EncryptsHere> {
-  const keyId = await keyIdOfPlugin(config, signal)
-  if (keyId !== undefined) return knownBy(key, keyId, 'the plugin of this node encrypts')
+  const plugin = await askPlugin(config, signal)
+  if (plugin.kind === 'answers') return knownBy(key, plugin.keyId, 'the plugin of this node encrypts')
   const found = await readPluginState(config)
-  switch (found.kind) {
-    case 'none':
-      return { kind: 'no-plugin-seen' }
-    case 'unusable':
-      return {
-        kind: 'unclear',
-        why: `the plugin of this node does not answer, and ${found.path} does not say by what it encrypts (${found.message})`,
-      }
-    case 'read': {
-      const active = activeIn(found.state)
-      if (active === undefined) return { kind: 'no-plugin-seen' }
-      const { provider, clusterId } = found.state
-      return knownBy(key, keyIdOf({ ...active, provider, clusterId }), `by ${found.path} this node encrypts`)
+  if (found.kind === 'unusable') {
+    return {
+      kind: 'unclear',
+      why: `the plugin of this node does not answer, and ${found.path} does not say by what it encrypts (${found.message})`,
     }
+  }
+  const active = found.kind === 'none' ? undefined : activeIn(found.state)
+  if (found.kind === 'read' && active !== undefined) {
+    const { provider, clusterId } = found.state
+    return knownBy(key, keyIdOf({ ...active, provider, clusterId }), `by ${found.path} this node encrypts`)
+  }
+  if (plugin.kind === 'absent') return { kind: 'no-plugin-seen' }
+  return {
+    kind: 'unclear',
+    why: `a plugin of this node does not say by what it encrypts (${plugin.why}), nor does ${found.path}`,
   }
 }
 
@@ -48,39 +57,64 @@ function knownBy({ versions }: KeyFacts, keyId: string, whoEncrypts: string): En
   return { kind: 'unclear', why: `${whoEncrypts} by ${keyId}, which is no version that this key has` }
 }
 
-async function keyIdOfPlugin({ socket }: KmsConfig, signal: AbortSignal): Promise<string | undefined> {
+async function askPlugin({ socket }: KmsConfig, signal: AbortSignal): Promise<OnSocket> {
   using client = pluginClient({ socketPath: socket.path, timeoutMs: PLUGIN_TIMEOUT_MS, signal })
   try {
-    return (await client.status()).keyId
+    const { keyId } = await client.status()
+    return { kind: 'answers', keyId }
   } catch (error) {
-    if (error instanceof KmsCommandError) return undefined
+    if (error instanceof PluginAbsent) return { kind: 'absent' }
+    if (error instanceof KmsCommandError) return { kind: 'silent', why: error.message }
     throw error
   }
 }
 
 /**
- * What the KMS plugin of this node encrypts by, as it remembers; `undefined` if it has not encrypted by a keyring of this cluster yet.
+ * What the KMS plugin of this node encrypts by, as it remembers, or says if it remembers nothing; `undefined` if it has not encrypted by a
+ * keyring of this cluster yet.
  *
- * @throws {@link KmsCommandError} `KMS_COMMAND_STATE_UNUSABLE`: a version could be in use, and nobody would know.
+ * @param store - of its keyring.
+ * @throws {@link KmsCommandError} `KMS_COMMAND_STATE_UNUSABLE`: a version could be in use, and nobody would know; {StoreError}.
  */
 export async function encryptingHere(
-  config: Pick<KmsConfig, 'stateDirectory' | 'clusterId'>,
+  config: KmsConfig,
+  store: string,
+  signal: AbortSignal,
 ): Promise<EncryptingVersion | undefined> {
   const found = await readPluginState(config)
-  switch (found.kind) {
-    case 'none':
-      return undefined
-    case 'unusable':
-      throw new KmsCommandError(
-        'KMS_COMMAND_STATE_UNUSABLE',
-        `${found.path} does not say by which version the KMS plugin of this node encrypts, and nothing was changed: start the plugin, which makes it anew (${found.message})`,
-      )
-    case 'read': {
-      const { provider, clusterId } = found.state
-      const isOurs = provider === 'keyring' && clusterId === config.clusterId
-      return isOurs ? activeIn(found.state) : undefined
-    }
+  if (found.kind === 'unusable') {
+    throw new KmsCommandError(
+      'KMS_COMMAND_STATE_UNUSABLE',
+      `${found.path} does not say by which version the KMS plugin of this node encrypts, and nothing was changed: start the plugin, which makes it anew (${found.message})`,
+    )
   }
+  if (found.kind === 'read') {
+    const { provider, clusterId } = found.state
+    if (provider !== 'keyring' || clusterId !== config.clusterId) return undefined
+    const active = activeIn(found.state)
+    if (active !== undefined) return active
+  }
+  const plugin = await askPlugin(config, signal)
+  if (plugin.kind === 'absent') return undefined
+  const version = plugin.kind === 'answers' ? await versionOf(plugin.keyId, config, store) : undefined
+  if (version !== undefined) return version
+  const says = plugin.kind === 'answers' ? `it says ${plugin.keyId}` : plugin.why
+  throw new KmsCommandError(
+    'KMS_COMMAND_STATE_UNUSABLE',
+    `the KMS plugin of this node runs, and neither it nor ${found.path} names a version of this keyring by which it encrypts (${says}), and nothing was changed: see its log, and sealctl kms doctor`,
+  )
+}
+
+async function versionOf(
+  keyId: string,
+  { clusterId }: KmsConfig,
+  store: string,
+): Promise<EncryptingVersion | undefined> {
+  const stored = await findStored(store)
+  if (stored === undefined) return undefined
+  return kmsChain(stored.keyring)
+    .map(({ number: version, id: lineage }) => ({ version, lineage }))
+    .find(each => keyIdOf({ ...each, provider: 'keyring', clusterId }) === keyId)
 }
 
 function activeIn({ life }: KmsState): KeyVersion | undefined {

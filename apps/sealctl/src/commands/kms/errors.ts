@@ -25,6 +25,13 @@ export class KmsCommandError extends Error {
   }
 }
 
+/** `KMS_PLUGIN_UNREACHABLE`: nobody listens there at all. Whoever does, and cannot be understood, may encrypt. */
+export class PluginAbsent extends KmsCommandError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('KMS_PLUGIN_UNREACHABLE', message, options)
+  }
+}
+
 /** `KMS_PLUGIN_REFUSED`, and the gRPC status by which. */
 export class PluginRefusal extends KmsCommandError {
   readonly status: string

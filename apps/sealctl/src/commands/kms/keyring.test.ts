@@ -8,6 +8,7 @@ import { runHere, type World } from '../../testing/run-here.ts'
 import { isRetired, readKeyFacts } from './key-facts.ts'
 import { membersOf } from './keyring-view.ts'
 import { loadKmsConfig } from './load-config.ts'
+import { startStatusPlugin } from './testing/status-plugin.ts'
 
 /** A control-plane node with a TPM of its own. */
 interface TestNode extends AsyncDisposable {
@@ -15,6 +16,7 @@ interface TestNode extends AsyncDisposable {
   readonly store: string
   /** Of the KMS plugin. */
   readonly statePath: string
+  readonly socketPath: string
   /** Writes the configuration. @returns where it is. */
   configure(change?: { readonly seals?: readonly object[]; readonly clusterId?: string }): string
   run(args: readonly string[], world?: World): ReturnType<typeof runHere>
@@ -33,21 +35,21 @@ async function testNode(name: string): Promise<TestNode> {
   const own = await temporaryFolder()
   const swtpm = await startSwtpm({ directory: own.path })
   const [store, path] = [folder.join(`${name}-store`), folder.join(`${name}.yaml`)]
-  const stateDirectory = own.join('state')
+  const [stateDirectory, socketPath] = [own.join('state'), own.join('kms.sock')]
   mkdirSync(stateDirectory)
   const tpm = { name: 'tpm', type: 'tpm', priority: 1, tpm: { socket: swtpm.socketPath }, deadlineMs: 10_000 }
 
   const configure: TestNode['configure'] = ({ seals = [], clusterId } = {}) => {
     const keyring = clusterId === undefined ? {} : { clusterId }
     const backend = { type: 'keyring', store, seals: [tpm, ...seals], ...keyring }
-    const rotation = { activationDelayMs: 0 }
-    writeFileSync(path, JSON.stringify({ clusterId: 'test', backend, rotation, stateDirectory }), { mode: 0o600 })
+    const plugin = { socket: { path: socketPath }, rotation: { activationDelayMs: 0 }, stateDirectory }
+    writeFileSync(path, JSON.stringify({ clusterId: 'test', backend, ...plugin }), { mode: 0o600 })
     return path
   }
   configure()
   const run: TestNode['run'] = (args, world) => runHere(['kms', 'keyring', ...args, '--config', path], world)
   return {
-    ...{ swtpm, store, configure, run, statePath: join(stateDirectory, KMS_STATE_FILE) },
+    ...{ swtpm, store, configure, run, statePath: join(stateDirectory, KMS_STATE_FILE), socketPath },
     async json(args, world) {
       const { exitCode, stdout } = await run([...args, '--json'], world)
       return { ...(JSON.parse(stdout) as object), exitCode }
@@ -122,7 +124,12 @@ describe('sealctl kms keyring init', () => {
   it('is refused where there is one, also with the right to a single way in', async () => {
     await initialised()
     const before = readFileSync(join(a.store, 'keyring'))
-    expect(await initialised()).toMatchObject({ exitCode: 4, code: 'KMS_KEYRING_EXISTS' })
+    const { clusterId } = await a.json(['show'])
+    writeFileSync(a.statePath, await stateOf(a, 1), { mode: 0o600 })
+    a.configure({ clusterId: String(clusterId) })
+    // It is not lost, whatever else knows of it.
+    const { exitCode, stderr } = await a.run(['init', '--single-way-in'])
+    expect([exitCode, stderr]).toEqual([4, expect.stringMatching(/^sealctl: KMS_KEYRING_EXISTS: .* has a keyring/)])
     expect(readFileSync(join(a.store, 'keyring'))).toEqual(before)
   })
 
@@ -140,6 +147,13 @@ describe('sealctl kms keyring init', () => {
       expect(existsSync(join(a.store, 'keyring'))).toBe(false)
     },
   )
+
+  it('is refused beside a plugin that encrypts by what nobody knows, though it remembers nothing', async () => {
+    await using plugin = await startStatusPlugin(a.socketPath, { keyId: 'sealwright.v1.of-a-lost-keyring' })
+    expect(plugin).toBeDefined()
+    expect(await initialised()).toMatchObject({ exitCode: 1, code: 'KMS_COMMAND_STATE_UNUSABLE' })
+    expect(existsSync(join(a.store, 'keyring'))).toBe(false)
+  })
 
   it('writes shares for people, who open it alone', async () => {
     a.configure({ seals: [PEOPLE] })
@@ -299,6 +313,18 @@ describe('sealctl kms keyring rotate and retire', () => {
     expect(await retire()).toMatchObject({ code: 'KMS_COMMAND_STATE_UNUSABLE' })
     writeFileSync(a.statePath, await stateOf(a, 1), { mode: 0o600 })
     expect(await retire()).toMatchObject({ exitCode: 4, code: 'KMS_KEYRING_VERSION' })
+    rmSync(a.statePath)
+    const [first] = (await a.json(['show'])).versions as readonly { readonly keyId: string }[]
+    // A plugin that cannot write what it remembers still says it.
+    for (const [answer, code] of [
+      [{ keyId: String(first?.keyId) }, 'KMS_KEYRING_VERSION'],
+      [{ keyId: 'sealwright.v1.unknown' }, 'KMS_COMMAND_STATE_UNUSABLE'],
+      [{ grpcStatus: 14 }, 'KMS_COMMAND_STATE_UNUSABLE'],
+    ] as const) {
+      await using plugin = await startStatusPlugin(a.socketPath, answer)
+      expect(plugin).toBeDefined()
+      expect(await retire()).toMatchObject({ code })
+    }
     writeFileSync(a.statePath, await stateOf(a, 2), { mode: 0o600 })
     expect(await retire()).toMatchObject({ exitCode: 0, retired: [1] })
   })

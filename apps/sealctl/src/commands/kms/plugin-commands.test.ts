@@ -1,4 +1,4 @@
-import { chmod, copyFile, mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { chmod, copyFile, mkdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { pino } from 'pino'
 import { KMS_POLICY, startTransitOpenBao, type TransitOpenBao } from '@sealwright/testing-kms'
@@ -9,6 +9,7 @@ import { type Outcome, runHere } from '../../testing/run-here.ts'
 import { type Check } from './doctor/check.ts'
 import { loadKmsConfig } from './load-config.ts'
 import { renderEncryptionConfig } from './files/encryption-config.ts'
+import { startStatusPlugin } from './testing/status-plugin.ts'
 
 const START_TIMEOUT_MS = 30_000
 /** So long a connection may take to be made, and so long the doctor waits for a server. */
@@ -385,6 +386,15 @@ describe('sealctl kms verify-key', () => {
     expect(stdout).toContain('no plugin has remembered the key here yet')
   })
 
+  it('ends with 2 when the plugin refuses to say by what it encrypts', async () => {
+    await using refusing = await startStatusPlugin(folder.join('n/kms.sock'), { grpcStatus: 9 })
+    expect(refusing).toBeDefined()
+    const { exitCode, stdout } = await kms(['verify-key', '--config', await configure()])
+    expect(exitCode).toBe(2)
+    expect(stdout).toContain('FAILED: the plugin does not say by what it encrypts: Status: FAILED_PRECONDITION')
+    expect(stdout).toMatch(/\nplugin +KMS_PLUGIN_REFUSED\n/)
+  })
+
   it('ends with 2 when the key is another one than this node knew', async () => {
     await bao.writePolicy(
       KMS_POLICY.replaceAll('/kubernetes', '/first') + KMS_POLICY.replaceAll('/kubernetes', '/second'),
@@ -492,5 +502,13 @@ describe('the same commands with a keyring', () => {
     expect(verified).toMatchObject({ exitCode: 0, stderr: '' })
     expect(verified.stdout).toMatch(/\nplugin +version 1, ok\n/)
     expect(verified.stdout).toMatch(/\n1 +active +\S+ +\S+ +encrypts and decrypts +sealwright\.v1\./)
+  })
+
+  it('verify-key says what is wrong with a damaged one, in the words of the keyring', async () => {
+    const path = await configureKeyring()
+    await truncate(folder.join('n/store/keyring'), 10)
+    const { exitCode, stderr } = await kms(['verify-key', '--config', path])
+    expect(exitCode).toBe(1)
+    expect(stderr).toMatch(/^sealctl: STORE_KEYRING_INVALID: .*keyring\.previous/)
   })
 })

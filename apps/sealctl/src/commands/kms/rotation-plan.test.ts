@@ -1,5 +1,5 @@
 import { parseKmsConfig } from '@sealwright/kms-config'
-import { factsOf } from './key-facts.ts'
+import { factsOf, type KeyFacts } from './key-facts.ts'
 import { stepsOf } from './run-rotation-plan.ts'
 import { CONFIG, keyOf, NOW_MS } from './testing/stored.ts'
 
@@ -111,6 +111,23 @@ describe('the plan of a rotation', () => {
         expect.stringMatching(/^# start the API server of this node anew/),
         'sealctl kms keyring export --config /other.yaml keyring-retired-1.bin',
         expect.stringMatching(/^sealctl kms keyring import .* keyring-retired-1.bin --accept-retired +# on each other/),
+      ])
+    })
+
+    it('retires the newest version that still decrypts, where later ones are retired already', () => {
+      const { versions, ...key } = keyOf(4)
+      const [first, second, third, newest] = versions
+      if (second === undefined || third === undefined || newest === undefined) throw new TypeError('there are four')
+      const restored: KeyFacts = { ...key, versions: [first, second, { ...third, phase: 'retired' }, newest] }
+      const commands = commandsOf(restored, KEYRING_CONFIG)
+      expect(
+        commands.filter(command => command.includes('retire')).map(command => command.split(' #')[0]?.trim()),
+      ).toEqual([
+        'sealctl kms verify-rotation --retire 2',
+        'sealctl kms verify-rotation --retire 2 --output rotation-2.json',
+        'sealctl kms keyring retire 2 --verified rotation-2.json',
+        'sealctl kms keyring export keyring-retired-2.bin',
+        'sealctl kms keyring import keyring-retired-2.bin --accept-retired',
       ])
     })
 

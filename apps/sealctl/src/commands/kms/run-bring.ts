@@ -38,7 +38,12 @@ export async function runImport({ options, args, context }: KmsCall<ImportOption
   await using node = await openKmsNode(options.config, { clusterId, label: options.label })
   const keyring = await readBroughtKeyring({ kind: 'file', path }, signal)
   const { acceptRetired } = options
-  const brought = { keyring, clusterId, acceptRetired, encryptingHere: () => encryptingHere(node.kms) }
+  const brought = {
+    keyring,
+    clusterId,
+    acceptRetired,
+    encryptingHere: () => encryptingHere(node.kms, node.config.store, signal),
+  }
   const imported = await importKeyring(node, brought, signal)
   return adoptedResult(imported, node, imported.givenUp)
 }

@@ -55,7 +55,7 @@ export async function runRetire({ options, args, context }: KmsCall<RetireOption
     {
       ...{ version: Number(text), proof, kubernetesClusterId: node.kms.clusterId },
       ...{ activationDelayMs: node.kms.rotation.activationDelayMs, nowMs: Date.now() },
-      encryptingHere: await encryptingHere(node.kms),
+      encryptingHere: await encryptingHere(node.kms, node.config.store, context.signal),
     },
     context.signal,
   )

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { mkdir } from 'node:fs/promises'
 import { hex } from '@sealwright/bytes'
-import { initKeyring, KmsKeyringError, kmsStatePath, type WantedShares } from '@sealwright/kms-backends'
+import { findStored, initKeyring, KmsKeyringError, kmsStatePath, type WantedShares } from '@sealwright/kms-backends'
 import { type CommandResult } from '../../command.ts'
 import { plain } from '../../render/plain.ts'
 import { handOutShares, OPEN_NOTHING, SHARES_TO_PEOPLE, telling } from '../../shares/hand-out.ts'
@@ -17,7 +17,7 @@ import { KEEP_A_COPY } from './words.ts'
 export async function runInit({ options, context }: KmsCall<InitOptions>): Promise<CommandResult> {
   const { signal } = context
   await using node = await openKmsNode(options.config, { label: options.label })
-  await assertRemembersNone(node)
+  await assertRemembersNone(node, signal)
   const shares = wantedShares(node, options)
   // Looked at before there are shares that could be lost.
   if (shares.length > 0) assertSharesHavePlace(options, context)
@@ -65,8 +65,10 @@ export async function runInit({ options, context }: KmsCall<InitOptions>): Promi
  *
  * @throws {KmsKeyringError} `KMS_KEYRING_EXISTS`; {@link KmsCommandError} `KMS_COMMAND_STATE_UNUSABLE`.
  */
-async function assertRemembersNone({ kms }: OpenKmsNode): Promise<void> {
-  if ((await encryptingHere(kms)) === undefined) return
+async function assertRemembersNone({ kms, config: { store } }: OpenKmsNode, signal: AbortSignal): Promise<void> {
+  // One that is there is named by what makes it.
+  if ((await findStored(store)) !== undefined) return
+  if ((await encryptingHere(kms, store, signal)) === undefined) return
   throw new KmsKeyringError(
     'KMS_KEYRING_EXISTS',
     `the KMS plugin of this node has encrypted by a keyring (${kmsStatePath(kms.stateDirectory)}), and no other one was made: bring that back by sealctl kms keyring recover --keyring FILE, or import. Only for a new one that has nothing to do with it name another stateDirectory`,

@@ -24,7 +24,7 @@ export async function runRecover({ options, context }: KmsCall<RecoverOptions>):
       ? (await readStored(node.config.store)).keyring
       : await readBroughtKeyring({ kind: 'file', path: options.keyring }, signal)
   assertKmsKeyring(keyring)
-  const givenUp = await giveUp(node, keyring, options.acceptRetired)
+  const givenUp = await giveUp(node, keyring, { acceptRetired: options.acceptRetired, signal })
   const recovered = await recover(
     {
       ...{ config: node.config, seals: node.seals, keyring, label: node.label },
@@ -48,11 +48,15 @@ export async function runRecover({ options, context }: KmsCall<RecoverOptions>):
 }
 
 /** What the store has may open by none of this node's seals any more: so nothing can show that a copy of it does. */
-async function giveUp(node: OpenKmsNode, brought: Keyring, acceptRetired: boolean): Promise<GivenUp> {
+async function giveUp(
+  node: OpenKmsNode,
+  brought: Keyring,
+  { acceptRetired, signal }: { readonly acceptRetired: boolean; readonly signal: AbortSignal },
+): Promise<GivenUp> {
   const { store: storePath } = node.config
   const stored = await findStored(storePath)
   if (stored === undefined) return { versions: [], keptAs: undefined }
   assertKmsKeyring(stored.keyring)
-  const giving = { acceptRetired, encryptingHere: () => encryptingHere(node.kms) }
+  const giving = { acceptRetired, encryptingHere: () => encryptingHere(node.kms, storePath, signal) }
   return await giveUpVersions({ storePath, stored, brought }, giving, () => Promise.resolve())
 }

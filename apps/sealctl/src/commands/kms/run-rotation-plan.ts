@@ -62,10 +62,13 @@ export function stepsOf(
   // Between a rotation and the retirement of what came before, the plan goes on with that one.
   const isUnderWay = pending !== undefined || older.length > 0
   const next = isUnderWay ? (pending ?? active).version : active.version + 1
+  // Between the two there may be versions that are retired already.
+  const former =
+    key.versions.findLast(({ version, phase }) => version < next && phase !== 'retired')?.version ?? next - 1
   const settledAtMs = isUnderWay ? (pending ?? active).encryptsFromMs + settleMsOf(config) : undefined
   const isSettled = settledAtMs !== undefined && settledAtMs <= nowMs
   const named = namedConfig(configPath)
-  const ownSteps = stepsOfBackend(config, { next, named })
+  const ownSteps = stepsOfBackend(config, { next, former, named })
   const waitMs = ownSteps.waitMs + settleMsOf(config)
   return [
     {
@@ -113,18 +116,18 @@ export function stepsOf(
     },
     {
       what: 'Have etcd looked through',
-      commands: [`sealctl kms verify-rotation${named} --retire ${next - 1}`],
+      commands: [`sealctl kms verify-rotation${named} --retire ${former}`],
       why: 'It ends with 0 only if nothing needs the old version any more.',
       isDone: false,
     },
     {
       what: `Make a new backup of etcd${ownSteps.andBackUpAgain.length > 0 ? ' and of the keyring' : ''}, and try it out`,
       commands: [`etcdctl snapshot save etcd-version-${next}.db`, ...ownSteps.andBackUpAgain],
-      why: `Older backups of etcd cannot be read without version ${next - 1}: destroy them, or keep that version for as long as you keep them.`,
+      why: `Older backups of etcd cannot be read without version ${former}: destroy them, or keep that version for as long as you keep them.`,
       isDone: false,
     },
     {
-      what: `Retire version ${next - 1} and what is older. Only when no backup needs it`,
+      what: `Retire version ${former} and what is older. Only when no backup needs it`,
       commands: ownSteps.retire,
       why:
         `Only when the plugin of EVERY node has named version ${next} for 3 min, and the look after that ended with 0: what a node goes on ` +
@@ -152,6 +155,8 @@ interface BackendSteps {
 
 interface StepFacts {
   readonly next: number
+  /** The newest before it that still decrypts, and goes. */
+  readonly former: number
   readonly named: string
 }
 
@@ -164,8 +169,8 @@ function stepsOfBackend(config: KmsConfig, facts: StepFacts): BackendSteps {
   }
 }
 
-function keyringSteps({ rotation }: KmsConfig, { next, named }: StepFacts): BackendSteps {
-  const record = `rotation-${next - 1}.json`
+function keyringSteps({ rotation }: KmsConfig, { next, former, named }: StepFacts): BackendSteps {
+  const record = `rotation-${former}.json`
   return {
     keptIn: 'the keyring',
     backUp: `sealctl kms keyring export${named} keyring-before-version-${next}.bin      # keep it off this node`,
@@ -181,11 +186,11 @@ function keyringSteps({ rotation }: KmsConfig, { next, named }: StepFacts): Back
     waitMs: DEFAULT_HAND_OUT_MINUTES * MS_PER_MINUTE + rotation.activationDelayMs,
     retire: [
       verifyKey(named, next),
-      `sealctl kms verify-rotation${named} --retire ${next - 1} --output ${record}`,
-      `sealctl kms keyring retire${named} ${next - 1} --verified ${record}`,
+      `sealctl kms verify-rotation${named} --retire ${former} --output ${record}`,
+      `sealctl kms keyring retire${named} ${former} --verified ${record}`,
       '# start the API server of this node anew, and read all Secrets by it. Only if it can:',
-      `sealctl kms keyring export${named} keyring-retired-${next - 1}.bin`,
-      `sealctl kms keyring import${named} keyring-retired-${next - 1}.bin --accept-retired      # on each other control-plane node`,
+      `sealctl kms keyring export${named} keyring-retired-${former}.bin`,
+      `sealctl kms keyring import${named} keyring-retired-${former}.bin --accept-retired      # on each other control-plane node`,
     ],
     retireNote:
       'A record is believed for 15 min: make a new one. Each node keeps keyring.before-retire-N in its store, by which sealctl kms keyring restore takes ' +
@@ -196,7 +201,7 @@ function keyringSteps({ rotation }: KmsConfig, { next, named }: StepFacts): Back
 function transitSteps(
   { rotation }: KmsConfig,
   backend: TransitBackendConfig,
-  { next, named }: StepFacts,
+  { next, former, named }: StepFacts,
 ): BackendSteps {
   const key = `${withoutSlashes(backend.mountPath)}/keys/${backend.keyName}`
   return {
@@ -209,7 +214,7 @@ function transitSteps(
     waitMs: rotation.activationDelayMs,
     retire: [
       verifyKey(named, next),
-      `sealctl kms verify-rotation${named} --retire ${next - 1}`,
+      `sealctl kms verify-rotation${named} --retire ${former}`,
       ...namespaceOf(backend),
       `bao write ${key}/config min_decryption_version=${next}`,
     ],

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type KmsConfig } from '@sealwright/kms-config'
-import { kmsBackend, KmsKeyringError } from '@sealwright/kms-backends'
+import { kmsBackend } from '@sealwright/kms-backends'
 import {
   describeTrouble,
   type KeyLife,
@@ -16,7 +16,7 @@ import { type CommandResult } from '../../command.ts'
 import { EXIT_CODES } from '../../exit-codes.ts'
 import { plain, table } from '../../render/plain.ts'
 import { SEAL_CONTEXT } from '../../seal-context.ts'
-import { KmsCommandError } from './errors.ts'
+import { KmsCommandError, PluginRefusal } from './errors.ts'
 import { factsOf, type KeyFacts, type VersionFacts } from './key-facts.ts'
 import { type KmsCall } from './kms-command.ts'
 import { loadKmsConfig } from './load-config.ts'
@@ -43,7 +43,7 @@ export type Trial =
 /** What the running plugin of this node says of itself. */
 export type PluginView =
   | { readonly kind: 'answers'; readonly healthz: string; readonly keyId: string; readonly version: number | undefined }
-  | { readonly kind: 'silent'; readonly code: string; readonly message: string }
+  | { readonly kind: 'refuses' | 'silent'; readonly code: string; readonly message: string }
 
 interface Findings {
   readonly failures: readonly string[]
@@ -73,7 +73,8 @@ async function observed(backend: KmsBackend, signal: AbortSignal): Promise<KeyOb
   try {
     return await backend.observe({ signal })
   } catch (error) {
-    throw error instanceof KmsError && error.cause instanceof KmsKeyringError ? error.cause : error
+    const isOfKeyring = backend.provider === 'keyring' && error instanceof KmsError
+    throw isOfKeyring && error.cause instanceof Error ? error.cause : error
   }
 }
 
@@ -104,7 +105,7 @@ async function askPlugin({ socket }: KmsConfig, { versions }: KeyFacts, signal: 
     return { kind: 'answers', healthz, keyId, version: versions.find(each => each.keyId === keyId)?.version }
   } catch (error) {
     if (!(error instanceof KmsCommandError)) throw error
-    return { kind: 'silent', code: error.code, message: error.message }
+    return { kind: error instanceof PluginRefusal ? 'refuses' : 'silent', code: error.code, message: error.message }
   }
 }
 
@@ -155,7 +156,9 @@ function judge(key: KeyFacts, trials: ReadonlyMap<number, Trial>, plugin: Plugin
 }
 
 function pluginFailures(plugin: PluginView, { clusterId }: KeyFacts): readonly string[] {
-  if (plugin.kind === 'silent') return []
+  if (plugin.kind !== 'answers') {
+    return plugin.kind === 'refuses' ? [`the plugin does not say by what it encrypts: ${plugin.message}`] : []
+  }
   if (plugin.version === undefined) {
     return [
       `the plugin encrypts by ${plugin.keyId}, which is no version of this key in cluster ${clusterId}: it runs with another configuration`,
@@ -165,7 +168,9 @@ function pluginFailures(plugin: PluginView, { clusterId }: KeyFacts): readonly s
 }
 
 function pluginWarnings(plugin: PluginView, { active }: KeyFacts): readonly string[] {
-  if (plugin.kind === 'silent') return [`the plugin of this node was not reached: ${plugin.message}`]
+  if (plugin.kind !== 'answers') {
+    return plugin.kind === 'silent' ? [`the plugin of this node was not reached: ${plugin.message}`] : []
+  }
   if (plugin.version === undefined || plugin.version === active.version) return []
   return [
     `the plugin still encrypts by version ${plugin.version}, and version ${active.version} is old enough: it follows within a few looks at the key`,
@@ -184,7 +189,7 @@ function textOf(
       ['provider', key.provider],
       ['decrypts', `from version ${key.oldestDecryptable} on`],
       ['encrypts', key.oldestEncryptable === 0 ? 'any version may' : `from version ${key.oldestEncryptable} on`],
-      ['plugin', plugin.kind === 'silent' ? plugin.code : `version ${plugin.version ?? 'unknown'}, ${plugin.healthz}`],
+      ['plugin', plugin.kind !== 'answers' ? plugin.code : `version ${plugin.version ?? 'unknown'}, ${plugin.healthz}`],
     ]),
     '\n',
     table([

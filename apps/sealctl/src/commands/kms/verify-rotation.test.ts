@@ -1,6 +1,5 @@
 import { spawnSync } from 'node:child_process'
 import { mkdir, readFile, stat, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:http2'
 import { join } from 'node:path'
 import { parseRotationVerification } from '@sealwright/kms-backends'
 import { startTransitOpenBao, type TransitOpenBao } from '@sealwright/testing-kms'
@@ -9,6 +8,7 @@ import { temporaryFolder, type TemporaryFolder } from '@sealwright/testing-rig'
 import { type Outcome, runHere } from '../../testing/run-here.ts'
 import { readKeyFacts } from './key-facts.ts'
 import { loadKmsConfig } from './load-config.ts'
+import { startStatusPlugin } from './testing/status-plugin.ts'
 import { kmsObject, storedBy } from './testing/stored.ts'
 
 const { signal } = new AbortController()
@@ -18,14 +18,17 @@ let folder: TemporaryFolder
 let bao: TransitOpenBao
 let etcd: Etcd
 let configPath: string
+/** Of the plugin of this node. */
+let socketPath: string
 
 beforeAll(async () => {
   folder = await temporaryFolder()
   bao = await startTransitOpenBao({ directory: folder.join('bao') })
   etcd = await startEtcd({ directory: folder.join('etcd') })
   configPath = folder.join('kms.yaml')
+  socketPath = folder.join('kms.sock')
   const config = {
-    ...{ clusterId: 'lab', backend: bao.backend(), stateDirectory: folder.join('state') },
+    ...{ clusterId: 'lab', backend: bao.backend(), socket: { path: socketPath }, stateDirectory: folder.join('state') },
     ...{ rotation: { activationDelayMs: 0, stableObservations: 1 }, probe: { intervalMs: 1_000 } },
   }
   await writeFile(configPath, JSON.stringify(config), { mode: 0o600 })
@@ -55,29 +58,6 @@ async function byVersion(version: number): Promise<Uint8Array> {
   const lineage = versions.find(each => each.version === version)?.lineage
   if (lineage === undefined) throw new Error(`there is no version ${version}`)
   return storedBy({ version, lineage })
-}
-
-/** A KMS plugin that says in its Status that it encrypts by this key. */
-async function startPlugin(socketPath: string, keyId: string): Promise<AsyncDisposable> {
-  const field = (number: number, text: string): Buffer =>
-    Buffer.concat([Buffer.from([(number << 3) | 2, text.length]), Buffer.from(text)])
-  const status = Buffer.concat([field(1, 'v2'), field(2, 'no way to OpenBao'), field(3, keyId)])
-  const server = createServer()
-  server.on('stream', stream => {
-    stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true })
-    stream.on('wantTrailers', () => {
-      stream.sendTrailers({ 'grpc-status': '0' })
-    })
-    stream.end(Buffer.concat([Buffer.from([0, 0, 0, 0, status.byteLength]), status]))
-  })
-  await new Promise<void>(resolve => {
-    server.listen(socketPath, resolve)
-  })
-  return {
-    async [Symbol.asyncDispose]() {
-      await new Promise(resolve => server.close(resolve))
-    },
-  }
 }
 
 describe('sealctl kms verify-rotation', () => {
@@ -179,26 +159,29 @@ describe('sealctl kms verify-rotation', () => {
   it('hears from the plugin of this node that it goes on with an older version', async () => {
     await etcd.put('/registry/secrets/default/a', await byVersion(2))
     const { versions } = await readKeyFacts(await loadKmsConfig(configPath), { nowMs: Date.now(), signal })
-    const [path, socketPath] = [folder.join('lagging.yaml'), folder.join('kms.sock')]
-    const config = JSON.parse(await readFile(configPath, 'utf8')) as object
-    await writeFile(path, JSON.stringify({ ...config, socket: { path: socketPath } }), { mode: 0o600 })
-    expect(await verify(['--config', path])).toMatchObject({ exitCode: 0 })
-    await using plugin = await startPlugin(socketPath, versions[0].keyId)
+    expect(await verify()).toMatchObject({ exitCode: 0 })
+    await using plugin = await startStatusPlugin(socketPath, { keyId: versions[0].keyId })
     expect(plugin).toBeDefined()
-    const { exitCode, stdout } = await verify(['--config', path])
+    const { exitCode, stdout } = await verify()
     expect(exitCode).toBe(2)
     expect(stdout).toContain('no: the plugin of this node still encrypts by version 1, and not by 2')
   })
 
   it('is told that nobody knows by what the plugin of this node encrypts', async () => {
     await etcd.put('/registry/secrets/default/a', await byVersion(2))
-    const [path, socketPath] = [folder.join('another.yaml'), folder.join('kms.sock')]
-    const stateDirectory = folder.join('another-state')
+    const [path, stateDirectory] = [folder.join('another.yaml'), folder.join('another-state')]
     const config = JSON.parse(await readFile(configPath, 'utf8')) as object
-    await writeFile(path, JSON.stringify({ ...config, socket: { path: socketPath }, stateDirectory }), { mode: 0o600 })
-    const args = ['--config', path, '--etcd', etcd.endpoint]
+    await writeFile(path, JSON.stringify({ ...config, stateDirectory }), { mode: 0o600 })
+    const args = ['--config', path]
+    for (const answer of [{ grpcStatus: 14 }, 'nothing'] as const) {
+      await using plugin = await startStatusPlugin(socketPath, answer)
+      expect(plugin).toBeDefined()
+      const { exitCode, stdout } = await verify([...args, '--retire', '1'])
+      expect(exitCode).toBe(2)
+      expect(stdout).toMatch(/no: a plugin of this node does not say by what it encrypts \(.*Status.*\), nor does /)
+    }
     {
-      await using plugin = await startPlugin(socketPath, 'sealwright.v1.of-another-key')
+      await using plugin = await startStatusPlugin(socketPath, { keyId: 'sealwright.v1.of-another-key' })
       expect(plugin).toBeDefined()
       for (const question of [[], ['--retire', '1']]) {
         const { exitCode, stdout } = await verify([...args, ...question])

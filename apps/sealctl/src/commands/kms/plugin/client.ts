@@ -3,7 +3,7 @@ import { createConnection } from 'node:net'
 import { type DecryptRequest, type EncryptResponse } from '@sealwright/kms-v2'
 import { type Secret } from '@sealwright/secret'
 import { errorCodeOf } from '@sealwright/system-error'
-import { KmsCommandError, PluginRefusal } from '../errors.ts'
+import { KmsCommandError, PluginAbsent, PluginRefusal } from '../errors.ts'
 import {
   decodeDecryptResponse,
   decodeEncryptResponse,
@@ -18,6 +18,11 @@ const FRAME_HEADER_BYTES = 5
 /** More than any answer of a provider has. */
 const MAX_ANSWER_BYTES = 65_536
 const MAX_QUOTED_CHARS = 500
+
+const NOBODY_THERE: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no socket: the KMS plugin does not run, or has not seen its key yet',
+  ECONNREFUSED: 'nobody listens: the KMS plugin has ended',
+}
 
 /** Names of the statuses that a provider answers with (grpc.io, "Status codes and their use in gRPC"). */
 const STATUS_NAMES = [
@@ -160,18 +165,13 @@ function unreachable(socketPath: string, cause: unknown): KmsCommandError {
   // A stream only tells that it was cancelled: behind it is why.
   const behind = typeof cause === 'object' && cause !== null && 'cause' in cause ? errorCodeOf(cause.cause) : undefined
   const code = behind ?? errorCodeOf(cause)
-  const why: Readonly<Record<string, string>> = {
-    ENOENT: 'there is no socket: the KMS plugin does not run, or has not seen its key yet; see its log',
-    ECONNREFUSED: 'nobody listens: the KMS plugin has ended; see its log',
-    EACCES: 'this user may not connect: run sealctl as root, or as the user of the API server',
-  }
-  return new KmsCommandError(
-    'KMS_PLUGIN_UNREACHABLE',
-    `${socketPath}: ${why[code ?? ''] ?? `no answer (${code ?? 'no code'})`}`,
-    {
-      cause,
-    },
-  )
+  const absent = NOBODY_THERE[code ?? '']
+  if (absent !== undefined) return new PluginAbsent(`${socketPath}: ${absent}; see its log`, { cause })
+  const why =
+    code === 'EACCES'
+      ? 'this user may not connect: run sealctl as root, or as the user of the API server'
+      : `no answer (${code ?? 'no code'})`
+  return new KmsCommandError('KMS_PLUGIN_UNREACHABLE', `${socketPath}: ${why}`, { cause })
 }
 
 function notKms(what: string, options?: ErrorOptions): KmsCommandError {
