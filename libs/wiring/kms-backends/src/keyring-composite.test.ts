@@ -193,7 +193,7 @@ describe('a backend with several seals', () => {
     await initialised(both())
     await pulled()
     await withNode(both(), async node => {
-      const { failures } = await rotateKeyring(node, { handOutMs: 0 }, signal)
+      const { failures } = await rotateKeyring(node, { handOutMs: 0, knownHere: [] }, signal)
       expect([...failures.keys()]).toEqual(['hsm'])
       const retired = await retireVersions(
         node,

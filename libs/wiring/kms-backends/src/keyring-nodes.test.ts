@@ -126,7 +126,8 @@ const restoredAt = async (node: TestNode, former: Keyring) => {
 
 const copyOf = async (path: string): Promise<Keyring> => decodeKeyring(await readFile(path))
 
-const rotated = (node: TestNode) => withNode(node.config(), each => rotateKeyring(each, { handOutMs: 0 }, signal))
+const rotated = (node: TestNode) =>
+  withNode(node.config(), each => rotateKeyring(each, { handOutMs: 0, knownHere: [] }, signal))
 
 describe('a further node', () => {
   it('is let in by the public key of its TPM, and then opens alone, with the same key ids', async () => {

@@ -40,7 +40,7 @@ afterEach(async () => {
   await folder.remove()
 })
 
-const rotated = () => withNode(config, node => rotateKeyring(node, { handOutMs: 0 }, signal))
+const rotated = () => withNode(config, node => rotateKeyring(node, { handOutMs: 0, knownHere: [] }, signal))
 
 /** Retires a version and all before it. @returns the copy from before. */
 async function retired(version: number): Promise<Keyring> {

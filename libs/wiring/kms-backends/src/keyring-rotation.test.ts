@@ -57,7 +57,7 @@ afterEach(async () => {
 const configured = (store = 'store') => backendConfig(folder.join(store), [tpmFields(swtpm.socketPath)])
 
 const rotate = (handOutMs = HOUR_MS, config = configured()) =>
-  withNode(config, node => rotateKeyring(node, { handOutMs }, signal))
+  withNode(config, node => rotateKeyring(node, { handOutMs, knownHere: [] }, signal))
 
 const retire = (options: Partial<RetireOptions> = {}) =>
   withNode(configured(), node =>

@@ -4,7 +4,7 @@ import { type KmsConfig } from '@sealwright/kms-config'
 import { activeVersion, type KeyVersion, keyIdOf, type KmsState } from '@sealwright/kms-v2'
 import { KmsCommandError, PluginAbsent } from './errors.ts'
 import { type KeyFacts } from './key-facts.ts'
-import { readPluginState } from './plugin-state.ts'
+import { type FoundPluginState, readPluginState } from './plugin-state.ts'
 import { pluginClient } from './plugin/client.ts'
 
 const PLUGIN_TIMEOUT_MS = 3_000
@@ -70,7 +70,7 @@ async function askPlugin({ socket }: KmsConfig, signal: AbortSignal): Promise<On
 }
 
 /**
- * What the KMS plugin of this node encrypts by, as it remembers, or says if it remembers nothing; `undefined` if it has not encrypted by a
+ * What the KMS plugin of this node encrypts by, as it says, or remembers if it does not answer; `undefined` if it has not encrypted by a
  * keyring of this cluster yet.
  *
  * @param store - of its keyring.
@@ -81,28 +81,48 @@ export async function encryptingHere(
   store: string,
   signal: AbortSignal,
 ): Promise<EncryptingVersion | undefined> {
-  const found = await readPluginState(config)
-  if (found.kind === 'unusable') {
-    throw new KmsCommandError(
-      'KMS_COMMAND_STATE_UNUSABLE',
-      `${found.path} does not say by which version the KMS plugin of this node encrypts, and nothing was changed: start the plugin, which makes it anew (${found.message})`,
-    )
-  }
-  if (found.kind === 'read') {
-    const { provider, clusterId } = found.state
-    if (provider !== 'keyring' || clusterId !== config.clusterId) return undefined
-    const active = activeIn(found.state)
-    if (active !== undefined) return active
-  }
   const plugin = await askPlugin(config, signal)
-  if (plugin.kind === 'absent') return undefined
-  const version = plugin.kind === 'answers' ? await versionOf(plugin.keyId, config, store) : undefined
-  if (version !== undefined) return version
+  const said = plugin.kind === 'answers' ? await versionOf(plugin.keyId, config, store) : undefined
+  if (said !== undefined) return said
+  const found = await usableState(config)
+  if (found.kind === 'read' && !isOurs(found.state, config)) return undefined
+  const remembered = found.kind === 'read' ? activeIn(found.state) : undefined
+  if (remembered !== undefined || plugin.kind === 'absent') return remembered
   const says = plugin.kind === 'answers' ? `it says ${plugin.keyId}` : plugin.why
   throw new KmsCommandError(
     'KMS_COMMAND_STATE_UNUSABLE',
-    `the KMS plugin of this node runs, and neither it nor ${found.path} names a version of this keyring by which it encrypts (${says}), and nothing was changed: see its log, and sealctl kms doctor`,
+    `a KMS plugin is on ${config.socket.path}, and neither it nor ${found.path} names a version of this keyring by which it encrypts (${says}): nothing was changed. ` +
+      'See its log, and sealctl kms doctor. Is it the plugin of another key, this one needs a socket.path and a stateDirectory of its own',
   )
+}
+
+/**
+ * The versions of its keyring that the KMS plugin of this node knows, also if the keyring has them no more.
+ *
+ * @throws as {@link encryptingHere}.
+ */
+export async function knownHere(
+  config: KmsConfig,
+  store: string,
+  signal: AbortSignal,
+): Promise<readonly EncryptingVersion[]> {
+  const encrypting = await encryptingHere(config, store, signal)
+  const found = await usableState(config)
+  const remembered = found.kind === 'read' && isOurs(found.state, config) ? found.state.life.versions : []
+  return encrypting === undefined ? remembered : [encrypting, ...remembered]
+}
+
+async function usableState(config: KmsConfig): Promise<Exclude<FoundPluginState, { readonly kind: 'unusable' }>> {
+  const found = await readPluginState(config)
+  if (found.kind !== 'unusable') return found
+  throw new KmsCommandError(
+    'KMS_COMMAND_STATE_UNUSABLE',
+    `${found.path} does not say by which version the KMS plugin of this node encrypts, and nothing was changed: start the plugin, which makes it anew (${found.message})`,
+  )
+}
+
+function isOurs({ provider, clusterId }: KmsState, config: KmsConfig): boolean {
+  return provider === 'keyring' && clusterId === config.clusterId
 }
 
 async function versionOf(

@@ -79,6 +79,18 @@ async function versions(node = a): Promise<readonly (readonly [number, string])[
   return (listed as readonly { version: number; state: string }[]).map(({ version, state }) => [version, state])
 }
 
+interface KeyIdOf {
+  readonly keyId: string
+}
+
+/** While the plugin of the node remembers this. */
+async function withState<T>(state: string, use: () => Promise<T>): Promise<T> {
+  writeFileSync(a.statePath, state, { mode: 0o600 })
+  const result = await use()
+  rmSync(a.statePath)
+  return result
+}
+
 /** What a plugin remembers that encrypts by a version. */
 async function stateOf({ store }: TestNode, encrypting: number): Promise<string> {
   const observation = {
@@ -220,6 +232,23 @@ describe('sealctl kms keyring rotate and retire', () => {
     ])
   })
 
+  it('makes no version where the keyring lacks one that the plugin knows, and could be the last to hold', async () => {
+    await initialised()
+    const before = readFileSync(join(a.store, 'keyring'))
+    await a.json(['rotate', '--hand-out', '0'])
+    const [state, [, second]] = [await stateOf(a, 2), (await a.json(['show'])).versions as readonly KeyIdOf[]]
+    writeFileSync(join(a.store, 'keyring'), before, { mode: 0o600 })
+    const { exitCode, stderr } = await withState(state, () => a.run(['rotate']))
+    expect(exitCode).toBe(4)
+    expect(stderr).toMatch(
+      /^sealctl: KMS_KEYRING_VERSION: the KMS plugin of this node knows version 2, .*keyring import/,
+    )
+    await using plugin = await startStatusPlugin(a.socketPath, { keyId: String(second?.keyId) })
+    expect(plugin).toBeDefined()
+    expect(await a.json(['rotate'])).toMatchObject({ exitCode: 1, code: 'KMS_COMMAND_STATE_UNUSABLE' })
+    expect(readFileSync(join(a.store, 'keyring'))).toEqual(before)
+  })
+
   it('retires nothing by accident', async () => {
     await initialised()
     await a.json(['rotate', '--hand-out', '0'])
@@ -314,7 +343,7 @@ describe('sealctl kms keyring rotate and retire', () => {
     writeFileSync(a.statePath, await stateOf(a, 1), { mode: 0o600 })
     expect(await retire()).toMatchObject({ exitCode: 4, code: 'KMS_KEYRING_VERSION' })
     rmSync(a.statePath)
-    const [first] = (await a.json(['show'])).versions as readonly { readonly keyId: string }[]
+    const [first] = (await a.json(['show'])).versions as readonly KeyIdOf[]
     // A plugin that cannot write what it remembers still says it.
     for (const [answer, code] of [
       [{ keyId: String(first?.keyId) }, 'KMS_KEYRING_VERSION'],

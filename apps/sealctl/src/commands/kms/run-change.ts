@@ -9,7 +9,7 @@ import { type CommandContext } from '../../context.ts'
 import { SealctlError } from '../../errors.ts'
 import { plain } from '../../render/plain.ts'
 import { confirmName } from '../../terminal/ask.ts'
-import { encryptingHere } from './encrypting-here.ts'
+import { encryptingHere, knownHere } from './encrypting-here.ts'
 import { type RetireOptions, type RotateOptions } from './keyring.ts'
 import { renderVersions, versionsOf } from './keyring-view.ts'
 import { type KmsCall } from './kms-command.ts'
@@ -24,7 +24,14 @@ const EVERY_NODE = 'every node'
 /** `sealctl kms keyring rotate`. */
 export async function runRotate({ options, context }: KmsCall<RotateOptions>): Promise<CommandResult> {
   await using node = await openKmsNode(options.config)
-  const rotated = await rotateKeyring(node, { handOutMs: options.handOut * MS_PER_MINUTE }, context.signal)
+  const rotated = await rotateKeyring(
+    node,
+    {
+      handOutMs: options.handOut * MS_PER_MINUTE,
+      knownHere: await knownHere(node.kms, node.config.store, context.signal),
+    },
+    context.signal,
+  )
   const { version, keyring, openedBy, failures } = rotated
   const versions = versionsOf(keyring, node)
   const encryptsFrom = versions.find(each => each.version === version)?.encryptsFrom ?? ''

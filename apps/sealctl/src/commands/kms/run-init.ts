@@ -71,7 +71,7 @@ async function assertRemembersNone({ kms, config: { store } }: OpenKmsNode, sign
   if ((await encryptingHere(kms, store, signal)) === undefined) return
   throw new KmsKeyringError(
     'KMS_KEYRING_EXISTS',
-    `the KMS plugin of this node has encrypted by a keyring (${kmsStatePath(kms.stateDirectory)}), and no other one was made: bring that back by sealctl kms keyring recover --keyring FILE, or import. Only for a new one that has nothing to do with it name another stateDirectory`,
+    `the KMS plugin of this node has encrypted by a keyring (${kmsStatePath(kms.stateDirectory)}), and no other one was made: bring that back by sealctl kms keyring recover --keyring FILE, or import. Only for a new one that has nothing to do with it name another stateDirectory, and another socket.path`,
   )
 }
 

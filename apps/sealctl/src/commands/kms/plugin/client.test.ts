@@ -1,7 +1,9 @@
 import { createServer, type Http2Server, type ServerHttp2Stream } from 'node:http2'
+import { symlink, writeFile } from 'node:fs/promises'
 import { type Socket } from 'node:net'
 import { Secret } from '@sealwright/secret'
 import { temporaryFolder, type TemporaryFolder } from '@sealwright/testing-rig'
+import { PluginAbsent } from '../errors.ts'
 import { pluginClient, type PluginClient } from './client.ts'
 
 let folder: TemporaryFolder
@@ -98,10 +100,24 @@ describe('the client of a KMS plugin', () => {
     await expect(ask(status, { signal: controller.signal })).rejects.toThrow('stopped by SIGINT')
   })
 
-  it('says that there is no socket', async () => {
-    await expect(ask(status)).rejects.toMatchObject({
+  it('says that there is no socket, or nobody behind it', async () => {
+    const failure = async (): Promise<unknown> => await ask(status).catch((error: unknown) => error)
+    const none = await failure()
+    expect(none).toBeInstanceOf(PluginAbsent)
+    expect(none).toMatchObject({
       ...{ code: 'KMS_PLUGIN_UNREACHABLE', message: expect.stringContaining('there is no socket') as string },
     })
+    await writeFile(folder.join('s'), '')
+    const nobody = await failure()
+    expect(nobody).toBeInstanceOf(PluginAbsent)
+    expect(nobody).toMatchObject({ message: expect.stringContaining('nobody listens') as string })
+  })
+
+  it('takes nobody for absent who only cannot be reached', async () => {
+    await symlink('s', folder.join('s'))
+    const error = await ask(status).catch((cause: unknown) => cause)
+    expect(error).not.toBeInstanceOf(PluginAbsent)
+    expect(error).toMatchObject({ code: 'KMS_PLUGIN_UNREACHABLE', message: expect.stringContaining('ELOOP') as string })
   })
 
   it.each<[string, (stream: ServerHttp2Stream) => void]>([
