@@ -23,7 +23,7 @@ const ANSWER_DELAY_MS = 300
 const END_TIMEOUT_MS = 20_000
 /** What is on its way to OpenBao are calls then, and no probes. */
 const QUIET = { probe: { intervalMs: 60_000, retryIntervalMs: 50 } }
-/** A call may take as long as any may. */
+/** The longest that a call to OpenBao lasts: it is under way until the plugin has been asked. */
 const PATIENT = { deadlineMs: 2_500, patienceMs: 2_500 }
 const OPERATIONS = ['status', 'encrypt', 'decrypt', 'bad-decrypt'] as const
 /** Of calls that wait while no plugin is there. */

@@ -2,12 +2,10 @@ import { type EncryptingVersion, findStored } from '@sealwright/kms-backends'
 import { kmsChain } from '@sealwright/keyring'
 import { type KmsConfig } from '@sealwright/kms-config'
 import { activeVersion, type KeyVersion, keyIdOf, type KmsState } from '@sealwright/kms-v2'
-import { KmsCommandError, PluginAbsent } from './errors.ts'
+import { KmsCommandError } from './errors.ts'
 import { type KeyFacts } from './key-facts.ts'
 import { type FoundPluginState, readPluginState } from './plugin-state.ts'
-import { pluginClient } from './plugin/client.ts'
-
-const PLUGIN_TIMEOUT_MS = 3_000
+import { askPluginStatus, type PluginStatus } from './plugin/ask-status.ts'
 
 /** By which version of a key the plugin of this node encrypts, as far as that can be found out. */
 export type EncryptsHere =
@@ -17,12 +15,7 @@ export type EncryptsHere =
   /** It encrypts by what is no version of this key, or nobody can say by what. */
   | { readonly kind: 'unclear'; readonly why: string }
 
-/** Who is on the socket of the plugin. */
-type OnSocket =
-  | { readonly kind: 'answers'; readonly keyId: string }
-  /** Somebody is there, and does not say by what it encrypts. */
-  | { readonly kind: 'silent'; readonly why: string }
-  | { readonly kind: 'absent' }
+type UsableState = Exclude<FoundPluginState, { readonly kind: 'unusable' }>
 
 /** Asks the plugin of this node; if it does not answer, what it remembers. */
 export async function askWhatEncryptsHere(
@@ -30,7 +23,7 @@ export async function askWhatEncryptsHere(
   key: KeyFacts,
   signal: AbortSignal,
 ): Promise<EncryptsHere> {
-  const plugin = await askPlugin(config, signal)
+  const plugin = await askPluginStatus(config, signal)
   if (plugin.kind === 'answers') return knownBy(key, plugin.keyId, 'the plugin of this node encrypts')
   const found = await readPluginState(config)
   if (found.kind === 'unusable') {
@@ -47,7 +40,7 @@ export async function askWhatEncryptsHere(
   if (plugin.kind === 'absent') return { kind: 'no-plugin-seen' }
   return {
     kind: 'unclear',
-    why: `a plugin of this node does not say by what it encrypts (${plugin.why}), nor does ${found.path}`,
+    why: `a plugin of this node does not say by what it encrypts (${plugin.message}), nor does ${found.path}`,
   }
 }
 
@@ -55,18 +48,6 @@ function knownBy({ versions }: KeyFacts, keyId: string, whoEncrypts: string): En
   const known = versions.find(each => each.keyId === keyId)
   if (known !== undefined) return { kind: 'by-version', version: known.version }
   return { kind: 'unclear', why: `${whoEncrypts} by ${keyId}, which is no version that this key has` }
-}
-
-async function askPlugin({ socket }: KmsConfig, signal: AbortSignal): Promise<OnSocket> {
-  using client = pluginClient({ socketPath: socket.path, timeoutMs: PLUGIN_TIMEOUT_MS, signal })
-  try {
-    const { keyId } = await client.status()
-    return { kind: 'answers', keyId }
-  } catch (error) {
-    if (error instanceof PluginAbsent) return { kind: 'absent' }
-    if (error instanceof KmsCommandError) return { kind: 'silent', why: error.message }
-    throw error
-  }
 }
 
 /**
@@ -81,19 +62,8 @@ export async function encryptingHere(
   store: string,
   signal: AbortSignal,
 ): Promise<EncryptingVersion | undefined> {
-  const plugin = await askPlugin(config, signal)
-  const said = plugin.kind === 'answers' ? await versionOf(plugin.keyId, config, store) : undefined
-  if (said !== undefined) return said
-  const found = await usableState(config)
-  if (found.kind === 'read' && !isOurs(found.state, config)) return undefined
-  const remembered = found.kind === 'read' ? activeIn(found.state) : undefined
-  if (remembered !== undefined || plugin.kind === 'absent') return remembered
-  const says = plugin.kind === 'answers' ? `it says ${plugin.keyId}` : plugin.why
-  throw new KmsCommandError(
-    'KMS_COMMAND_STATE_UNUSABLE',
-    `a KMS plugin is on ${config.socket.path}, and neither it nor ${found.path} names a version of this keyring by which it encrypts (${says}): nothing was changed. ` +
-      'See its log, and sealctl kms doctor. Is it the plugin of another key, this one needs a socket.path and a stateDirectory of its own',
-  )
+  const plugin = await askPluginStatus(config, signal)
+  return (await saidBy(plugin, config, store)) ?? activeHere(await usableState(config), config, plugin)
 }
 
 /**
@@ -106,13 +76,42 @@ export async function knownHere(
   store: string,
   signal: AbortSignal,
 ): Promise<readonly EncryptingVersion[]> {
-  const encrypting = await encryptingHere(config, store, signal)
+  const plugin = await askPluginStatus(config, signal)
+  const said = await saidBy(plugin, config, store)
   const found = await usableState(config)
+  const encrypting = said ?? activeHere(found, config, plugin)
   const remembered = found.kind === 'read' && isOurs(found.state, config) ? found.state.life.versions : []
   return encrypting === undefined ? remembered : [encrypting, ...remembered]
 }
 
-async function usableState(config: KmsConfig): Promise<Exclude<FoundPluginState, { readonly kind: 'unusable' }>> {
+/** Which version of the keyring in this store the plugin names. */
+async function saidBy(
+  plugin: PluginStatus,
+  { clusterId }: KmsConfig,
+  store: string,
+): Promise<EncryptingVersion | undefined> {
+  if (plugin.kind !== 'answers') return undefined
+  const stored = await findStored(store)
+  if (stored === undefined) return undefined
+  return kmsChain(stored.keyring)
+    .map(({ number: version, id: lineage }) => ({ version, lineage }))
+    .find(each => keyIdOf({ ...each, provider: 'keyring', clusterId }) === plugin.keyId)
+}
+
+/** What a plugin remembers that has named no version. */
+function activeHere(found: UsableState, config: KmsConfig, plugin: PluginStatus): EncryptingVersion | undefined {
+  if (found.kind === 'read' && !isOurs(found.state, config)) return undefined
+  const remembered = found.kind === 'read' ? activeIn(found.state) : undefined
+  if (remembered !== undefined || plugin.kind === 'absent') return remembered
+  const says = plugin.kind === 'answers' ? `it says ${plugin.keyId}` : plugin.message
+  throw new KmsCommandError(
+    'KMS_COMMAND_STATE_UNUSABLE',
+    `a KMS plugin is on ${config.socket.path}, and neither it nor ${found.path} names a version of this keyring by which it encrypts (${says}): nothing was changed. ` +
+      'See its log, and sealctl kms doctor. Is it the plugin of another key, this one needs a socket.path and a stateDirectory of its own',
+  )
+}
+
+async function usableState(config: KmsConfig): Promise<UsableState> {
   const found = await readPluginState(config)
   if (found.kind !== 'unusable') return found
   throw new KmsCommandError(
@@ -123,18 +122,6 @@ async function usableState(config: KmsConfig): Promise<Exclude<FoundPluginState,
 
 function isOurs({ provider, clusterId }: KmsState, config: KmsConfig): boolean {
   return provider === 'keyring' && clusterId === config.clusterId
-}
-
-async function versionOf(
-  keyId: string,
-  { clusterId }: KmsConfig,
-  store: string,
-): Promise<EncryptingVersion | undefined> {
-  const stored = await findStored(store)
-  if (stored === undefined) return undefined
-  return kmsChain(stored.keyring)
-    .map(({ number: version, id: lineage }) => ({ version, lineage }))
-    .find(each => keyIdOf({ ...each, provider: 'keyring', clusterId }) === keyId)
 }
 
 function activeIn({ life }: KmsState): KeyVersion | undefined {

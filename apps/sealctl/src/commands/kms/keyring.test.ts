@@ -8,7 +8,7 @@ import { runHere, type World } from '../../testing/run-here.ts'
 import { isRetired, readKeyFacts } from './key-facts.ts'
 import { membersOf } from './keyring-view.ts'
 import { loadKmsConfig } from './load-config.ts'
-import { startStatusPlugin } from './testing/status-plugin.ts'
+import { startStatusPlugin } from './testing/plugin-server.ts'
 
 /** A control-plane node with a TPM of its own. */
 interface TestNode extends AsyncDisposable {

@@ -9,7 +9,7 @@ import { type Outcome, runHere } from '../../testing/run-here.ts'
 import { type Check } from './doctor/check.ts'
 import { loadKmsConfig } from './load-config.ts'
 import { renderEncryptionConfig } from './files/encryption-config.ts'
-import { startStatusPlugin } from './testing/status-plugin.ts'
+import { startStatusPlugin } from './testing/plugin-server.ts'
 
 const START_TIMEOUT_MS = 30_000
 /** So long a connection may take to be made, and so long the doctor waits for a server. */

@@ -16,19 +16,17 @@ import { type CommandResult } from '../../command.ts'
 import { EXIT_CODES } from '../../exit-codes.ts'
 import { plain, table } from '../../render/plain.ts'
 import { SEAL_CONTEXT } from '../../seal-context.ts'
-import { KmsCommandError, PluginRefusal } from './errors.ts'
 import { factsOf, type KeyFacts, type VersionFacts } from './key-facts.ts'
 import { type KmsCall } from './kms-command.ts'
 import { loadKmsConfig } from './load-config.ts'
 import { readPluginState } from './plugin-state.ts'
-import { pluginClient } from './plugin/client.ts'
+import { askPluginStatus } from './plugin/ask-status.ts'
 import { iso } from './words.ts'
 
 /** As many as a seed of kube-apiserver has. */
 const SAMPLE_BYTES = 32
 /** Nothing that is encrypted here passes for anything that kube-apiserver stores. */
 const ASSOCIATED_DATA = new TextEncoder().encode('sealwright kms v2 verify-key v1')
-const PLUGIN_TIMEOUT_MS = 3_000
 /** Between two looks. */
 const PAUSE_MS = 200
 
@@ -98,15 +96,12 @@ async function tryVersion(
   }
 }
 
-async function askPlugin({ socket }: KmsConfig, { versions }: KeyFacts, signal: AbortSignal): Promise<PluginView> {
-  using client = pluginClient({ socketPath: socket.path, timeoutMs: PLUGIN_TIMEOUT_MS, signal })
-  try {
-    const { healthz, keyId } = await client.status()
-    return { kind: 'answers', healthz, keyId, version: versions.find(each => each.keyId === keyId)?.version }
-  } catch (error) {
-    if (!(error instanceof KmsCommandError)) throw error
-    return { kind: error instanceof PluginRefusal ? 'refuses' : 'silent', code: error.code, message: error.message }
+async function askPlugin(config: KmsConfig, { versions }: KeyFacts, signal: AbortSignal): Promise<PluginView> {
+  const status = await askPluginStatus(config, signal)
+  if (status.kind === 'answers') {
+    return { ...status, version: versions.find(each => each.keyId === status.keyId)?.version }
   }
+  return { ...status, kind: status.kind === 'refuses' ? 'refuses' : 'silent' }
 }
 
 /** What the plugin of this node would find at its next look at the key, by what it remembers. */

@@ -8,7 +8,7 @@ import { temporaryFolder, type TemporaryFolder } from '@sealwright/testing-rig'
 import { type Outcome, runHere } from '../../testing/run-here.ts'
 import { readKeyFacts } from './key-facts.ts'
 import { loadKmsConfig } from './load-config.ts'
-import { startStatusPlugin } from './testing/status-plugin.ts'
+import { startStatusPlugin } from './testing/plugin-server.ts'
 import { kmsObject, storedBy } from './testing/stored.ts'
 
 const { signal } = new AbortController()

@@ -1,42 +1,27 @@
-import { createServer, type Http2Server, type ServerHttp2Stream } from 'node:http2'
+import { type ServerHttp2Stream } from 'node:http2'
 import { symlink, writeFile } from 'node:fs/promises'
-import { type Socket } from 'node:net'
 import { Secret } from '@sealwright/secret'
 import { temporaryFolder, type TemporaryFolder } from '@sealwright/testing-rig'
 import { PluginAbsent } from '../errors.ts'
+import { answering as startAnswering, answerUnary, framed } from '../testing/plugin-server.ts'
 import { pluginClient, type PluginClient } from './client.ts'
 
 let folder: TemporaryFolder
-let close: (() => Promise<void>) | undefined
+let server: AsyncDisposable | undefined
 
 beforeEach(async () => {
   folder = await temporaryFolder()
 })
 
 afterEach(async () => {
-  await close?.()
-  close = undefined
+  await server?.[Symbol.asyncDispose]()
+  server = undefined
   await folder.remove()
 })
 
-/** Something that speaks HTTP/2 on a socket. */
+/** What answers on the socket, until the test ends. */
 async function answering(answer: (stream: ServerHttp2Stream) => void): Promise<void> {
-  const server: Http2Server = createServer()
-  const sockets = new Set<Socket>()
-  server.on('connection', (socket: Socket) => sockets.add(socket))
-  server.on('stream', stream => {
-    stream.on('error', () => undefined)
-    answer(stream)
-  })
-  await new Promise<void>(resolve => {
-    server.listen(folder.join('s'), () => {
-      resolve()
-    })
-  })
-  close = async () => {
-    for (const socket of sockets) socket.destroy()
-    await new Promise(resolve => server.close(resolve))
-  }
+  server = await startAnswering(folder.join('s'), answer)
 }
 
 async function ask<T>(
@@ -49,15 +34,6 @@ async function ask<T>(
 
 const status = async (client: PluginClient): Promise<object> => await client.status()
 const bytes = (...values: readonly number[]): Buffer => Buffer.from(values)
-const framed = (message: Buffer): Buffer => Buffer.concat([bytes(0, 0, 0, 0, message.byteLength), message])
-
-function ok(stream: ServerHttp2Stream, body: Buffer): void {
-  stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true })
-  stream.on('wantTrailers', () => {
-    stream.sendTrailers({ 'grpc-status': '0' })
-  })
-  stream.end(body)
-}
 
 describe('the client of a KMS plugin', () => {
   it('reads an answer, and skips what it does not know', async () => {
@@ -70,7 +46,7 @@ describe('the client of a KMS plugin', () => {
       Buffer.from('k'),
     ]
     await answering(stream => {
-      ok(stream, framed(Buffer.concat([...known, bytes(0x20, 7, 0x7a, 1, 0)])))
+      answerUnary(stream, framed(Buffer.concat([...known, bytes(0x20, 7, 0x7a, 1, 0)])))
     })
     expect(await ask(status)).toEqual({ version: 'v2', healthz: 'ok', keyId: 'k' })
   })
@@ -130,31 +106,31 @@ describe('the client of a KMS plugin', () => {
     [
       'no message',
       stream => {
-        ok(stream, Buffer.alloc(0))
+        answerUnary(stream, Buffer.alloc(0))
       },
     ],
     [
       'half a message',
       stream => {
-        ok(stream, bytes(0, 0, 0, 0, 9, 1))
+        answerUnary(stream, bytes(0, 0, 0, 0, 9, 1))
       },
     ],
     [
       'a compressed message',
       stream => {
-        ok(stream, bytes(1, 0, 0, 0, 1, 1))
+        answerUnary(stream, bytes(1, 0, 0, 0, 1, 1))
       },
     ],
     [
       'a message that is none',
       stream => {
-        ok(stream, framed(bytes(0x0a, 9, 1)))
+        answerUnary(stream, framed(bytes(0x0a, 9, 1)))
       },
     ],
     [
       'more than any answer has',
       stream => {
-        ok(stream, Buffer.alloc(70_000))
+        answerUnary(stream, Buffer.alloc(70_000))
       },
     ],
   ])('does not take %s for an answer', async (_what, answer) => {
