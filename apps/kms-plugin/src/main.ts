@@ -1,5 +1,5 @@
 import { Command } from 'commander'
-import { failureOf, programLog } from '@sealwright/json-log'
+import { programLog, runLogged } from '@sealwright/json-log'
 import { parseKmsConfig } from '@sealwright/kms-config'
 import { readConfigFile, runProgram, siblingProgram } from '@sealwright/program'
 import packageJson from '../package.json' with { type: 'json' }
@@ -22,22 +22,16 @@ process.on('SIGHUP', () => {
 async function run(configPath: string, signal: AbortSignal): Promise<void> {
   const config = parseKmsConfig(await readConfigFile(configPath), configPath)
   const log = programLog()
-  try {
-    await runPlugin({
-      ...{ config, log, signal, pkcs11Program: siblingProgram(import.meta.filename, 'pkcs11-process') },
-      onReload: use => {
-        reload = use
-      },
-    })
-  } catch (error) {
-    // Told to stop while it was starting: that is how it should end, too.
-    if (signal.aborted) {
-      log.info(failureOf(error), 'told to stop, and ended what was under way')
-      return
-    }
-    log.fatal(failureOf(error), 'plugin ends')
-    throw error
-  }
+  await runLogged(
+    () =>
+      runPlugin({
+        ...{ config, log, signal, pkcs11Program: siblingProgram(import.meta.filename, 'pkcs11-process') },
+        onReload: use => {
+          reload = use
+        },
+      }),
+    { log, signal, ends: 'plugin ends' },
+  )
 }
 
 await runProgram({

@@ -2,7 +2,7 @@ import { Command } from 'commander'
 import { loadNodeConfig, runProgram, siblingProgram } from '@sealwright/program'
 import packageJson from '../package.json' with { type: 'json' }
 import { runAgent } from './agent.ts'
-import { failureOf, programLog } from '@sealwright/json-log'
+import { programLog, runLogged } from '@sealwright/json-log'
 
 const DEFAULT_CONFIG = '/etc/sealwright/node.yaml'
 
@@ -21,27 +21,21 @@ process.on('SIGHUP', () => {
 async function run(configPath: string, signal: AbortSignal): Promise<void> {
   const config = await loadNodeConfig(configPath)
   const log = programLog()
-  try {
-    await runAgent({
-      config,
-      loadConfig: () => loadNodeConfig(configPath),
-      version: packageJson.version,
-      pkcs11Program: siblingProgram(import.meta.filename, 'pkcs11-process'),
-      log,
-      signal,
-      onReload: use => {
-        reload = use
-      },
-    })
-  } catch (error) {
-    // Told to stop while it was starting: that is how it should end, too.
-    if (signal.aborted) {
-      log.info(failureOf(error), 'told to stop, and ended what was under way')
-      return
-    }
-    log.fatal(failureOf(error), 'agent ends')
-    throw error
-  }
+  await runLogged(
+    () =>
+      runAgent({
+        config,
+        loadConfig: () => loadNodeConfig(configPath),
+        version: packageJson.version,
+        pkcs11Program: siblingProgram(import.meta.filename, 'pkcs11-process'),
+        log,
+        signal,
+        onReload: use => {
+          reload = use
+        },
+      }),
+    { log, signal, ends: 'agent ends' },
+  )
 }
 
 await runProgram({
